@@ -1,0 +1,12 @@
+noinst_LIBRARIES += libbase.a
+libbase_a_SOURCES = \
+	%D%/buf.c %D%/buf.h \
+	%D%/cursor.c %D%/cursor.h \
+	%D%/err.c %D%/err.h \
+	%D%/io.c %D%/io.h \
+	%D%/mem.c %D%/mem.h \
+	%D%/path.c %D%/path.h \
+	%D%/pool.c %D%/pool.h \
+	%D%/src.c %D%/src.h \
+	%D%/sys.c %D%/sys.h \
+	%D%/time.c %D%/time.h

@@ -1,0 +1,236 @@
+/*
+ * attr.c
+ *
+ * st_blocks says how many bytes are not in holes, and only the map knows.
+ * Short maps are inside the entry; long ones are walked, which costs one
+ * small node for every few megabytes and happens once per file, because the
+ * kernel never asks again.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include "fuse/attr.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/time.h"
+#include "src/engine/filemap.h"
+#include "store/id.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#define BLOCK_LEN 512
+
+/* A directory's size is nobody's business; this is what others show. */
+#define DIR_SIZE_UNIT 4096
+#define DIR_ENTRY_LEN 32
+
+#define FACT_PREFIX "user.asof."
+
+/* --- stat ----------------------------------------------------------------- */
+
+off_t
+attr_dir_size(uint64_t entries)
+{
+	uint64_t units = entries / (DIR_SIZE_UNIT / DIR_ENTRY_LEN) + 1;
+
+	return (off_t)(units * DIR_SIZE_UNIT);
+}
+
+static struct timespec
+timespec_of(struct ts t)
+{
+	return (struct timespec){ .tv_sec = t.sec, .tv_nsec = t.nsec };
+}
+
+/* Bytes of a file that are not in holes. */
+static uint64_t
+data_bytes(const struct view_gen *g, const struct entry *en)
+{
+	uint64_t data;
+
+	if ((en->flags & ENTRY_UNREADABLE) != 0)
+		return 0;
+	/* Reading it will tell what is wrong with it. */
+	if (filemap_data_bytes(g->reader, &en->content, en->size, &data, NULL) <
+	    0)
+		return en->size;
+	return data;
+}
+
+int
+attr_stat(struct view_gen *g, const struct node *n, struct stat *out,
+	  struct err *e)
+{
+	const struct entry *en = &n->entry;
+	uint64_t links;
+	uint64_t data;
+
+	if (view_nlink(g, n, &links, e) < 0)
+		return -1;
+	memset(out, 0, sizeof(*out));
+	out->st_ino = n->ino;
+	out->st_mode = entry_type_mode(en->type) | en->mode;
+	out->st_nlink = links;
+	out->st_uid = en->uid;
+	out->st_gid = en->gid;
+	out->st_mtim = timespec_of(en->mtime);
+	out->st_ctim = timespec_of(en->ctime);
+	out->st_atim = timespec_of(en->atime);
+	switch (en->type) {
+	case ENTRY_FILE:
+		data = data_bytes(g, en);
+		out->st_size = (off_t)en->size;
+		out->st_blocks =
+			(blkcnt_t)(data / BLOCK_LEN + (data % BLOCK_LEN != 0));
+		break;
+	case ENTRY_DIR:
+		out->st_size = attr_dir_size(en->dir.entries);
+		break;
+	case ENTRY_SYMLINK:
+		out->st_size = (off_t)en->target_len;
+		break;
+	case ENTRY_CHAR:
+	case ENTRY_BLOCK:
+		out->st_rdev = makedev(en->major, en->minor);
+		break;
+	default:
+		break;
+	}
+	return 0;
+}
+
+/* --- xattrs --------------------------------------------------------------- */
+
+static bool
+is_trusted(const struct xattr *x)
+{
+	static const char word[] = "trusted.";
+	const size_t len = sizeof(word) - 1;
+
+	return x->name_len > len && memcmp(x->name, word, len) == 0;
+}
+
+void
+attr_xattr_names(const struct entry *en, bool privileged, struct buf *out)
+{
+	struct rd r = xattr_first(en);
+	struct xattr x;
+
+	while (xattr_next(&r, &x)) {
+		if (!privileged && is_trusted(&x))
+			continue;
+		buf_add(out, x.name, x.name_len);
+		buf_add_char(out, '\0');
+	}
+}
+
+/* --- facts ---------------------------------------------------------------- */
+
+static void
+put_time(struct buf *out, struct ts t)
+{
+	char text[TIME_TEXT_LEN];
+
+	buf_add_str(out, time_text(text, t, false));
+}
+
+static void
+put_id(struct buf *out, const uint8_t id[16])
+{
+	char text[2 * 16 + 1];
+
+	hex_format(text, id, 16);
+	buf_add_str(out, text);
+}
+
+static void
+put_bases(struct buf *out, const struct record *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->base_count; i++)
+		buf_printf(out, "%s%" PRIu32, i > 0 ? " " : "",
+			   r->base[i].number);
+}
+
+struct number_fact {
+	const char *name;
+	uint64_t value;
+};
+
+static int
+put_number(const struct record *r, const char *name, struct buf *out)
+{
+	const struct number_fact facts[] = {
+		{ "number", r->number },
+		{ "entries", r->counts.entries },
+		{ "inodes", r->counts.inodes },
+		{ "bytes", r->counts.bytes },
+		{ "files_read", r->counts.files_read },
+		{ "bytes_read", r->counts.bytes_read },
+		{ "bytes_stored", r->counts.bytes_stored },
+		{ "errors", r->counts.errors },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(facts) / sizeof(facts[0]); i++) {
+		if (strcmp(facts[i].name, name) != 0)
+			continue;
+		buf_printf(out, "%" PRIu64, facts[i].value);
+		return 0;
+	}
+	return 1;
+}
+
+static const char *
+find_text(const struct record *r, const char *name)
+{
+	const struct {
+		const char *name, *value;
+	} facts[] = {
+		{ "type", generation_type_name(r->session_type) },
+		{ "effective_type", generation_type_name(r->effective_type) },
+		{ "set", r->set },
+		{ "host", r->host },
+		{ "machine", r->machine },
+		{ "tool", r->tool },
+		{ "comment", r->comment },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
+		if (strcmp(facts[i].name, name) == 0)
+			return facts[i].value;
+	return NULL;
+}
+
+int
+attr_fact(const struct record *r, const char *name, struct buf *out)
+{
+	const size_t len = sizeof(FACT_PREFIX) - 1;
+	const char *text;
+
+	if (strncmp(name, FACT_PREFIX, len) != 0)
+		return 1;
+	name += len;
+	text = find_text(r, name);
+	if (text != NULL)
+		buf_add_str(out, text);
+	else if (strcmp(name, "time") == 0)
+		put_time(out, r->instant);
+	else if (strcmp(name, "start") == 0)
+		put_time(out, r->start);
+	else if (strcmp(name, "end") == 0)
+		put_time(out, r->end);
+	else if (strcmp(name, "id") == 0)
+		put_id(out, r->id);
+	else if (strcmp(name, "base") == 0 && r->base_count > 0)
+		put_bases(out, r);
+	else
+		return put_number(r, name, out);
+	return 0;
+}

@@ -1,0 +1,62 @@
+/*
+ * inode - from the kernel's node numbers to entries.
+ *
+ * A node's number is its inode number (doc/format.md, section 8), and the
+ * generations say what stands behind it: the kernel may keep one as long as
+ * it likes, over a restart of the mount too, and nothing has to be counted
+ * or forgotten here.  What was asked for lately is kept at hand, within a
+ * limit, only to save the way down from the top.
+ */
+#ifndef ASOF_FUSE_INODE_H
+#define ASOF_FUSE_INODE_H
+
+#include "src/engine/view.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct buf;
+struct err;
+struct store;
+
+/* The first three are constant while it is held. */
+struct inode {
+	uint64_t ino;
+	struct view_gen *gen;
+	struct node node; /* borrows `bytes`; pins nothing in the store */
+
+	uint8_t *bytes;              /* the encoded entry */
+	unsigned refs;               /* the table's lock, as all below */
+	struct inode *next;          /* in its bucket */
+	struct inode *older, *newer; /* by last use; while in the table */
+};
+
+struct inodes;
+
+/* `limit`: bytes of memory for what nobody holds.  The store is borrowed. */
+int inodes_new(struct store *st, size_t limit, struct inodes **out,
+	       struct err *e);
+void inodes_free(struct inodes *t); /* nothing may be held; takes NULL */
+
+/*
+ * Hold the inode of this number; 1 when there is none, or no such generation
+ * any more.  Any thread.
+ */
+int inodes_get(struct inodes *t, uint64_t ino, struct inode **out,
+	       struct err *e);
+void inodes_put(struct inodes *t, struct inode *i);
+
+/* A reference to an opened generation; 1 when there is none.  Any thread. */
+int inodes_generation(struct inodes *t, uint32_t number, struct view_gen **out,
+		      struct err *e);
+
+/* Keep nothing of this generation at hand; what is held stays good. */
+void inodes_drop(struct inodes *t, uint32_t number);
+
+/*
+ * Append the path in the generation, for people, or its inode number where it
+ * cannot be known.
+ */
+void inode_path(const struct inode *i, struct buf *out);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * stored - answers about what lies in generations.
+ *
+ * Each function answers its request.  Node numbers are the kernel's.
+ */
+#ifndef ASOF_FUSE_STORED_H
+#define ASOF_FUSE_STORED_H
+
+#include "fuse/fs.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+/*
+ * What the kernel is to know of the inode `ino` when it meets it by name: 1
+ * when there is none.
+ */
+int stored_entry(struct fs *fs, uint64_t ino, struct fuse_entry_param *out,
+		 struct err *e);
+
+void stored_lookup(struct fs *fs, fuse_req_t req, uint64_t parent,
+		   const char *name);
+void stored_getattr(struct fs *fs, fuse_req_t req, uint64_t node);
+void stored_readlink(struct fs *fs, fuse_req_t req, uint64_t node);
+void stored_list(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
+		 off_t from, bool plus);
+void stored_read(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
+		 off_t offset);
+void stored_lseek(struct fs *fs, fuse_req_t req, uint64_t node, off_t offset,
+		  int whence);
+void stored_getxattr(struct fs *fs, fuse_req_t req, uint64_t node,
+		     const char *name, size_t size);
+void stored_listxattr(struct fs *fs, fuse_req_t req, uint64_t node,
+		      size_t size);
+void stored_getflags(struct fs *fs, fuse_req_t req, uint64_t node);
+
+#endif

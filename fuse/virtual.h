@@ -1,0 +1,22 @@
+/*
+ * virtual - answers about the directories that exist only in the mount.
+ *
+ * Each function answers its request.  Nodes are those of generation 0.
+ */
+#ifndef ASOF_FUSE_VIRTUAL_H
+#define ASOF_FUSE_VIRTUAL_H
+
+#include "fuse/fs.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+void virtual_lookup(struct fs *fs, fuse_req_t req, uint64_t parent,
+		    const char *name);
+void virtual_getattr(struct fs *fs, fuse_req_t req, uint64_t node);
+void virtual_readlink(struct fs *fs, fuse_req_t req, uint64_t node);
+void virtual_list(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
+		  off_t from, bool plus);
+
+#endif

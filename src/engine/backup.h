@@ -1,0 +1,75 @@
+/*
+ * backup - one run: walk the sources, decide, read, store, publish.
+ *
+ * The pipeline is described at the top of backup.c.
+ */
+#ifndef ASOF_ENGINE_BACKUP_H
+#define ASOF_ENGINE_BACKUP_H
+
+#include "src/engine/record.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct exclude;
+struct store;
+
+/* What a person watching sees; all counters only rise. */
+struct backup_progress {
+	uint64_t entries;     /* names seen */
+	uint64_t files_read, bytes_read;
+	uint64_t files_kept, bytes_kept; /* taken from the base unread */
+	uint64_t expected_files, expected_bytes; /* from the base; 0 unknown */
+	uint64_t errors;
+};
+
+struct backup_options {
+	const char *const *sources; /* as typed; made absolute here */
+	size_t source_count;
+	enum generation_type type; /* 0: incremental */
+	const char *set;           /* NULL: by host and sources */
+	const char *comment;
+	const struct exclude *exclude; /* may be NULL */
+	bool one_file_system;
+	bool cachedir_tag;  /* honour CACHEDIR.TAG */
+	bool nodump;        /* honour the no-dump inode flag */
+	bool wait;          /* for the set, when it is busy */
+	unsigned readers;   /* 0: 32 */
+	unsigned threads;   /* compressors; 0: processors */
+	int level;          /* zstd; 0: default */
+	const volatile int *cancel;
+	/*
+	 * A file or directory that could not be read, or changed while it was
+	 * read.  From any thread, one at a time.
+	 */
+	void (*failed)(void *ctx, const char *path, const struct err *why);
+	/* Something worth a line: promoted to full, skipped a mount ... */
+	void (*note)(void *ctx, const char *text);
+	void (*progress)(void *ctx, const struct backup_progress *p);
+	void *ctx;
+};
+
+struct backup_result {
+	uint32_t number;
+	uint8_t id[16];
+	char set[SET_NAME_MAX + 1];
+	enum generation_type session_type, effective_type;
+	uint32_t base; /* 0: none */
+	uint64_t entries, files, dirs, others, bytes;
+	uint64_t files_read, bytes_read, files_kept;
+	uint64_t errors;
+	uint64_t chunks_new, bytes_new, bytes_stored;
+	int64_t duration_ns;
+};
+
+/*
+ * 0: the generation is durable; out->errors says how many source files
+ * could not be read (exit 3).  -1: nothing was published.  ERR_USAGE for bad
+ * sources, ERR_BUSY when the set is in use, ERR_CANCELLED.
+ */
+int backup_run(struct store *st, const struct backup_options *opt,
+	       struct backup_result *out, struct err *e);
+
+#endif

@@ -1,0 +1,703 @@
+/*
+ * Building trees from a walk in order.
+ *
+ * A directory comes as slices of its names, each followed by the slices of
+ * the directories in it, and then its end.  A slice is kept open until its
+ * directories have their entries; then its entries go to the directory's
+ * tree builder in the order of names.  A directory of one slice whose
+ * entries are all the base's, and all of the base's, never gets a builder:
+ * it is the base's tree.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include "src/engine/collect.h"
+
+#include "base/mem.h"
+#include "src/engine/feed.h"
+#include "src/engine/filemap.h"
+#include "src/engine/ingest.h"
+#include "src/engine/links.h"
+#include "src/engine/list.h"
+#include "src/engine/scan.h"
+#include "store/writer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PROGRESS_NS UINT64_C(100000000)
+
+/* The directory of a link's first name; its tree is known at its end. */
+struct holder {
+	struct holder *next; /* of all */
+	struct id tree;
+};
+
+/* A file with more than one name. */
+struct linked {
+	uint64_t fs, ino;
+	uint64_t inside;
+	const struct holder *holder;
+	uint8_t *name;
+	size_t name_len;
+	uint8_t *bytes; /* the entry, where it was read in this run */
+	size_t len;
+};
+
+struct linked_table {
+	struct linked **slot;
+	size_t cap, count;
+};
+
+struct collector {
+	struct backup *b;
+	struct collected *out;
+	struct chunk_sink *sink;
+	struct filemap_builder *map;
+	struct list_builder *exceptions;
+	struct linked_table links;
+	struct holder *holders;
+	struct buf entry, path, text;
+	struct backup_progress progress;
+	uint64_t told_ns; /* when progress was told last */
+};
+
+/* --- telling ------------------------------------------------------------------ */
+
+static void
+tell_progress(struct collector *c)
+{
+	const struct backup_options *o = c->b->opt;
+	uint64_t now;
+
+	if (o->progress == NULL)
+		return;
+	now = time_monotonic_ns();
+	if (now - c->told_ns < PROGRESS_NS)
+		return;
+	c->told_ns = now;
+	c->progress.entries = c->out->entries;
+	c->progress.files_read = c->out->files_read;
+	c->progress.bytes_read = c->out->bytes_read;
+	c->progress.files_kept = c->out->files_kept;
+	c->progress.bytes_kept = c->out->bytes_kept;
+	c->progress.errors = c->out->errors;
+	o->progress(o->ctx, &c->progress);
+}
+
+enum exception_kind { EXCEPTION_READ = 1, EXCEPTION_ERROR = 2 };
+
+static int
+add_exception(struct collector *c, const struct dir *d, const char *name,
+	      enum exception_kind kind, unsigned reason, const char *text,
+	      struct err *e)
+{
+	buf_reset(&c->path);
+	dir_path(d, name, &c->path);
+	buf_reset(&c->text);
+	wr_string(&c->text, c->path.data, c->path.len);
+	wr_varint(&c->text, kind);
+	wr_varint(&c->text, reason);
+	wr_string(&c->text, text, strlen(text));
+	if (buf_ok(&c->path, e) < 0 || buf_ok(&c->text, e) < 0)
+		return -1;
+	if (c->text.len > LIST_ITEM_MAX)
+		return 0; /* a path longer than any reader wants to see */
+	return list_builder_add(c->exceptions, c->text.data, c->text.len, e);
+}
+
+/* A source that could not be read, or not wholly. */
+static int
+tell_error(struct collector *c, const struct dir *d, const char *name,
+	   const char *text, struct err *e)
+{
+	const struct backup_options *o = c->b->opt;
+	struct err why = { 0 };
+
+	c->out->errors++;
+	if (add_exception(c, d, name, EXCEPTION_ERROR, 0, text, e) < 0)
+		return -1;
+	err_set(&why, ERR_SOURCE, "%s", text);
+	if (o->failed != NULL)
+		o->failed(o->ctx, buf_str(&c->path), &why);
+	return 0;
+}
+
+/* --- hard links ----------------------------------------------------------------- */
+
+static size_t
+link_slot(const struct linked_table *t, uint64_t fs, uint64_t ino)
+{
+	size_t i = (size_t)((ino ^ fs << 48) * UINT64_C(0x9e3779b97f4a7c15) >>
+			    20) & (t->cap - 1);
+
+	while (t->slot[i] != NULL &&
+	       (t->slot[i]->ino != ino || t->slot[i]->fs != fs))
+		i = (i + 1) & (t->cap - 1);
+	return i;
+}
+
+static int
+links_grow(struct linked_table *t, struct err *e)
+{
+	struct linked_table grown = { .cap = t->cap ? t->cap * 2 : 256,
+				      .count = t->count };
+
+	grown.slot = mem_array(grown.cap, sizeof(*grown.slot));
+	if (grown.slot == NULL)
+		return err_nomem(e);
+	for (size_t i = 0; i < t->cap; i++)
+		if (t->slot[i] != NULL)
+			grown.slot[link_slot(&grown, t->slot[i]->fs,
+					     t->slot[i]->ino)] = t->slot[i];
+	mem_free(t->slot);
+	*t = grown;
+	return 0;
+}
+
+static struct linked *
+link_find(const struct collector *c, const struct item *it)
+{
+	if (c->links.cap == 0)
+		return NULL;
+	return c->links.slot[link_slot(&c->links, it->fs, it->st.stx_ino)];
+}
+
+static void
+linked_free(struct linked *l)
+{
+	mem_free(l->name);
+	mem_free(l->bytes);
+	mem_free(l);
+}
+
+static struct holder *
+holder_of(struct collector *c, struct dir *d)
+{
+	if (d->holder == NULL) {
+		d->holder = mem_zalloc(sizeof(*d->holder));
+		if (d->holder == NULL)
+			return NULL;
+		d->holder->next = c->holders;
+		c->holders = d->holder;
+	}
+	return d->holder;
+}
+
+/* Count one more name of a linked file, the first with its place. */
+static int
+link_count(struct collector *c, struct dir *d, const struct item *it,
+	   struct err *e)
+{
+	struct linked *l;
+	size_t i;
+
+	if (c->links.count * 2 >= c->links.cap &&
+	    links_grow(&c->links, e) < 0)
+		return -1;
+	i = link_slot(&c->links, it->fs, it->st.stx_ino);
+	l = c->links.slot[i];
+	if (l == NULL) {
+		l = mem_zalloc(sizeof(*l));
+		if (l == NULL)
+			return err_nomem(e);
+		l->fs = it->fs;
+		l->ino = it->st.stx_ino;
+		l->name = (uint8_t *)mem_dup(it->name, it->name_len);
+		l->name_len = it->name_len;
+		l->holder = holder_of(c, d);
+		if (l->name == NULL || l->holder == NULL) {
+			linked_free(l);
+			return err_nomem(e);
+		}
+		c->links.slot[i] = l;
+		c->links.count++;
+	}
+	l->inside++;
+	if (it->state == ITEM_FILE && l->bytes == NULL) {
+		l->bytes = (uint8_t *)mem_dup(it->bytes, it->len);
+		l->len = it->len;
+		if (l->bytes == NULL)
+			return err_nomem(e);
+	}
+	return 0;
+}
+
+static int
+linked_cmp(const void *a, const void *b)
+{
+	const struct linked *x = *(struct linked *const *)a;
+	const struct linked *y = *(struct linked *const *)b;
+
+	if (x->fs != y->fs)
+		return x->fs < y->fs ? -1 : 1;
+	return (x->ino > y->ino) - (x->ino < y->ino);
+}
+
+/* Write the link table; counts the inodes that names share. */
+static int
+finish_links(struct collector *c, struct err *e)
+{
+	struct linked_table *t = &c->links;
+	struct links_builder *lb = NULL;
+	size_t n = 0;
+	int rc = -1;
+
+	for (size_t i = 0; i < t->cap; i++)
+		if (t->slot[i] != NULL) {
+			struct linked *l = t->slot[i];
+
+			t->slot[i] = NULL;
+			t->slot[n++] = l;
+		}
+	t->cap = n; /* no table any more, but a list */
+	if (n > 0)
+		qsort(t->slot, n, sizeof(*t->slot), linked_cmp);
+	if (links_builder_new(c->sink, &lb, e) < 0)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		const struct linked *l = t->slot[i];
+		struct link out = { .fs = l->fs,
+				    .ino = l->ino,
+				    .inside = l->inside,
+				    .tree = l->holder->tree,
+				    .name = l->name,
+				    .name_len = l->name_len };
+
+		c->out->inodes -= l->inside - 1;
+		if (links_builder_add(lb, &out, e) < 0)
+			goto out;
+	}
+	rc = links_builder_finish(lb, &c->out->links, &c->out->link_count, e);
+out:
+	links_builder_free(lb);
+	return rc;
+}
+
+/* --- files ---------------------------------------------------------------------- */
+
+/* One cut of a piece: into the store and into the map. */
+static int
+take_cut(struct collector *c, const struct cut *cut, const uint8_t *data,
+	 struct err *e)
+{
+	if (cut->hole)
+		return filemap_add_hole(c->map, cut->len, e);
+	if (writer_put(c->b->writer, KIND_DATA, &cut->id, data,
+		       (size_t)cut->len, false, NULL, e) < 0)
+		return -1;
+	c->out->bytes_read += cut->len;
+	return filemap_add_chunk(c->map, &cut->id, (uint32_t)cut->len, e);
+}
+
+/* The next file of a batch: so many cuts of the job's one piece. */
+static int
+take_batched(struct collector *c, struct job *j, size_t cuts, struct err *e)
+{
+	const struct piece *p = j->at;
+
+	for (; cuts > 0; cuts--) {
+		const struct cut *cut = &p->cut[j->at_cut++];
+
+		if (take_cut(c, cut, p->data + j->at_byte, e) < 0)
+			return -1;
+		if (!cut->hole)
+			j->at_byte += (size_t)cut->len;
+	}
+	return 0;
+}
+
+static int
+take_stream(struct collector *c, struct job *j, struct err *e)
+{
+	struct piece *p;
+	int rc;
+
+	while ((rc = feed_piece(c->b->feed, j, &p, e)) == 1) {
+		size_t at = 0;
+
+		for (size_t i = 0; i < p->cuts && rc == 1; i++) {
+			if (take_cut(c, &p->cut[i], p->data + at, e) < 0)
+				rc = -1;
+			if (!p->cut[i].hole)
+				at += (size_t)p->cut[i].len;
+		}
+		feed_piece_done(c->b->feed, p);
+		if (rc < 0)
+			return -1;
+		tell_progress(c);
+	}
+	return rc;
+}
+
+/* The batch's piece, when its first file is asked for. */
+static int
+open_batch(struct collector *c, struct job *j, struct err *e)
+{
+	int rc;
+
+	if (j->at != NULL)
+		return 0;
+	rc = feed_piece(c->b->feed, j, &j->at, e);
+	if (rc == 0)
+		return err_set(e, ERR_CANCELLED, "stopped");
+	return rc < 0 ? -1 : 0;
+}
+
+/* Encode the entry into the slice. */
+static int
+keep_entry(struct collector *c, struct slice *sl, struct item *it,
+	   const struct entry *en, struct err *e)
+{
+	buf_reset(&c->entry);
+	if (entry_encode(en, &c->entry, e) < 0)
+		return -1;
+	it->bytes = arena_copy(&sl->arena, c->entry.data, c->entry.len);
+	if (it->bytes == NULL)
+		return err_nomem(e);
+	it->len = (uint32_t)c->entry.len;
+	it->xattrs = en->xattrs > 0;
+	return 0;
+}
+
+/* A name of a file that was read under another name. */
+static int
+take_link(struct collector *c, struct slice *sl, struct item *it,
+	  const struct linked *l, struct err *e)
+{
+	struct entry en;
+
+	if (entry_decode(l->bytes, l->len, false, &en, e) < 0)
+		return -1;
+	en.name = (const uint8_t *)it->name;
+	en.name_len = it->name_len;
+	return keep_entry(c, sl, it, &en, e);
+}
+
+/* The content of a file that was read; its job is open. */
+static int
+take_content(struct collector *c, struct job *j, struct file_result *fr,
+	     struct entry *en, struct err *e)
+{
+	filemap_builder_start(c->map, MAP_CDC, fr->item->hint);
+	if (j->stream) {
+		if (take_stream(c, j, e) < 0)
+			return -1;
+	} else if (take_batched(c, j, fr->cuts, e) < 0) {
+		return -1;
+	}
+	*en = fr->meta;
+	if (fr->gone || (en->flags & ENTRY_UNREADABLE) != 0)
+		return 0;
+	c->out->files_read++;
+	if (fr->large) {
+		en->content = fr->content;
+		en->size = fr->size;
+		c->out->bytes_read += fr->size;
+		return 0;
+	}
+	return filemap_finish(c->map, &en->content, &en->size, e);
+}
+
+static int
+take_file(struct collector *c, struct slice *sl, struct item *it,
+	  struct err *e)
+{
+	struct file_result *fr;
+	struct entry en;
+	struct job *j;
+
+	if (it->job == NULL) {
+		const struct linked *l = link_find(c, it);
+
+		if (l != NULL && l->bytes != NULL)
+			return take_link(c, sl, it, l, e);
+		/* The name that should have carried it has failed. */
+		if (feed_urgent(c->b->feed, sl->dir, it, e) < 0)
+			return -1;
+	}
+	j = it->job;
+	fr = &j->file[it->job_index];
+	if (!j->stream && open_batch(c, j, e) < 0)
+		return -1;
+	if (take_content(c, j, fr, &en, e) < 0)
+		return -1;
+	if (fr->gone) {
+		it->state = ITEM_DROPPED;
+	} else {
+		en.name = (const uint8_t *)it->name;
+		en.name_len = it->name_len;
+		if (keep_entry(c, sl, it, &en, e) < 0)
+			return -1;
+	}
+	if (!j->stream && it->job_index + 1 == j->files) {
+		feed_piece_done(c->b->feed, j->at);
+		j->at = NULL;
+	}
+	return 0;
+}
+
+/* --- items ---------------------------------------------------------------------- */
+
+static int
+count_item(struct collector *c, struct dir *d, const struct item *it,
+	   struct err *e)
+{
+	struct collected *o = c->out;
+
+	o->entries++;
+	o->inodes++;
+	if (it->xattrs)
+		o->xattrs++;
+	if (S_ISREG(it->st.stx_mode)) {
+		o->files++;
+		o->bytes += it->st.stx_size;
+		if (it->state == ITEM_KEPT) {
+			o->files_kept++;
+			o->bytes_kept += it->st.stx_size;
+		}
+	} else {
+		o->others++;
+	}
+	if (id_set_add(&o->users, it->st.stx_uid, e) < 0 ||
+	    id_set_add(&o->groups, it->st.stx_gid, e) < 0)
+		return -1;
+	if (it->st.stx_nlink > 1)
+		return link_count(c, d, it, e);
+	return 0;
+}
+
+static int
+take_item(struct collector *c, struct slice *sl, struct item *it,
+	  struct err *e)
+{
+	bool whole = c->b->type == GEN_FULL || c->b->type == GEN_COPY;
+
+	if (it->state == ITEM_FILE) {
+		if (take_file(c, sl, it, e) < 0)
+			return -1;
+		if (it->state == ITEM_FILE && !whole &&
+		    add_exception(c, sl->dir, it->name, EXCEPTION_READ,
+				  it->reason, "", e) < 0)
+			return -1;
+	}
+	if (it->error != NULL &&
+	    tell_error(c, sl->dir, it->name, it->error, e) < 0)
+		return -1;
+	if (it->state == ITEM_DROPPED || it->state == ITEM_DIR)
+		return 0;
+	return count_item(c, sl->dir, it, e);
+}
+
+/* --- directories -------------------------------------------------------------------- */
+
+/* All directories of the open slice are done: out with its entries. */
+static int
+close_slice(struct collector *c, struct dir *d, bool build, struct err *e)
+{
+	struct slice *sl = d->open;
+
+	if (sl == NULL)
+		return 0;
+	if (build && d->builder == NULL &&
+	    tree_builder_new(c->sink, &d->builder, e) < 0)
+		return -1;
+	for (size_t i = 0; i < sl->count && build; i++) {
+		const struct item *it = &sl->item[i];
+		struct entry en;
+
+		if (it->bytes == NULL || it->state == ITEM_DROPPED)
+			continue;
+		if (entry_decode(it->bytes, it->len, false, &en, e) < 0 ||
+		    tree_builder_add(d->builder, &en, e) < 0)
+			return -1;
+	}
+	d->open = NULL;
+	feed_slice_done(c->b->feed, sl);
+	return 0;
+}
+
+static void
+count_entries(struct dir *d, const struct slice *sl)
+{
+	for (size_t i = 0; i < sl->count; i++) {
+		const struct item *it = &sl->item[i];
+
+		if (it->bytes == NULL || it->state == ITEM_DROPPED)
+			continue;
+		d->added++;
+		if (it->same)
+			d->same++;
+	}
+}
+
+static int
+take_slice(struct collector *c, struct dir *d, struct slice *sl,
+	   struct err *e)
+{
+	if (d->open != NULL) {
+		count_entries(d, d->open);
+		if (close_slice(c, d, true, e) < 0)
+			return -1;
+	}
+	d->open = sl;
+	for (size_t i = 0; i < sl->count; i++)
+		if (take_item(c, sl, &sl->item[i], e) < 0)
+			return -1;
+	tell_progress(c);
+	return 0;
+}
+
+/* The tree of a directory whose entries are all there. */
+static int
+finish_tree(struct collector *c, struct dir *d, struct tree_root *out,
+	    struct err *e)
+{
+	bool unchanged;
+
+	if (d->open != NULL)
+		count_entries(d, d->open);
+	unchanged = d->has_base && !d->base_lost && d->same == d->added &&
+		    d->added == d->base.dir.entries;
+	if (close_slice(c, d, !unchanged || d->builder != NULL, e) < 0)
+		return -1;
+	if (unchanged) {
+		*out = d->base.dir;
+		return 0;
+	}
+	return tree_builder_finish(d->builder, out, e);
+}
+
+/* Its entry: the base's bytes if nothing at all is new. */
+static int
+finish_dir(struct collector *c, struct dir *d, struct err *e)
+{
+	struct item *it = d->item;
+	struct tree_root root;
+	struct entry en;
+
+	if (finish_tree(c, d, &root, e) < 0)
+		return -1;
+	tree_builder_free(d->builder);
+	d->builder = NULL;
+	if (d->holder != NULL)
+		d->holder->tree = root.id;
+	en = d->meta_kept ? d->base : d->meta;
+	en.dir = root;
+	if (it != NULL) {
+		en.name = (const uint8_t *)it->name;
+		en.name_len = it->name_len;
+	}
+	c->out->dirs++;
+	c->out->entries++;
+	c->out->inodes++;
+	if (en.xattrs > 0)
+		c->out->xattrs++;
+	if (id_set_add(&c->out->users, en.uid, e) < 0 ||
+	    id_set_add(&c->out->groups, en.gid, e) < 0)
+		return -1;
+	buf_reset(&c->entry);
+	if (entry_encode(&en, &c->entry, e) < 0)
+		return -1;
+	if (d->error != NULL && tell_error(c, d, NULL, d->error, e) < 0)
+		return -1;
+	if (it == NULL) {
+		buf_add(&c->out->root_bytes, c->entry.data, c->entry.len);
+		return buf_ok(&c->out->root_bytes, e);
+	}
+	it->same = d->has_base && c->entry.len == d->base.len &&
+		   memcmp(c->entry.data, d->base.bytes, c->entry.len) == 0;
+	it->len = (uint32_t)c->entry.len;
+	it->bytes = arena_copy(&d->parent->open->arena, c->entry.data,
+			       c->entry.len);
+	if (it->bytes == NULL)
+		return err_nomem(e);
+	it->dir = NULL;
+	dir_unref(d);
+	return 0;
+}
+
+/* --- the run ------------------------------------------------------------------------ */
+
+static int
+consume(struct collector *c, struct err *e)
+{
+	const volatile int *cancel = c->b->opt->cancel;
+	struct step s;
+
+	for (;;) {
+		if (cancel != NULL && *cancel != 0)
+			return err_set(e, ERR_CANCELLED, "interrupted");
+		if (feed_next(c->b->feed, &s, e) < 0)
+			return -1;
+		switch (s.kind) {
+		case STEP_SLICE:
+			if (take_slice(c, s.dir, s.slice, e) < 0)
+				return -1;
+			break;
+		case STEP_END:
+			if (finish_dir(c, s.dir, e) < 0)
+				return -1;
+			break;
+		case STEP_DONE:
+			return 0;
+		}
+	}
+}
+
+static void
+collector_clear(struct collector *c)
+{
+	for (size_t i = 0; i < c->links.cap; i++)
+		if (c->links.slot[i] != NULL)
+			linked_free(c->links.slot[i]);
+	mem_free(c->links.slot);
+	while (c->holders != NULL) {
+		struct holder *h = c->holders;
+
+		c->holders = h->next;
+		mem_free(h);
+	}
+	filemap_builder_free(c->map);
+	list_builder_free(c->exceptions);
+	buf_clear(&c->entry);
+	buf_clear(&c->path);
+	buf_clear(&c->text);
+}
+
+int
+collect_run(struct backup *b, struct dir *top, struct collected *out,
+	    struct err *e)
+{
+	struct collector c = { .b = b, .out = out };
+	int rc = -1;
+
+	(void)top;
+	c.sink = writer_sink(b->writer);
+	if (b->base != NULL) {
+		c.progress.expected_files = b->base->counts.entries;
+		c.progress.expected_bytes = b->base->counts.bytes;
+	}
+	if (filemap_builder_new(c.sink, &c.map, e) < 0 ||
+	    list_builder_new(c.sink, &c.exceptions, e) < 0)
+		goto out;
+	if (consume(&c, e) < 0)
+		goto out;
+	if (finish_links(&c, e) < 0 ||
+	    list_builder_finish(c.exceptions, &out->exceptions,
+				&out->exception_count, e) < 0)
+		goto out;
+	rc = entry_decode(out->root_bytes.data, out->root_bytes.len, true,
+			  &out->root, e);
+out:
+	collector_clear(&c);
+	return rc;
+}
+
+void
+collected_clear(struct collected *c)
+{
+	buf_clear(&c->root_bytes);
+	id_set_clear(&c->users);
+	id_set_clear(&c->groups);
+}

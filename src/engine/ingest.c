@@ -1,0 +1,635 @@
+/*
+ * How a file is read.
+ *
+ * A small file is read whole into its batch's piece, between two stats of
+ * the open descriptor; if they differ it is read again, up to TRIES times,
+ * and then stored as torn.  A larger file goes out in pieces as it is read,
+ * so what has gone cannot be taken back: if the stats around it differ, it
+ * is torn at once.
+ *
+ * Young files: a store through a memory mapping reaches mtime only when the
+ * page is written out, so a file whose times are younger than YOUNG_S may be
+ * changing unseen.  It is fdatasync'ed before it is read; from the
+ * YOUNG_SYNCS'th such file on, one syncfs of its file system stands for all
+ * of them, and what is younger than that call is stored as racy
+ * (fdatasync costs about 180 microseconds a file).
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include "src/engine/ingest.h"
+
+#include "base/mem.h"
+#include "base/src.h"
+#include "src/engine/feed.h"
+#include "src/engine/gather.h"
+#include "store/repository.h"
+#include "store/store.h"
+#include "store/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define TRIES       3
+#define YOUNG_S     60
+#define YOUNG_SYNCS 64
+
+/* A small file that grew under our hands is read up to here. */
+#define GROWN_MAX (1u << 20)
+
+static struct ts
+ts_of(const struct statx_timestamp *t)
+{
+	return (struct ts){ .sec = t->tv_sec, .nsec = t->tv_nsec };
+}
+
+static bool
+same_file(const struct statx *a, const struct statx *b)
+{
+	return a->stx_ino == b->stx_ino && a->stx_size == b->stx_size &&
+	       a->stx_dev_major == b->stx_dev_major &&
+	       a->stx_dev_minor == b->stx_dev_minor &&
+	       ts_cmp(ts_of(&a->stx_mtime), ts_of(&b->stx_mtime)) == 0 &&
+	       ts_cmp(ts_of(&a->stx_ctime), ts_of(&b->stx_ctime)) == 0;
+}
+
+/* May it have holes?  Fewer blocks than its length needs. */
+static bool
+is_sparse(const struct statx *st)
+{
+	return st->stx_blocks < st->stx_size / 512;
+}
+
+static const struct id_keys *
+keys_of(const struct backup *b)
+{
+	return &store_repository(b->store)->keys;
+}
+
+/* --- outcomes ----------------------------------------------------------------- */
+
+static int
+note_error(struct file_result *fr, const char *text, struct err *e)
+{
+	if (fr->item->error != NULL)
+		return 0;
+	fr->item->error = mem_strdup(text);
+	if (fr->item->error == NULL)
+		return err_nomem(e);
+	fr->item->failed = true;
+	return 0;
+}
+
+/* Only metadata can be kept: as stat said. */
+static int
+unreadable(struct file_result *fr, struct err *why, struct err *e)
+{
+	if (why->kind != ERR_SOURCE) {
+		err_move(e, why);
+		return -1;
+	}
+	memset(&fr->meta, 0, sizeof(fr->meta));
+	gather_stat(&fr->item->st, fr->item->fs, &fr->meta);
+	fr->meta.flags |= ENTRY_UNREADABLE;
+	fr->meta.size = fr->item->st.stx_size;
+	fr->cuts = 0;
+	return note_error(fr, why->text, e);
+}
+
+/* --- young files -------------------------------------------------------------- */
+
+/* One syncfs per file system; *when is the time of that call. */
+static int
+sync_young(struct backup *b, int fd, uint32_t fs, struct ts *when,
+	   struct err *e)
+{
+	struct fs_seen *seen;
+	int rc = 0;
+
+	pthread_mutex_lock(&b->fs.lock);
+	seen = &b->fs.fs[fs];
+	if (seen->synced.sec == 0) {
+		seen->synced = time_now_coarse();
+		rc = src_syncfs(fd, e);
+	}
+	*when = seen->synced;
+	pthread_mutex_unlock(&b->fs.lock);
+	return rc;
+}
+
+/*
+ * Bring what was stored through mappings into the file's times.  *racy: it
+ * is younger than the call that stood for it.
+ */
+static int
+settle(struct backup *b, const struct file_result *fr, int fd,
+       const struct statx *st, bool *racy, struct err *e)
+{
+	struct ts m = ts_of(&st->stx_mtime), c = ts_of(&st->stx_ctime);
+	struct ts youngest = ts_cmp(m, c) > 0 ? m : c;
+	struct ts now = time_now_coarse(), when;
+
+	*racy = false;
+	if (youngest.sec > now.sec || now.sec - youngest.sec >= YOUNG_S)
+		return 0;
+	if (atomic_fetch_add(&b->young, 1) < YOUNG_SYNCS)
+		return src_datasync(fd, e);
+	if (sync_young(b, fd, fr->item->fs, &when, e) < 0)
+		return -1;
+	*racy = ts_cmp(youngest, when) >= 0;
+	return 0;
+}
+
+/* --- opening and closing ---------------------------------------------------- */
+
+struct reading {
+	int fd;
+	struct statx before;
+	struct ts start;
+	bool racy;
+};
+
+/* 0 open, 1 done with (gone or unreadable), -1 failed. */
+static int
+open_file(struct backup *b, struct job *j, struct file_result *fr,
+	  struct reading *r, struct err *e)
+{
+	struct err why = { 0 };
+
+	r->fd = src_open(j->dir->fd, fr->item->name, 0, &why);
+	if (r->fd < 0) {
+		if (why.saved_errno == ENOENT) {
+			fr->gone = true;
+			return 1;
+		}
+		return unreadable(fr, &why, e) < 0 ? -1 : 1;
+	}
+	if (src_stat(r->fd, "", &r->before, &why) < 0)
+		goto bad;
+	if (!S_ISREG(r->before.stx_mode)) {
+		err_set(&why, ERR_SOURCE, "is no longer a regular file");
+		goto bad;
+	}
+	if (settle(b, fr, r->fd, &r->before, &r->racy, &why) < 0)
+		goto bad;
+	return 0;
+bad:
+	src_close(r->fd);
+	return unreadable(fr, &why, e) < 0 ? -1 : 1;
+}
+
+/* Metadata of the file just read, as of `st`. */
+static int
+gather_file(struct backup *b, struct file_result *fr, const struct reading *r,
+	    const struct statx *st, struct err *e)
+{
+	struct err why = { 0 };
+
+	/* Counting and links must go by the same stat as the entry. */
+	fr->item->st = *st;
+	memset(&fr->meta, 0, sizeof(fr->meta));
+	gather_stat(st, fr->item->fs, &fr->meta);
+	if (r->racy || ts_cmp(ts_add_ns(fr->meta.ctime, b->tick_ns), r->start) >
+			       0)
+		fr->meta.flags |= ENTRY_RACY;
+	fr->meta.inode_flags = src_inode_flags(r->fd) & GATHER_FLAGS_KEPT;
+	if (fr->meta.inode_flags != 0)
+		fr->meta.flags |= ENTRY_INODE_FLAGS;
+	if (gather_xattrs(r->fd, NULL, writer_sink(b->writer),
+			  &fr->xattr_bytes, &fr->meta, &why) == 0)
+		return 0;
+	if (why.kind != ERR_SOURCE) {
+		err_move(e, &why);
+		return -1;
+	}
+	return note_error(fr, why.text, e);
+}
+
+static int
+torn(struct file_result *fr, struct err *e)
+{
+	fr->meta.flags |= ENTRY_TORN;
+	fr->item->changed = true;
+	return note_error(fr, "changed while it was read", e);
+}
+
+/* --- cutting ------------------------------------------------------------------ */
+
+static int
+add_cut(struct piece *p, uint64_t len, bool hole, const struct id *id,
+	struct err *e)
+{
+	struct cut *c;
+
+	if (p->cuts == p->cut_cap) {
+		size_t cap = p->cut_cap == 0 ? 16 : p->cut_cap * 2;
+
+		c = mem_resize(p->cut, cap, sizeof(*c));
+		if (c == NULL)
+			return err_nomem(e);
+		p->cut = c;
+		p->cut_cap = cap;
+	}
+	c = &p->cut[p->cuts++];
+	c->len = len;
+	c->hole = hole;
+	if (id != NULL)
+		c->id = *id;
+	return 0;
+}
+
+static const struct chunker *
+chunker_for(struct backup *b, struct file_result *fr, uint64_t size)
+{
+	unsigned cls = config_class(b->config, size, fr->item->hint_valid,
+				    fr->item->hint);
+
+	fr->item->hint = (uint8_t)cls;
+	return &b->chunker[cls];
+}
+
+/* --- small files ---------------------------------------------------------------- */
+
+static int
+cut_all(struct backup *b, const struct chunker *c, struct piece *p, size_t from,
+	struct err *e)
+{
+	struct id id;
+
+	while (from < p->len) {
+		size_t n = chunker_cut(c, p->data + from, p->len - from, true);
+
+		/*
+		 * `true` holds only for the last chunk, but a chunker with
+		 * more than `max` bytes at hand never looks further.
+		 */
+		id_compute(keys_of(b), KIND_DATA, p->data + from, n, &id);
+		if (add_cut(p, n, false, &id, e) < 0)
+			return -1;
+		from += n;
+	}
+	return 0;
+}
+
+static int
+piece_room(struct piece *p, size_t n, struct err *e)
+{
+	uint8_t *grown;
+
+	if (p->cap - p->len >= n)
+		return 0;
+	grown = mem_resize(p->data, p->len + n, 1);
+	if (grown == NULL)
+		return err_nomem(e);
+	p->data = grown;
+	p->cap = p->len + n;
+	return 0;
+}
+
+/* One stretch of data; *shrunk when the file ended before it. */
+static int
+read_stretch(struct backup *b, const struct chunker *c, int fd,
+	     struct piece *p, const uint64_t range[2], bool *shrunk,
+	     struct err *e)
+{
+	size_t n = (size_t)(range[1] - range[0]), from = p->len;
+	ssize_t got;
+
+	if (piece_room(p, n, e) < 0)
+		return -1;
+	got = src_read(fd, p->data + p->len, n, range[0], NULL, e);
+	if (got < 0)
+		return -1;
+	*shrunk = (size_t)got < n;
+	p->len += (size_t)got;
+	return cut_all(b, c, p, from, e);
+}
+
+/* The file's bytes up to `size`, with its holes. */
+static int
+read_small(struct backup *b, const struct chunker *c, struct reading *r,
+	   struct piece *p, uint64_t size, bool *shrunk, struct err *e)
+{
+	uint64_t range[2] = { 0, size }, at = 0;
+	bool sparse = is_sparse(&r->before);
+
+	*shrunk = false;
+	while (at < size && !*shrunk) {
+		if (sparse) {
+			int rc = src_next_data(r->fd, at, size, &range[0],
+					       &range[1], e);
+
+			if (rc < 0)
+				return -1;
+			if (rc == 1)
+				range[0] = range[1] = size;
+			if (range[0] > at && add_cut(p, range[0] - at, true,
+						     NULL, e) < 0)
+				return -1;
+		}
+		if (range[1] > range[0] &&
+		    read_stretch(b, c, r->fd, p, range, shrunk, e) < 0)
+			return -1;
+		at = range[1];
+	}
+	return 0;
+}
+
+/* Read until two stats agree; 1: it never held still. */
+static int
+try_small(struct backup *b, struct file_result *fr, struct reading *r,
+	  struct piece *p, struct statx *after, struct err *e)
+{
+	size_t len = p->len, cuts = p->cuts;
+	bool shrunk;
+
+	for (int i = 0; i < TRIES; i++) {
+		uint64_t size = r->before.stx_size;
+
+		p->len = len;
+		p->cuts = cuts;
+		if (i > 0 && settle(b, fr, r->fd, &r->before, &r->racy, e) < 0)
+			return -1;
+		r->start = time_now_coarse();
+		if (size > GROWN_MAX)
+			size = GROWN_MAX;
+		if (read_small(b, chunker_for(b, fr, size), r, p, size,
+			       &shrunk, e) < 0)
+			return -1;
+		if (src_stat(r->fd, "", after, e) < 0)
+			return -1;
+		if (!shrunk && size == r->before.stx_size &&
+		    same_file(&r->before, after))
+			return 0;
+		r->before = *after;
+	}
+	return 1;
+}
+
+static int
+ingest_small(struct backup *b, struct job *j, struct file_result *fr,
+	     struct piece *p, struct err *e)
+{
+	size_t len = p->len, cuts = p->cuts;
+	struct err why = { 0 };
+	struct statx after;
+	struct reading r;
+	int rc;
+
+	rc = open_file(b, j, fr, &r, e);
+	if (rc != 0)
+		return rc < 0 ? -1 : 0;
+	rc = try_small(b, fr, &r, p, &after, &why);
+	if (rc < 0) {
+		/* A file that fails half-way has no content at all. */
+		p->len = len;
+		p->cuts = cuts;
+		rc = unreadable(fr, &why, e);
+		goto out;
+	}
+	fr->cuts = p->cuts - cuts;
+	if (gather_file(b, fr, &r, &after, e) < 0) {
+		rc = -1;
+		goto out;
+	}
+	rc = rc == 1 ? torn(fr, e) : 0;
+out:
+	src_close(r.fd);
+	return rc;
+}
+
+/* --- larger files -------------------------------------------------------------- */
+
+struct stream {
+	struct backup *b;
+	struct job *job;
+	struct file_result *fr;
+	const struct chunker *chunker;
+	struct piece *piece; /* at hand */
+	size_t start;        /* of the bytes not cut yet, in the piece */
+	bool large;
+	bool shrunk;
+};
+
+static size_t
+stream_cap(const struct stream *s)
+{
+	return PIECE_LEN + s->chunker->max * (s->large ? 2 : 1);
+}
+
+/* Out with the piece; what is not cut yet goes into the next. */
+static int
+stream_turn(struct stream *s, struct err *e)
+{
+	struct feed *f = s->b->feed;
+	struct piece *full = s->piece;
+	size_t rest;
+
+	if (full != NULL && s->large) {
+		memmove(full->data, full->data + s->start,
+			full->len - s->start);
+		full->len -= s->start;
+		s->start = 0;
+		return 0;
+	}
+	s->piece = feed_piece_new(f, s->job, stream_cap(s), e);
+	if (s->piece == NULL) {
+		if (full != NULL)
+			feed_piece_drop(f, full);
+		return -1;
+	}
+	if (full != NULL) {
+		rest = full->len - s->start;
+		memcpy(s->piece->data, full->data + s->start, rest);
+		s->piece->len = rest;
+		full->len = s->start;
+		feed_piece_put(f, s->job, full);
+	}
+	s->start = 0;
+	return 0;
+}
+
+static int
+stream_hole(struct stream *s, uint64_t len, struct err *e)
+{
+	if (s->large)
+		return filemap_add_hole(s->fr->map, len, e);
+	s->fr->cuts++;
+	return add_cut(s->piece, len, true, NULL, e);
+}
+
+static int
+stream_chunk(struct stream *s, size_t n, struct err *e)
+{
+	const uint8_t *p = s->piece->data + s->start;
+	struct id id;
+
+	id_compute(keys_of(s->b), KIND_DATA, p, n, &id);
+	s->start += n;
+	if (!s->large) {
+		s->fr->cuts++;
+		return add_cut(s->piece, n, false, &id, e);
+	}
+	if (writer_put(s->b->writer, KIND_DATA, &id, p, n, true, NULL, e) < 0)
+		return -1;
+	return filemap_add_chunk(s->fr->map, &id, (uint32_t)n, e);
+}
+
+/* Cut what is at hand; `last`: no more of this stretch follows. */
+static int
+stream_cut(struct stream *s, bool last, struct err *e)
+{
+	size_t left;
+
+	while ((left = s->piece->len - s->start) > 0 &&
+	       (last || left >= s->chunker->max)) {
+		size_t n = chunker_cut(s->chunker, s->piece->data + s->start,
+				       left, last);
+
+		if (stream_chunk(s, n, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* A stretch of data, from..to, to its end or the file's. */
+static int
+stream_data(struct stream *s, int fd, uint64_t from, uint64_t to,
+	    struct err *e)
+{
+	while (from < to && !s->shrunk) {
+		struct piece *p;
+		uint64_t room;
+		ssize_t got;
+
+		if (s->piece->cap - s->piece->len < PIECE_LEN / 2 &&
+		    stream_turn(s, e) < 0)
+			return -1;
+		p = s->piece;
+		room = p->cap - p->len;
+		if (room > to - from)
+			room = to - from;
+		got = src_read(fd, p->data + p->len, (size_t)room, from, NULL,
+			       e);
+		if (got < 0)
+			return -1;
+		s->shrunk = (uint64_t)got < room;
+		p->len += (size_t)got;
+		from += (uint64_t)got;
+		if (stream_cut(s, from == to || s->shrunk, e) < 0)
+			return -1;
+		if (feed_stopped(s->b->feed))
+			return err_set(e, ERR_CANCELLED, "stopped");
+	}
+	return 0;
+}
+
+static int
+stream_file(struct stream *s, struct reading *r, struct err *e)
+{
+	uint64_t size = r->before.stx_size, at = 0, from = 0, to = size;
+	bool sparse = is_sparse(&r->before);
+
+	while (at < size && !s->shrunk) {
+		if (sparse) {
+			int rc = src_next_data(r->fd, at, size, &from, &to, e);
+
+			if (rc < 0)
+				return -1;
+			if (rc == 1)
+				from = to = size;
+			if (from > at && stream_hole(s, from - at, e) < 0)
+				return -1;
+		}
+		if (to > from && stream_data(s, r->fd, from, to, e) < 0)
+			return -1;
+		at = to;
+	}
+	return 0;
+}
+
+static int
+stream_begin(struct stream *s, struct reading *r, struct err *e)
+{
+	struct backup *b = s->b;
+	struct file_result *fr = s->fr;
+	uint64_t size = r->before.stx_size;
+
+	s->chunker = chunker_for(b, fr, size);
+	s->large = size >= LARGE_FILE;
+	fr->large = s->large;
+	if (s->large) {
+		if (filemap_builder_new(writer_sink(b->writer), &fr->map, e) <
+		    0)
+			return -1;
+		filemap_builder_start(fr->map, MAP_CDC, fr->item->hint);
+	}
+	r->start = time_now_coarse();
+	return stream_turn(s, e);
+}
+
+static int
+ingest_stream(struct backup *b, struct job *j, struct err *e)
+{
+	struct file_result *fr = &j->file[0];
+	struct stream s = { .b = b, .job = j, .fr = fr };
+	struct err why = { 0 };
+	struct statx after;
+	struct reading r;
+	bool bad = false;
+	int rc;
+
+	rc = open_file(b, j, fr, &r, e);
+	if (rc != 0)
+		return rc < 0 ? -1 : 0;
+	rc = -1;
+	if (stream_begin(&s, &r, e) < 0)
+		goto out;
+	if (stream_file(&s, &r, &why) < 0 ||
+	    src_stat(r.fd, "", &after, &why) < 0) {
+		/* What was read so far is of no use. */
+		bad = true;
+		if (unreadable(fr, &why, e) < 0)
+			goto out;
+		fr->large = false;
+	}
+	if (!s.large && !bad) {
+		feed_piece_put(b->feed, j, s.piece);
+		s.piece = NULL;
+	}
+	if (bad) {
+		rc = 0;
+		goto out;
+	}
+	if (s.large &&
+	    filemap_finish(fr->map, &fr->content, &fr->size, e) < 0)
+		goto out;
+	if (gather_file(b, fr, &r, &after, e) < 0)
+		goto out;
+	rc = s.shrunk || !same_file(&r.before, &after) ? torn(fr, e) : 0;
+out:
+	if (s.piece != NULL)
+		feed_piece_drop(b->feed, s.piece);
+	src_close(r.fd);
+	return rc;
+}
+
+int
+ingest_run(struct backup *b, struct job *j, struct err *e)
+{
+	struct piece *p;
+
+	if (j->stream)
+		return ingest_stream(b, j, e);
+	p = feed_piece_new(b->feed, j, j->bytes > 0 ? (size_t)j->bytes : 1, e);
+	if (p == NULL)
+		return -1;
+	for (size_t i = 0; i < j->files; i++)
+		if (ingest_small(b, j, &j->file[i], p, e) < 0) {
+			feed_piece_drop(b->feed, p);
+			return -1;
+		}
+	feed_piece_put(b->feed, j, p);
+	return 0;
+}

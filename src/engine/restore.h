@@ -1,0 +1,69 @@
+/*
+ * restore - writing a generation, or a part of it, back to a file system.
+ *
+ * Everything happens beneath the target directory and nowhere else: each
+ * step is by directory descriptor with openat2(RESOLVE_BENEATH |
+ * RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS), so that neither a hostile
+ * generation nor somebody who swaps directories for links meanwhile leads
+ * outside.  Owner before mode; directories get their mode and times after
+ * their children; holes and hard links are kept.  A file that cannot be
+ * restored is named and the rest goes on.
+ */
+#ifndef ASOF_ENGINE_RESTORE_H
+#define ASOF_ENGINE_RESTORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct view_gen;
+
+enum restore_existing {
+	RESTORE_REFUSE = 0, /* an existing file stays and is reported */
+	RESTORE_REPLACE,    /* written anew beside it and renamed over it */
+	RESTORE_KEEP,       /* silently left alone */
+};
+
+struct restore_options {
+	const char *to;     /* target directory; made if it does not exist */
+	enum restore_existing existing;
+	bool numeric_ids;   /* do not map owners by name */
+	bool no_owner;      /* do not set owners (default when not root) */
+	bool sync;          /* fsync files and directories */
+	bool verify;        /* read back and compare with the chunk ids */
+	unsigned threads;   /* 0: processors + 2 */
+	const volatile int *cancel; /* non-zero: stop at the next file */
+	/*
+	 * Told of each failure: path as in the generation, and a sentence.
+	 * `damage`: the repository's fault (exit 4), else the target's.
+	 */
+	void (*failed)(void *ctx, const char *path, const struct err *why,
+		       bool damage);
+	/* Told now and then, from any thread, one at a time. */
+	void (*progress)(void *ctx, uint64_t files, uint64_t bytes);
+	void *ctx;
+};
+
+struct restore_result {
+	uint64_t files, dirs, others, links, bytes;
+	uint64_t total_files, total_bytes;
+	uint64_t failed;  /* entries not or not wholly restored */
+	uint64_t damaged; /* of them: because of damage in the repository */
+	uint64_t unreadable; /* of them: were unreadable at backup time */
+};
+
+/*
+ * Restore `path` (normal, absolute; NULL: everything) of g to opt->to.  The
+ * whole generation, or several sources, recreate absolute paths beneath the target; with
+ * a path, its last component is created in the target, or, when
+ * `contents` is true (GEN:PATH/), what the directory holds.
+ *
+ * 0 when the run went to its end, even with failures counted in *out; -1
+ * when it could not (target unusable, cancelled, path not there: ERR_MISSING).
+ */
+int restore_run(struct view_gen *g, const char *path, bool contents,
+		const struct restore_options *opt, struct restore_result *out,
+		struct err *e);
+
+#endif

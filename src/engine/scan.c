@@ -1,0 +1,891 @@
+/*
+ * Listing and comparing.
+ *
+ * Names are read whole and sorted (some 30 bytes each); stat and comparison
+ * go by slices of SLICE_MAX names, so that a directory with a million
+ * entries needs no more memory than its names.  The base's directory is
+ * walked in step with the sorted names: comparing needs no look-ups.
+ *
+ * What can go wrong with a source is written into the item it concerns: a
+ * name that cannot be stat'ed is left out and makes the listing partial, a
+ * directory that cannot be opened is kept as unreadable.  Only failures of
+ * the repository and of memory stop the run.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include "src/engine/scan.h"
+
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/src.h"
+#include "src/engine/exclude.h"
+#include "src/engine/feed.h"
+#include "src/engine/gather.h"
+#include "store/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#define ARENA_BLOCK 16384
+
+/* --- arena ------------------------------------------------------------------ */
+
+void *
+arena_take(struct arena *a, size_t len)
+{
+	struct arena_block *k = a->block;
+	void *p;
+
+	len = (len + 7) & ~(size_t)7;
+	if (k == NULL || k->cap - k->used < len) {
+		size_t cap = len > ARENA_BLOCK / 4 ? len : ARENA_BLOCK;
+
+		k = mem_alloc(sizeof(*k) + cap);
+		if (k == NULL)
+			return NULL;
+		k->used = 0;
+		k->cap = cap;
+		/* A block for one large piece goes behind the open one. */
+		if (a->block != NULL && cap != ARENA_BLOCK) {
+			k->next = a->block->next;
+			a->block->next = k;
+		} else {
+			k->next = a->block;
+			a->block = k;
+		}
+	}
+	p = k->data + k->used;
+	k->used += len;
+	return p;
+}
+
+void *
+arena_copy(struct arena *a, const void *p, size_t len)
+{
+	void *copy = arena_take(a, len);
+
+	if (copy != NULL && len > 0)
+		memcpy(copy, p, len);
+	return copy;
+}
+
+char *
+arena_name(struct arena *a, const char *p, size_t len)
+{
+	char *copy = arena_take(a, len + 1);
+
+	if (copy != NULL) {
+		memcpy(copy, p, len);
+		copy[len] = '\0';
+	}
+	return copy;
+}
+
+void
+arena_clear(struct arena *a)
+{
+	struct arena_block *k, *next;
+
+	for (k = a->block; k != NULL; k = next) {
+		next = k->next;
+		mem_free(k);
+	}
+	a->block = NULL;
+}
+
+/* --- directories and slices --------------------------------------------------- */
+
+void
+scan_scratch_clear(struct scan_scratch *s)
+{
+	buf_clear(&s->path);
+	buf_clear(&s->target);
+	buf_clear(&s->xattrs);
+	buf_clear(&s->entry);
+}
+
+static void
+listing_free(struct listing *l)
+{
+	if (l == NULL)
+		return;
+	if (l->base_open)
+		tree_iter_clear(&l->base);
+	mem_free(l->names);
+	arena_clear(&l->memory);
+	mem_free(l);
+}
+
+void
+dir_ref(struct dir *d)
+{
+	atomic_fetch_add(&d->refs, 1);
+}
+
+void
+dir_unref(struct dir *d)
+{
+	/* A chain of parents may end with one child: no recursion. */
+	while (d != NULL && atomic_fetch_sub(&d->refs, 1) == 1) {
+		struct dir *parent = d->parent;
+
+		if (d->fd != -1)
+			src_close(d->fd);
+		listing_free(d->listing);
+		tree_builder_free(d->builder);
+		mem_free(d->error);
+		buf_clear(&d->xattr_bytes);
+		mem_free((void *)(uintptr_t)d->base.bytes);
+		mem_free(d);
+		d = parent;
+	}
+}
+
+void
+slice_free(struct slice *s)
+{
+	if (s == NULL)
+		return;
+	for (size_t i = 0; i < s->count; i++) {
+		mem_free(s->item[i].error);
+		if (s->item[i].job != NULL)
+			feed_job_unref(s->item[i].job);
+	}
+	arena_clear(&s->arena);
+	mem_free(s->item);
+	mem_free(s);
+}
+
+void
+slice_drop_dirs(struct slice *s)
+{
+	for (size_t i = 0; i < s->count; i++) {
+		dir_unref(s->item[i].dir);
+		s->item[i].dir = NULL;
+	}
+}
+
+void
+dir_path(const struct dir *d, const char *name, struct buf *out)
+{
+	size_t len = 0, at = out->len;
+	const struct dir *up;
+	uint8_t *p;
+
+	for (up = d; up->parent != NULL; up = up->parent)
+		len += (size_t)up->item->name_len + 1;
+	p = buf_extend(out, len);
+	if (p == NULL)
+		return;
+	for (up = d; up->parent != NULL; up = up->parent) {
+		len -= (size_t)up->item->name_len + 1;
+		p[len] = '/';
+		memcpy(p + len + 1, up->item->name, up->item->name_len);
+	}
+	if (name != NULL) {
+		buf_add_char(out, '/');
+		buf_add_str(out, name);
+	} else if (out->len == at) {
+		buf_add_char(out, '/');
+	}
+}
+
+static struct dir *
+dir_new(struct dir *parent, struct item *item)
+{
+	struct dir *d = mem_zalloc(sizeof(*d));
+
+	if (d == NULL)
+		return NULL;
+	atomic_init(&d->refs, 1);
+	d->fd = -1;
+	d->parent = parent;
+	d->item = item;
+	if (parent != NULL)
+		dir_ref(parent);
+	return d;
+}
+
+/* Remember the base's entry of this directory. */
+static int
+dir_set_base(struct dir *d, const struct entry *base, struct err *e)
+{
+	void *copy = mem_dup(base->bytes, base->len);
+
+	if (copy == NULL)
+		return err_nomem(e);
+	if (entry_decode(copy, base->len, base->name_len == 0, &d->base, e) <
+	    0) {
+		mem_free(copy);
+		return -1;
+	}
+	d->has_base = true;
+	return 0;
+}
+
+int
+scan_top(struct backup *b, struct dir **out, struct err *e)
+{
+	struct dir *d = dir_new(NULL, NULL);
+
+	if (d == NULL)
+		return err_nomem(e);
+	d->skeleton = b->sources.top;
+	d->in_source = d->skeleton->source;
+	d->source_len = 0;
+	if (d->in_source)
+		d->skeleton = NULL;
+	if (src_stat(AT_FDCWD, "/", &d->st, e) < 0) {
+		dir_unref(d);
+		return -1;
+	}
+	d->source_dev = (uint64_t)d->st.stx_dev_major << 32 |
+			d->st.stx_dev_minor;
+	if (b->base != NULL && dir_set_base(d, &b->base->root, e) < 0) {
+		dir_unref(d);
+		return -1;
+	}
+	*out = d;
+	return 0;
+}
+
+/* --- failures of a source -------------------------------------------------- */
+
+/* Keep the sentence in the item; the run goes on. */
+static int
+item_fail(struct item *it, struct err *why, bool failed, struct err *e)
+{
+	if (why->kind != ERR_SOURCE) {
+		err_move(e, why);
+		return -1;
+	}
+	if (it != NULL && it->error == NULL) {
+		it->error = mem_strdup(why->text);
+		if (it->error == NULL)
+			return err_nomem(e);
+		it->failed = failed;
+	}
+	err_clear(why);
+	return 0;
+}
+
+static int
+dir_fail(struct dir *d, struct err *why, struct err *e)
+{
+	if (why->kind != ERR_SOURCE) {
+		err_move(e, why);
+		return -1;
+	}
+	if (d->error == NULL) {
+		d->error = mem_strdup(why->text);
+		if (d->error == NULL)
+			return err_nomem(e);
+	}
+	err_clear(why);
+	return 0;
+}
+
+/* --- listing ---------------------------------------------------------------- */
+
+static int
+name_cmp(const void *a, const void *b)
+{
+	const struct dir_name *x = a, *y = b;
+
+	return entry_name_cmp(x->name, x->len, y->name, y->len);
+}
+
+static int
+add_name(struct listing *l, const char *name, size_t len, struct err *e)
+{
+	if (l->count == l->cap) {
+		size_t cap = l->cap == 0 ? 32 : l->cap * 2;
+		struct dir_name *grown =
+			mem_resize(l->names, cap, sizeof(*grown));
+
+		if (grown == NULL)
+			return err_nomem(e);
+		l->names = grown;
+		l->cap = cap;
+	}
+	l->names[l->count].name = arena_name(&l->memory, name, len);
+	if (l->names[l->count].name == NULL)
+		return err_nomem(e);
+	l->names[l->count].len = (uint16_t)len;
+	l->count++;
+	return 0;
+}
+
+static int
+listed(void *ctx, const struct src_dirent *de, struct err *e)
+{
+	/* A broken file system's impossible names are left alone. */
+	if (!path_name_ok(de->name, de->name_len))
+		return 0;
+	return add_name(ctx, de->name, de->name_len, e);
+}
+
+static void
+sort_names(struct listing *l)
+{
+	size_t n = 0;
+
+	qsort(l->names, l->count, sizeof(*l->names), name_cmp);
+	/* A name that a broken file system lists twice is kept once. */
+	for (size_t i = 0; i < l->count; i++)
+		if (i == 0 || name_cmp(&l->names[i], &l->names[n - 1]) != 0)
+			l->names[n++] = l->names[i];
+	l->count = n;
+}
+
+/* --- is it entered? ----------------------------------------------------------- */
+
+static enum fs_kind
+fs_kind_of(int fd)
+{
+	switch (src_fs_type(fd)) {
+	case PROC_SUPER_MAGIC:
+	case SYSFS_MAGIC:
+	case DEBUGFS_MAGIC:
+	case TRACEFS_MAGIC:
+	case SECURITYFS_MAGIC:
+	case CGROUP_SUPER_MAGIC:
+	case CGROUP2_SUPER_MAGIC:
+	case DEVPTS_SUPER_MAGIC:
+	case BPF_FS_MAGIC:
+	case PSTOREFS_MAGIC:
+	case SELINUX_MAGIC:
+	case BINFMTFS_MAGIC:
+	case EFIVARFS_MAGIC:
+	case 0x19800202: /* mqueue */
+	case 0x62656570: /* configfs */
+	case 0x65735543: /* fusectl */
+	case 0x6e736673: /* nsfs */
+		return FS_PSEUDO;
+	case FUSE_SUPER_MAGIC:
+		return backup_is_our_mount(fd) ? FS_OURS : FS_ORDINARY;
+	default:
+		return FS_ORDINARY;
+	}
+}
+
+static uint64_t
+dev_of(const struct statx *st)
+{
+	return (uint64_t)st->stx_dev_major << 32 | st->stx_dev_minor;
+}
+
+static bool
+is_repository(const struct backup *b, const struct statx *st)
+{
+	return st->stx_ino == b->repository.st_ino &&
+	       makedev(st->stx_dev_major, st->stx_dev_minor) ==
+		       b->repository.st_dev;
+}
+
+/* The CACHEDIR.TAG convention: the file and its first 43 bytes. */
+static bool
+has_cachedir_tag(int dirfd)
+{
+	static const char tag[] = "Signature: 8a477f597d28d172789f06886806bc55";
+	char head[sizeof(tag) - 1];
+	int fd = src_open(dirfd, "CACHEDIR.TAG", 0, NULL);
+	bool yes;
+
+	if (fd < 0)
+		return false;
+	yes = src_read(fd, head, sizeof(head), 0, NULL, NULL) ==
+		      (ssize_t)sizeof(head) &&
+	      memcmp(head, tag, sizeof(head)) == 0;
+	src_close(fd);
+	return yes;
+}
+
+/*
+ * Names of this directory that are wanted: all, none (a border), or only
+ * the cache tag.
+ */
+enum entered { ENTER_ALL, ENTER_NOT, ENTER_TAG };
+
+static enum entered
+dir_entered(struct backup *b, struct dir *d)
+{
+	const struct dir *p = d->parent;
+	bool source = p == NULL || (!p->in_source && d->in_source);
+
+	if (is_repository(b, &d->st)) {
+		backup_note(b, d, "is the repository itself: not entered");
+		return ENTER_NOT;
+	}
+	if (p != NULL && dev_of(&d->st) != dev_of(&p->st) && !source &&
+	    d->skeleton == NULL) {
+		if (b->opt->one_file_system)
+			return ENTER_NOT;
+		switch (fs_kind_of(d->fd)) {
+		case FS_PSEUDO:
+			return ENTER_NOT;
+		case FS_OURS:
+			backup_note(b, d, "is a mount of asof: not entered");
+			return ENTER_NOT;
+		case FS_ORDINARY:
+			break;
+		}
+	}
+	if (b->opt->cachedir_tag && d->skeleton == NULL && !source &&
+	    has_cachedir_tag(d->fd))
+		return ENTER_TAG;
+	return ENTER_ALL;
+}
+
+/* --- the first scan of a directory ---------------------------------------------- */
+
+static int
+gather_dir(struct backup *b, struct dir *d, struct err *e)
+{
+	struct err why = { 0 };
+
+	memset(&d->meta, 0, sizeof(d->meta));
+	gather_stat(&d->st, d->fs, &d->meta);
+	if (d->item != NULL) {
+		d->meta.name = (const uint8_t *)d->item->name;
+		d->meta.name_len = d->item->name_len;
+	}
+	if (ts_cmp(ts_add_ns(d->meta.ctime, b->tick_ns), time_now_coarse()) >
+	    0)
+		d->meta.flags |= ENTRY_RACY;
+	d->meta.inode_flags = src_inode_flags(d->fd) & GATHER_FLAGS_KEPT;
+	if (d->meta.inode_flags != 0)
+		d->meta.flags |= ENTRY_INODE_FLAGS;
+	if (gather_xattrs(d->fd, NULL, writer_sink(b->writer), &d->xattr_bytes,
+			  &d->meta, &why) < 0)
+		return dir_fail(d, &why, e);
+	return 0;
+}
+
+/* Names are missing: say so in the directory's own entry. */
+static int
+mark_partial(struct backup *b, struct dir *d, struct err *e)
+{
+	if (d->meta_kept) {
+		d->meta_kept = false;
+		if (gather_dir(b, d, e) < 0)
+			return -1;
+	}
+	d->meta.flags |= ENTRY_PARTIAL_LIST;
+	return 0;
+}
+
+/* Could not be opened: what stat said is all there is. */
+static int
+unreadable_dir(struct dir *d, struct err *why, struct err *e)
+{
+	memset(&d->meta, 0, sizeof(d->meta));
+	gather_stat(&d->st, d->fs, &d->meta);
+	if (d->item != NULL) {
+		d->meta.name = (const uint8_t *)d->item->name;
+		d->meta.name_len = d->item->name_len;
+	}
+	d->meta.flags |= ENTRY_UNREADABLE | ENTRY_PARTIAL_LIST;
+	d->meta_kept = false;
+	return dir_fail(d, why, e);
+}
+
+static int
+open_base(struct backup *b, struct dir *d, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (!d->has_base)
+		return 0;
+	if (tree_iter_init(&d->listing->base, b->reader, &d->base.dir.id, 0,
+			   &why) < 0) {
+		if (why.kind != ERR_CORRUPT && why.kind != ERR_MISSING) {
+			err_move(e, &why);
+			return -1;
+		}
+		backup_note(b, d, why.text);
+		d->has_base = false;
+		d->base_lost = true;
+		d->meta_kept = false;
+		return 0;
+	}
+	d->listing->base_open = true;
+	return 0;
+}
+
+/* 0 open, 1 it cannot be and is marked so, -1 failed. */
+static int
+open_dir(struct backup *b, struct dir *d, struct err *e)
+{
+	struct err why = { 0 };
+	struct statx now;
+	const char *name = d->item != NULL ? d->item->name : "/";
+	int parent = d->parent != NULL ? d->parent->fd : AT_FDCWD;
+
+	d->fs = d->item != NULL ? d->item->fs : 0;
+	d->fd = src_open(parent, name, O_DIRECTORY, &why);
+	if (d->fd < 0 || src_stat(d->fd, "", &now, &why) < 0)
+		return unreadable_dir(d, &why, e) < 0 ? -1 : 1;
+	if (d->meta_kept &&
+	    (now.stx_ino != d->st.stx_ino ||
+	     memcmp(&now.stx_ctime, &d->st.stx_ctime, sizeof(now.stx_ctime))))
+		d->meta_kept = false;
+	d->st = now;
+	/* A mount point's file system is known only now that it is open. */
+	if (backup_fs(b, &now, d->fd, NULL, &d->fs, &why) < 0)
+		return unreadable_dir(d, &why, e) < 0 ? -1 : 1;
+	if (d->meta_kept && d->fs != d->base.fs)
+		d->meta_kept = false;
+	return 0;
+}
+
+static int
+list_names(struct backup *b, struct dir *d, struct scan_scratch *s,
+	   struct err *e)
+{
+	struct listing *l = d->listing;
+	struct err why = { 0 };
+	int more;
+
+	if (d->skeleton != NULL) {
+		for (size_t i = 0; i < d->skeleton->children; i++) {
+			const char *name = d->skeleton->child[i]->name;
+
+			if (add_name(l, name, strlen(name), e) < 0)
+				return -1;
+		}
+		return 0;
+	}
+	do
+		more = src_list(d->fd, s->dents, sizeof(s->dents), listed, l,
+				&why);
+	while (more == 1);
+	if (more < 0 && (mark_partial(b, d, e) < 0 ||
+			 dir_fail(d, &why, e) < 0))
+		return -1;
+	sort_names(l);
+	return 0;
+}
+
+static int
+first_scan(struct backup *b, struct dir *d, struct scan_scratch *s,
+	   struct err *e)
+{
+	d->listing = mem_zalloc(sizeof(*d->listing));
+	if (d->listing == NULL)
+		return err_nomem(e);
+	if (d->has_base && d->item == NULL) {
+		struct plan_input in = { b->type, &d->st, 0, &d->base };
+
+		/* The top's file system is known only after its opening. */
+		in.fs = d->base.fs;
+		d->meta_kept = !plan_file(&in).read;
+	}
+	switch (open_dir(b, d, e)) {
+	case 0:
+		break;
+	case 1:
+		return 0;
+	default:
+		return -1;
+	}
+	if (open_base(b, d, e) < 0)
+		return -1;
+	if (!d->meta_kept && gather_dir(b, d, e) < 0)
+		return -1;
+	switch (dir_entered(b, d)) {
+	case ENTER_NOT:
+		return 0;
+	case ENTER_TAG:
+		return add_name(d->listing, "CACHEDIR.TAG", 12, e);
+	case ENTER_ALL:
+		break;
+	}
+	return list_names(b, d, s, e);
+}
+
+/* --- one name ---------------------------------------------------------------- */
+
+/* The base's entry of this name: NULL when it has none. */
+static int
+base_find(struct backup *b, struct dir *d, const struct item *it,
+	  const struct entry **out, struct err *e)
+{
+	struct listing *l = d->listing;
+	struct err why = { 0 };
+	int cmp = -1, rc;
+
+	*out = NULL;
+	while (l->base_open) {
+		if (l->base_valid) {
+			cmp = entry_name_cmp(l->base_entry.name,
+					     l->base_entry.name_len, it->name,
+					     it->name_len);
+			if (cmp >= 0)
+				break;
+		}
+		rc = tree_iter_next(&l->base, &l->base_entry, &why);
+		l->base_valid = rc == 1;
+		if (rc == 1)
+			continue;
+		tree_iter_clear(&l->base);
+		l->base_open = false;
+		if (rc < 0) {
+			if (why.kind != ERR_CORRUPT &&
+			    why.kind != ERR_MISSING) {
+				err_move(e, &why);
+				return -1;
+			}
+			backup_note(b, d, why.text);
+			d->base_lost = true;
+		}
+	}
+	if (l->base_open && cmp == 0)
+		*out = &l->base_entry;
+	return 0;
+}
+
+/* A symlink, device, FIFO or socket: its entry is made here and now. */
+static int
+make_entry(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
+	   struct scan_scratch *s, struct err *e)
+{
+	struct err why = { 0 };
+	struct entry en = { 0 };
+
+	gather_stat(&it->st, it->fs, &en);
+	en.name = (const uint8_t *)it->name;
+	en.name_len = it->name_len;
+	if (ts_cmp(ts_add_ns(en.ctime, b->tick_ns), time_now_coarse()) > 0)
+		en.flags |= ENTRY_RACY;
+	if (en.type == ENTRY_SYMLINK) {
+		buf_reset(&s->target);
+		if (src_readlink(d->fd, it->name, &s->target, &why) < 0 ||
+		    s->target.len == 0 || s->target.len > ENTRY_TARGET_MAX) {
+			it->state = ITEM_DROPPED;
+			err_set(&why, ERR_SOURCE, "the link says nothing");
+			if (why.saved_errno == ENOENT) {
+				err_clear(&why);
+				return 0;
+			}
+			if (mark_partial(b, d, e) < 0)
+				return -1;
+			return item_fail(it, &why, true, e);
+		}
+		en.target = s->target.data;
+		en.target_len = s->target.len;
+	}
+	if (gather_xattrs(d->fd, it->name, writer_sink(b->writer), &s->xattrs,
+			  &en, &why) < 0 &&
+	    item_fail(it, &why, true, e) < 0)
+		return -1;
+	buf_reset(&s->entry);
+	if (entry_encode(&en, &s->entry, e) < 0)
+		return -1;
+	it->bytes = arena_copy(&sl->arena, s->entry.data, s->entry.len);
+	if (it->bytes == NULL)
+		return err_nomem(e);
+	it->len = (uint32_t)s->entry.len;
+	it->state = ITEM_MADE;
+	it->xattrs = en.xattrs > 0;
+	it->inodes = 1;
+	return 0;
+}
+
+static int
+make_dir(struct dir *d, struct item *it, const struct entry *base,
+	 bool unchanged, struct err *e)
+{
+	struct dir *c = dir_new(d, it);
+
+	if (c == NULL)
+		return err_nomem(e);
+	it->dir = c;
+	it->state = ITEM_DIR;
+	c->st = it->st;
+	c->in_source = d->in_source;
+	c->source_len = d->source_len;
+	c->source_dev = d->source_dev;
+	if (d->skeleton != NULL) {
+		for (size_t i = 0; i < d->skeleton->children; i++)
+			if (strcmp(d->skeleton->child[i]->name, it->name) == 0)
+				c->skeleton = d->skeleton->child[i];
+		if (c->skeleton->source) {
+			struct buf path = { 0 };
+
+			c->skeleton = NULL;
+			c->in_source = true;
+			dir_path(c, NULL, &path);
+			c->source_len = path.len;
+			c->source_dev = dev_of(&it->st);
+			buf_clear(&path);
+		}
+	}
+	if (base != NULL && base->type == ENTRY_DIR) {
+		if (dir_set_base(c, base, e) < 0)
+			return -1;
+		c->meta_kept = unchanged;
+	}
+	return 0;
+}
+
+static bool
+excluded(struct backup *b, struct dir *d, const struct item *it,
+	 struct scan_scratch *s, size_t prefix)
+{
+	if (!d->in_source)
+		return false;
+	if (b->opt->nodump &&
+	    (it->st.stx_attributes & STATX_ATTR_NODUMP) != 0)
+		return true;
+	if (b->opt->exclude == NULL || exclude_empty(b->opt->exclude))
+		return false;
+	s->path.len = prefix;
+	if (prefix == 0 || s->path.data[prefix - 1] != '/')
+		buf_add_char(&s->path, '/');
+	buf_add(&s->path, it->name, it->name_len);
+	return exclude_match(b->opt->exclude, buf_str(&s->path), d->source_len,
+			     S_ISDIR(it->st.stx_mode));
+}
+
+static int
+scan_name(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
+	  struct scan_scratch *s, size_t prefix, struct err *e)
+{
+	struct plan_input in = { .type = b->type, .now = &it->st };
+	struct err why = { 0 };
+	struct plan plan;
+
+	it->state = ITEM_DROPPED;
+	if (src_stat(d->fd, it->name, &it->st, &why) < 0) {
+		/* Gone between the listing and now: nothing to tell. */
+		if (why.saved_errno == ENOENT && d->skeleton == NULL)
+			return 0;
+		if (mark_partial(b, d, e) < 0)
+			return -1;
+		return item_fail(it, &why, true, e);
+	}
+	if (excluded(b, d, it, s, prefix))
+		return 0;
+	if (entry_type_of_mode(it->st.stx_mode) == 0)
+		return 0;
+	if (dev_of(&it->st) == dev_of(&d->st)) {
+		it->fs = d->fs;
+	} else if (!S_ISDIR(it->st.stx_mode) &&
+		   backup_fs(b, &it->st, d->fd, it->name, &it->fs, &why) < 0) {
+		if (mark_partial(b, d, e) < 0)
+			return -1;
+		return item_fail(it, &why, true, e);
+	}
+	if (base_find(b, d, it, &in.base, e) < 0)
+		return -1;
+	in.fs = it->fs;
+	if (S_ISDIR(it->st.stx_mode) && in.base != NULL &&
+	    dev_of(&it->st) != dev_of(&d->st))
+		in.fs = in.base->fs; /* checked again once it is open */
+	plan = plan_file(&in);
+	it->reason = (uint8_t)(d->base_lost && plan.reason == PLAN_NEW ?
+				       PLAN_NO_BASE :
+				       plan.reason);
+	if (S_ISDIR(it->st.stx_mode))
+		return make_dir(d, it, in.base, !plan.read, e);
+	if (!plan.read) {
+		it->bytes = arena_copy(&sl->arena, in.base->bytes,
+				       in.base->len);
+		if (it->bytes == NULL)
+			return err_nomem(e);
+		it->len = (uint32_t)in.base->len;
+		it->state = ITEM_KEPT;
+		it->same = true;
+		it->xattrs = in.base->xattrs > 0;
+		it->inodes = 1;
+		return 0;
+	}
+	if (!S_ISREG(it->st.stx_mode))
+		return make_entry(b, d, sl, it, s, e);
+	if (in.base != NULL && in.base->type == ENTRY_FILE) {
+		it->hint_valid = in.base->content.form != CONTENT_EMPTY;
+		it->hint = in.base->content.cls;
+	}
+	it->state = ITEM_FILE;
+	it->inodes = 1;
+	return 0;
+}
+
+/* --- slices ----------------------------------------------------------------- */
+
+static struct slice *
+slice_new(struct dir *d, size_t names)
+{
+	struct slice *sl = mem_zalloc(sizeof(*sl));
+
+	if (sl == NULL)
+		return NULL;
+	sl->dir = d;
+	sl->item = mem_array(names > 0 ? names : 1, sizeof(*sl->item));
+	if (sl->item == NULL) {
+		mem_free(sl);
+		return NULL;
+	}
+	return sl;
+}
+
+static int
+fill_slice(struct backup *b, struct slice *sl, size_t n, struct scan_scratch *s,
+	   struct err *e)
+{
+	struct dir *d = sl->dir;
+	struct listing *l = d->listing;
+	size_t prefix;
+
+	buf_reset(&s->path);
+	dir_path(d, NULL, &s->path);
+	prefix = s->path.len;
+	for (size_t i = 0; i < n; i++) {
+		const struct dir_name *dn = &l->names[l->next++];
+		struct item *it = &sl->item[i];
+
+		it->name = arena_name(&sl->arena, dn->name, dn->len);
+		if (it->name == NULL)
+			return err_nomem(e);
+		it->name_len = dn->len;
+		sl->count = i + 1;
+		if (scan_name(b, d, sl, it, s, prefix, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+scan_slice(struct backup *b, struct dir *d, struct scan_scratch *s,
+	   struct slice **out, struct err *e)
+{
+	struct slice *sl;
+	size_t n;
+
+	if (d->listing == NULL && first_scan(b, d, s, e) < 0)
+		return -1;
+	n = d->listing->count - d->listing->next;
+	if (n > SLICE_MAX)
+		n = SLICE_MAX;
+	sl = slice_new(d, n);
+	if (sl == NULL)
+		return err_nomem(e);
+	if (fill_slice(b, sl, n, s, e) < 0) {
+		slice_drop_dirs(sl);
+		slice_free(sl);
+		return -1;
+	}
+	if (d->listing->next == d->listing->count) {
+		sl->last = true;
+		listing_free(d->listing);
+		d->listing = NULL;
+	}
+	*out = sl;
+	return 0;
+}

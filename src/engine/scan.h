@@ -1,0 +1,41 @@
+/*
+ * scan - list a directory and stat its names, a slice at a time, and say of
+ * each whether it must be read.
+ */
+#ifndef ASOF_ENGINE_SCAN_H
+#define ASOF_ENGINE_SCAN_H
+
+#include "src/engine/backup_internal.h"
+
+/* Buffers of one scanning thread. */
+struct scan_scratch {
+	uint8_t dents[32768];
+	struct buf path, target, xattrs, entry;
+};
+void scan_scratch_clear(struct scan_scratch *s);
+
+/*
+ * The top directory "/" of the walk, with one count.
+ */
+int scan_top(struct backup *b, struct dir **out, struct err *e);
+
+/*
+ * Make the next slice of `d`.  The first call opens the directory and
+ * gathers its metadata.  A slice marked `last` ends it.  Failures of the
+ * source are kept in the items (or in d->item); -1 is a failure of the
+ * repository or of memory.
+ */
+int scan_slice(struct backup *b, struct dir *d, struct scan_scratch *s,
+	       struct slice **out, struct err *e);
+
+/* Append the path of a directory, or of a name in it (may be NULL). */
+void dir_path(const struct dir *d, const char *name, struct buf *out);
+
+void dir_ref(struct dir *d);
+void dir_unref(struct dir *d); /* takes NULL */
+void slice_free(struct slice *s);
+
+/* Give up the directories that a slice has found. */
+void slice_drop_dirs(struct slice *s);
+
+#endif

@@ -1,0 +1,54 @@
+noinst_LIBRARIES += libengine.a
+libengine_a_SOURCES = \
+	%D%/engine/attrs.c %D%/engine/attrs.h \
+	%D%/engine/backup.c %D%/engine/backup.h \
+	%D%/engine/backup_internal.h \
+	%D%/engine/check.c %D%/engine/check.h \
+	%D%/engine/collect.c %D%/engine/collect.h \
+	%D%/engine/entry.c %D%/engine/entry.h \
+	%D%/engine/exclude.c %D%/engine/exclude.h \
+	%D%/engine/feed.c %D%/engine/feed.h \
+	%D%/engine/filemap.c %D%/engine/filemap.h \
+	%D%/engine/gather.c %D%/engine/gather.h \
+	%D%/engine/generation.c %D%/engine/generation.h \
+	%D%/engine/ingest.c %D%/engine/ingest.h \
+	%D%/engine/inventory.c %D%/engine/inventory.h \
+	%D%/engine/levels.c %D%/engine/levels.h \
+	%D%/engine/links.c %D%/engine/links.h \
+	%D%/engine/list.c %D%/engine/list.h \
+	%D%/engine/listing.c %D%/engine/listing.h \
+	%D%/engine/names.c %D%/engine/names.h \
+	%D%/engine/plan.c %D%/engine/plan.h \
+	%D%/engine/reader.c %D%/engine/reader.h \
+	%D%/engine/record.c %D%/engine/record.h \
+	%D%/engine/restore.c %D%/engine/restore.h \
+	%D%/engine/scan.c %D%/engine/scan.h \
+	%D%/engine/sources.c %D%/engine/sources.h \
+	%D%/engine/target.c %D%/engine/target.h \
+	%D%/engine/tree.c %D%/engine/tree.h \
+	%D%/engine/view.c %D%/engine/view.h
+
+bin_PROGRAMS += asof
+asof_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(FUSE_CFLAGS)
+asof_SOURCES = \
+	%D%/cli/backup.c \
+	%D%/cli/cat.c \
+	%D%/cli/check.c \
+	%D%/cli/cmd.c %D%/cli/cmd.h \
+	%D%/cli/completion.c \
+	%D%/cli/forget.c \
+	%D%/cli/generations.c \
+	%D%/cli/help.c \
+	%D%/cli/init.c \
+	%D%/cli/json.c %D%/cli/json.h \
+	%D%/cli/ls.c \
+	%D%/cli/main.c \
+	%D%/cli/mount.c \
+	%D%/cli/opt.c %D%/cli/opt.h \
+	%D%/cli/restore.c \
+	%D%/cli/show.c \
+	%D%/cli/stats.c \
+	%D%/cli/ui.c %D%/cli/ui.h
+ENGINE_LIBS = libengine.a $(STORE_LIBS)
+asof_LDADD = libfuseview.a $(ENGINE_LIBS) $(STORE_SYSLIBS) \
+	$(JANSSON_LIBS) $(FUSE_LIBS)

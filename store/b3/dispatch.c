@@ -1,0 +1,2 @@
+/* Upstream BLAKE3, from the folder that configure found. */
+#include <blake3_dispatch.c>

@@ -1,0 +1,241 @@
+TEST_EXTENSIONS = .t
+TAP_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) \
+	$(top_srcdir)/build-aux/tap-driver.sh
+LOG_DRIVER = $(TAP_DRIVER)
+T_LOG_DRIVER = $(TAP_DRIVER)
+T_LOG_COMPILER = $(SHELL)
+AM_LOG_DRIVER_FLAGS = --comments
+AM_T_LOG_DRIVER_FLAGS = --comments
+# MALLOC_PERTURB_: freed and fresh memory is never what it was.
+AM_TESTS_ENVIRONMENT = \
+	CMOCKA_MESSAGE_OUTPUT=TAP; export CMOCKA_MESSAGE_OUTPUT; \
+	MALLOC_PERTURB_=$${MALLOC_PERTURB_-165}; export MALLOC_PERTURB_; \
+	ASOF='$(abs_top_builddir)/asof'; export ASOF; \
+	srcdir='$(abs_top_srcdir)'; export srcdir; \
+	builddir='$(abs_top_builddir)'; export builddir;
+
+check_LIBRARIES = libtest.a
+libtest_a_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
+libtest_a_SOURCES = \
+	%D%/lib/cmocka_all.h \
+	%D%/lib/damage.h \
+	%D%/lib/failing.h \
+	%D%/lib/faults.c \
+	%D%/lib/faults.h \
+	%D%/lib/maker.h \
+	%D%/lib/memstore.c \
+	%D%/lib/memstore.h \
+	%D%/lib/pack_maker.h \
+	%D%/lib/rng.h \
+	%D%/lib/samples.c \
+	%D%/lib/samples.h \
+	%D%/lib/scratch.h \
+	%D%/lib/store_fixture.h
+
+LDADD = libtest.a $(ENGINE_LIBS) $(STORE_SYSLIBS)
+
+# --- unit: one program a module, cmocka ---------------------------------------
+
+UNIT_TESTS = \
+	%D%/unit/test_buf \
+	%D%/unit/test_cache \
+	%D%/unit/test_catalogue \
+	%D%/unit/test_chunker \
+	%D%/unit/test_config \
+	%D%/unit/test_cursor \
+	%D%/unit/test_entry \
+	%D%/unit/test_err \
+	%D%/unit/test_exclude \
+	%D%/unit/test_filemap \
+	%D%/unit/test_frame \
+	%D%/unit/test_generation \
+	%D%/unit/test_id \
+	%D%/unit/test_idset \
+	%D%/unit/test_index \
+	%D%/unit/test_io \
+	%D%/unit/test_links \
+	%D%/unit/test_list \
+	%D%/unit/test_mem \
+	%D%/unit/test_names \
+	%D%/unit/test_opt \
+	%D%/unit/test_pack \
+	%D%/unit/test_path \
+	%D%/unit/test_plan \
+	%D%/unit/test_pool \
+	%D%/unit/test_reader \
+	%D%/unit/test_record \
+	%D%/unit/test_repository \
+	%D%/unit/test_restore \
+	%D%/unit/test_run \
+	%D%/unit/test_session \
+	%D%/unit/test_shelf \
+	%D%/unit/test_split \
+	%D%/unit/test_src \
+	%D%/unit/test_store \
+	%D%/unit/test_time \
+	%D%/unit/test_tree \
+	%D%/unit/test_verify \
+	%D%/unit/test_view \
+	%D%/unit/test_writer
+
+tests_unit_test_buf_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_cache_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_catalogue_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_chunker_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_config_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_cursor_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_entry_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_err_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_exclude_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_filemap_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_frame_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_generation_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_id_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_idset_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_index_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_io_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_links_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_list_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_mem_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_names_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_opt_SOURCES = %D%/unit/test_opt.c src/cli/opt.c src/cli/opt.h
+tests_unit_test_opt_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_pack_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_path_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_plan_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_pool_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_reader_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_record_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_repository_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_restore_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_run_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_session_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_shelf_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_split_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_src_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_store_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_time_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_tree_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_verify_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_view_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_writer_LDADD = $(LDADD) $(CMOCKA_LIBS)
+
+# --- fault: the Nth call of whole scenarios -----------------------------------
+
+FAULT_TESTS = %D%/fault/nth
+
+# --- fuzz: the corpora, replayed -----------------------------------------------
+
+REPLAYS = \
+	%D%/fuzz/replay_config \
+	%D%/fuzz/replay_entry \
+	%D%/fuzz/replay_exclude \
+	%D%/fuzz/replay_filemap \
+	%D%/fuzz/replay_frame \
+	%D%/fuzz/replay_links \
+	%D%/fuzz/replay_list \
+	%D%/fuzz/replay_pack \
+	%D%/fuzz/replay_record \
+	%D%/fuzz/replay_tree
+
+tests_fuzz_replay_config_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_config.c \
+	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
+tests_fuzz_replay_entry_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_entry.c \
+	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
+tests_fuzz_replay_exclude_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_exclude.c \
+	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
+tests_fuzz_replay_filemap_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_filemap.c \
+	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
+tests_fuzz_replay_frame_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_frame.c \
+	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
+tests_fuzz_replay_links_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_links.c \
+	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
+tests_fuzz_replay_list_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_list.c \
+	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
+tests_fuzz_replay_pack_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_pack.c \
+	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
+tests_fuzz_replay_record_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_record.c \
+	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
+tests_fuzz_replay_tree_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_tree.c \
+	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
+
+# The same with libFuzzer: configure --enable-fuzz CC=clang.
+if FUZZ
+FUZZERS = \
+	%D%/fuzz/fuzz_config \
+	%D%/fuzz/fuzz_entry \
+	%D%/fuzz/fuzz_exclude \
+	%D%/fuzz/fuzz_filemap \
+	%D%/fuzz/fuzz_frame \
+	%D%/fuzz/fuzz_links \
+	%D%/fuzz/fuzz_list \
+	%D%/fuzz/fuzz_pack \
+	%D%/fuzz/fuzz_record \
+	%D%/fuzz/fuzz_tree
+noinst_PROGRAMS += $(FUZZERS)
+tests_fuzz_fuzz_config_SOURCES = %D%/fuzz/fuzz_config.c %D%/fuzz/segments.c
+tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_entry_SOURCES = %D%/fuzz/fuzz_entry.c %D%/fuzz/segments.c
+tests_fuzz_fuzz_entry_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_exclude_SOURCES = %D%/fuzz/fuzz_exclude.c %D%/fuzz/segments.c
+tests_fuzz_fuzz_exclude_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_filemap_SOURCES = %D%/fuzz/fuzz_filemap.c %D%/fuzz/segments.c
+tests_fuzz_fuzz_filemap_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_frame_SOURCES = %D%/fuzz/fuzz_frame.c %D%/fuzz/segments.c
+tests_fuzz_fuzz_frame_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_links_SOURCES = %D%/fuzz/fuzz_links.c %D%/fuzz/segments.c
+tests_fuzz_fuzz_links_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_list_SOURCES = %D%/fuzz/fuzz_list.c %D%/fuzz/segments.c
+tests_fuzz_fuzz_list_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_pack_SOURCES = %D%/fuzz/fuzz_pack.c %D%/fuzz/segments.c
+tests_fuzz_fuzz_pack_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_record_SOURCES = %D%/fuzz/fuzz_record.c %D%/fuzz/segments.c
+tests_fuzz_fuzz_record_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_tree_SOURCES = %D%/fuzz/fuzz_tree.c %D%/fuzz/segments.c
+tests_fuzz_fuzz_tree_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+endif
+
+# --- func: the built program, from outside -------------------------------------
+
+FUNC_HELPERS = \
+	%D%/func/facts \
+	%D%/func/readcheck \
+	%D%/func/torture-tree
+FUNC_TESTS = \
+	%D%/func/cli.t \
+	%D%/func/mount.t \
+	%D%/func/torture.t
+
+# --- which of them --------------------------------------------------------------
+
+check_PROGRAMS += $(UNIT_TESTS) $(FAULT_TESTS) $(REPLAYS) $(FUNC_HELPERS)
+
+TESTS += $(UNIT_TESTS) %D%/fuzz/replay.t $(FAULT_TESTS) $(FUNC_TESTS)
+
+# What has threads, for a build with the thread sanitizer.
+THREAD_TESTS = %D%/unit/test_pool %D%/unit/test_store %D%/unit/test_writer \
+	%D%/unit/test_index %D%/unit/test_view %D%/unit/test_restore \
+	%D%/unit/test_shelf %D%/func/generations.t %D%/func/concurrent.t \
+	%D%/func/mount.t
+check-threads: all
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(THREAD_TESTS)'
+
+# What a second compiler is asked.
+check-units: all
+	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(UNIT_TESTS) %D%/fuzz/replay.t'
+.PHONY: check-threads check-units
+
+VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
+	--show-leak-kinds=definite,possible --child-silent-after-fork=yes
+check-valgrind: $(check_PROGRAMS)
+	@bad=; for t in $(UNIT_TESTS); do \
+		echo "$$t"; \
+		CMOCKA_MESSAGE_OUTPUT=TAP TEST_QUICK=1 $(VALGRIND) ./$$t \
+			>$$t.valgrind 2>&1 || { \
+			tail -n 30 $$t.valgrind; bad="$$bad $$t"; }; \
+	done; test -z "$$bad" || { echo "valgrind:$$bad"; exit 1; }
+.PHONY: check-valgrind
+CLEANFILES += $(UNIT_TESTS:=.valgrind)
+
+EXTRA_DIST += $(FUNC_TESTS) %D%/func/lib.sh %D%/fuzz/replay.t \
+	%D%/fuzz/corpus %D%/fuzz/make_corpus.c %D%/install-test %D%/clean-tree

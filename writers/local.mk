@@ -1,0 +1,1 @@
+# Adapters for real applications come here; each is an ordinary program.
