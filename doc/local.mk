@@ -1,3 +1,6 @@
 dist_man_MANS += %D%/asof.1
-dist_doc_DATA += %D%/format.md %D%/invariants.md
-EXTRA_DIST += %D%/decisions
+dist_noinst_DATA += %D%/format.md
+
+# What "asof completion bash" prints; tests/func/cli.t compares the two.
+bashcompletiondir = $(datadir)/bash-completion/completions
+dist_bashcompletion_DATA = %D%/asof.bash

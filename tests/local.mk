@@ -40,6 +40,7 @@ UNIT_TESTS = \
 	%D%/unit/test_buf \
 	%D%/unit/test_cache \
 	%D%/unit/test_catalogue \
+	%D%/unit/test_check \
 	%D%/unit/test_chunker \
 	%D%/unit/test_config \
 	%D%/unit/test_cursor \
@@ -81,6 +82,7 @@ UNIT_TESTS = \
 tests_unit_test_buf_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_cache_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_catalogue_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_check_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_chunker_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_config_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_cursor_LDADD = $(LDADD) $(CMOCKA_LIBS)

@@ -61,8 +61,6 @@ static void
 on_progress(void *ctx, uint64_t done, uint64_t total)
 {
 	struct ui_progress line = {
-		.what = "bytes",
-		.count = done,
 		.bytes = done,
 		.done = done,
 		.total = total,

@@ -74,9 +74,9 @@ bash_value(const struct command *cmd, const struct opt *o)
 		ui_printf("|%s,-%c", cmd->name, o->letter);
 	ui_printf(")\n");
 	if (o->kind == OPT_WORD) {
-		ui_printf("\t\tCOMPREPLY=($(compgen -W '");
+		ui_printf("\t\t_asof_words '");
 		print_words(o->words);
-		ui_printf("' -- \"$cur\"))\n");
+		ui_printf("'\n");
 	} else if (o->kind == OPT_FILE || o->kind == OPT_DIR) {
 		ui_printf("\t\t_asof_files %s\n",
 			  o->kind == OPT_DIR ? "-d" : "-f");
@@ -131,6 +131,12 @@ print_bash(void)
 		"\tmapfile -t COMPREPLY < <(compgen \"$1\" -- \"$cur\")\n"
 		"}\n"
 		"\n"
+		"_asof_words()\n"
+		"{\n"
+		"\tmapfile -t COMPREPLY < "
+		"<(compgen -W \"$1\" -- \"$cur\")\n"
+		"}\n"
+		"\n"
 		"_asof_generations()\n"
 		"{\n"
 		"\techo latest\n"
@@ -168,8 +174,7 @@ print_bash(void)
 	each_option(NULL, bash_name);
 	ui_printf(" ' ;;\n"
 		  "\t\tesac\n"
-		  "\t\tmapfile -t COMPREPLY < "
-		  "<(compgen -W \"$words\" -- \"$cur\")\n"
+		  "\t\t_asof_words \"$words\"\n"
 		  "\t\treturn\n"
 		  "\tfi\n"
 		  "\tcase $cmd in\n"
@@ -179,9 +184,7 @@ print_bash(void)
 	for (i = 0; commands[i] != NULL; i++)
 		bash_operand(commands[i]);
 	ui_printf("\tesac\n"
-		  "\t[ -z \"$words\" ] ||\n"
-		  "\t\tmapfile -t COMPREPLY < "
-		  "<(compgen -W \"$words\" -- \"$cur\")\n"
+		  "\t[ -z \"$words\" ] || _asof_words \"$words\"\n"
 		  "}\n"
 		  "\n"
 		  "complete -F _asof asof\n");
@@ -340,6 +343,11 @@ fish_operand(const struct command *cmd)
 			  cmd->name);
 	if (words != NULL)
 		ui_printf(" -a '%s'", words);
+	if (cmd->operand == OPERAND_COMMAND) {
+		ui_printf(" -a '");
+		print_commands();
+		ui_printf("'");
+	}
 	if (cmd->operand != OPERAND_FILE)
 		ui_printf("\n");
 }

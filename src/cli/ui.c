@@ -249,7 +249,8 @@ compose(struct line *l, const struct ui_progress *p, uint64_t now)
 	uint64_t gone = now - ui.start;
 	double left;
 
-	add_part(l, "%s %s", ui_count(count, p->count), p->what);
+	if (p->what != NULL)
+		add_part(l, "%s %s", ui_count(count, p->count), p->what);
 	if (p->total > 0)
 		add_part(l, "%3.0f%%", 100.0 * (double)done / (double)p->total);
 	add_part(l, "%s", ui_size(size, p->bytes));

@@ -57,7 +57,7 @@ void ui_error_path(const char *path, const char *sentence);
 /* --- progress ------------------------------------------------------------- */
 
 struct ui_progress {
-	const char *what; /* "files", "names", "packs" */
+	const char *what; /* "files", "names"; NULL: nothing is counted */
 	uint64_t count;
 	uint64_t bytes;       /* moved so far: for the rate */
 	uint64_t done, total; /* of the work, in any unit; total 0: unknown */

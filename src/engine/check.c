@@ -764,15 +764,32 @@ want_generation(const struct check *c, const struct generation_list *list,
 struct pack_task {
 	struct check *c;
 	size_t pack;
+	char last[ERR_TEXT_LEN]; /* told last of it */
 };
+
+/* The sentence without the pack's name, which stands before it anyway. */
+static const char *
+without_name(const struct pack_id *id, const char *text)
+{
+	char name[PACK_NAME_LEN + 1];
+	char start[PACK_NAME_LEN + 8];
+	size_t n;
+
+	pack_name(name, id);
+	n = (size_t)snprintf(start, sizeof(start), "pack %s: ", name);
+	return strncmp(text, start, n) == 0 ? text + n : text;
+}
 
 static void
 bad_pack(void *ctx, const struct pack_id *id, const struct err *why)
 {
-	pack_problem(ctx, id, why->text);
+	pack_problem(ctx, id, without_name(id, why->text));
 }
 
-/* Damage that verifying a pack has found. */
+/*
+ * Damage that verifying a pack has found.  The chunks of a frame that cannot
+ * be decoded come one by one with the same sentence, which is told once.
+ */
 static int
 bad_chunk(void *ctx, const struct verify_damage *d, struct err *e)
 {
@@ -780,8 +797,10 @@ bad_chunk(void *ctx, const struct verify_damage *d, struct err *e)
 	struct check *c = t->c;
 
 	if (d->id == NULL && inventory_pack(c->inv, t->pack)->told)
-		return 0;
-	pack_problem(c, &d->pack, d->text);
+		return want_on(c, e);
+	if (strcmp(t->last, d->text) != 0)
+		pack_problem(c, &d->pack, without_name(&d->pack, d->text));
+	(void)snprintf(t->last, sizeof(t->last), "%s", d->text);
 	if (d->id == NULL)
 		return want_on(c, e);
 	(void)pthread_mutex_lock(&c->told);
@@ -845,7 +864,7 @@ verify_packs(struct check *c, struct err *e)
 	for (i = 0; i < packs && !cancelled(c); i++) {
 		if (!to_verify(c, i))
 			continue;
-		t = mem_alloc(sizeof(*t));
+		t = mem_zalloc(sizeof(*t));
 		if (t == NULL) {
 			(void)err_nomem(e);
 			break;

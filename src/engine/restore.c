@@ -50,68 +50,13 @@
 #define BATCH_BYTES (UINT64_C(1) << 20)  /* of content */
 #define BATCH_META  ((size_t)256 << 10)  /* of entries */
 #define QUEUE       32                   /* batches that wait */
-#define VERIFY_LEN  ((size_t)64 << 10)
 #define TICK_NS     UINT64_C(100000000)
-#define TEMP_PREFIX ".asof-"
-
-/* Slots of the table of links at first; a power of two. */
-#define LINKS_FIRST 1024
-
-/* All names of one inode. */
-struct link_group {
-	uint64_t fs, ino;
-	uint64_t left;     /* names of it that have not come yet */
-	unsigned users;    /* threads that are at it */
-	bool busy;         /* one of them writes it */
-	unsigned serial;   /* how often it was written */
-	uint32_t late_flags; /* to set when all its links are made */
-	struct target_dir *dir; /* where it is, kept; NULL: not written yet */
-	char *name;
-};
-
-struct run {
-	struct view_gen *gen;
-	const struct restore_options *opt;
-	struct attrs *attrs;
-	struct target *target;
-	struct pool *pool;
-	mode_t umask;
-	atomic_bool stop;
-	atomic_uint_fast64_t done_files, done_bytes; /* for progress */
-
-	pthread_mutex_t report; /* guards what follows; one call at a time */
-	struct restore_result sum;
-	struct err why; /* why it was stopped */
-	uint64_t told_at;
-
-	pthread_mutex_t links; /* guards what follows and all groups */
-	pthread_cond_t written; /* a group is not busy any more */
-	struct link_group **slot;
-	size_t slots, groups;
-};
-
-/* One thing to restore, by one worker. */
-struct job {
-	struct run *run;
-	struct target_dir *dir;
-	int dirfd;
-	const struct entry *en;
-	char name[PATH_NAME_MAX + 1];
-	char temp[sizeof(TEMP_PREFIX) + IO_RANDOM_NAME_LEN];
-	const char *at; /* `name`, or `temp` if that must be replaced */
-	int fd;         /* of a file */
-	bool linked;    /* more names of it may come */
-	int link_fd;    /* make it as a link of link_name in link_fd, */
-	const char *link_name; /* unless that is NULL */
-	bool damage;    /* a failure is the repository's */
-	struct restore_result *sum;
-};
 
 /* --- telling ---------------------------------------------------------------- */
 
 /* Does it make no sense to go on?  `why` then becomes the run's failure. */
 static bool
-is_fatal(const struct err *why, bool damage)
+restore_is_fatal(const struct err *why, bool damage)
 {
 	if (why->kind == ERR_NOMEM || why->kind == ERR_CANCELLED)
 		return true;
@@ -130,7 +75,7 @@ stop_run(struct run *run, struct err *why)
 }
 
 static bool
-stopped(struct run *run)
+restore_stopped(struct run *run)
 {
 	struct err why = { 0 };
 
@@ -145,7 +90,7 @@ stopped(struct run *run)
 
 /* Tell of a failure at a name in a directory (or at itself, NULL). */
 static void
-tell(struct run *run, const struct target_dir *d, const void *name, size_t len,
+restore_tell(struct run *run, const struct target_dir *d, const void *name, size_t len,
      struct err *why, bool damage)
 {
 	char shown[PATH_SHOW_LEN];
@@ -154,7 +99,7 @@ tell(struct run *run, const struct target_dir *d, const void *name, size_t len,
 
 	target_path(d, name, len, &path);
 	s = buf_str(&path);
-	if (is_fatal(why, damage)) {
+	if (restore_is_fatal(why, damage)) {
 		if (why->kind != ERR_CANCELLED)
 			(void)err_prefix(why, "restore %s",
 					 path_show_in(shown, s, strlen(s)));
@@ -168,17 +113,9 @@ tell(struct run *run, const struct target_dir *d, const void *name, size_t len,
 	buf_clear(&path);
 }
 
-static void
-tell_job(struct job *j, struct err *why)
-{
-	j->sum->failed++;
-	j->sum->damaged += j->damage;
-	tell(j->run, j->dir, j->en->name, j->en->name_len, why, j->damage);
-}
-
 /* Now and then, tell how far it is. */
 static void
-tick(struct run *run)
+restore_tick(struct run *run)
 {
 	uint64_t now;
 
@@ -195,7 +132,7 @@ tick(struct run *run)
 }
 
 static void
-add_result(struct run *run, const struct restore_result *part)
+restore_add(struct run *run, const struct restore_result *part)
 {
 	(void)pthread_mutex_lock(&run->report);
 	run->sum.files += part->files;
@@ -207,638 +144,6 @@ add_result(struct run *run, const struct restore_result *part)
 	run->sum.damaged += part->damaged;
 	run->sum.unreadable += part->unreadable;
 	(void)pthread_mutex_unlock(&run->report);
-}
-
-/* --- making the name -------------------------------------------------------- */
-
-static int
-make_symlink(const struct job *j)
-{
-	char *target;
-	int rc;
-
-	if (memchr(j->en->target, '\0', j->en->target_len) != NULL) {
-		errno = EINVAL;
-		return -1;
-	}
-	target = mem_dup(j->en->target, j->en->target_len);
-	if (target == NULL) {
-		errno = ENOMEM;
-		return -1;
-	}
-	rc = sys_target->symlinkat(target, j->dirfd, j->at);
-	mem_free(target);
-	return rc;
-}
-
-/* Make the thing under j->at, which must be free.  As a system call does. */
-static int
-make_at(struct job *j)
-{
-	const struct entry *en = j->en;
-	mode_t mode = attrs_first_mode(j->run->attrs, en);
-	int flags = O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-
-	if (j->link_name != NULL)
-		return sys_target->linkat(j->link_fd, j->link_name, j->dirfd,
-					  j->at, 0);
-	switch (en->type) {
-	case ENTRY_FILE:
-		flags |= j->run->opt->verify ? O_RDWR : O_WRONLY;
-		j->fd = target_openat(j->dirfd, j->at, flags, mode);
-		return j->fd < 0 ? -1 : 0;
-	case ENTRY_SYMLINK:
-		return make_symlink(j);
-	default:
-		return sys_target->mknodat(j->dirfd, j->at,
-					   entry_type_mode(en->type) | mode,
-					   makedev(en->major, en->minor));
-	}
-}
-
-/* Something of that name is there: make ours beside it. */
-static int
-make_beside(struct job *j, struct err *e)
-{
-	char random[IO_RANDOM_NAME_LEN + 1];
-	struct stat st;
-
-	if (sys_target->fstatat(j->dirfd, j->name, &st, AT_SYMLINK_NOFOLLOW) <
-	    0)
-		return err_sys(e, "look at what is in its place");
-	if (S_ISDIR(st.st_mode)) {
-		errno = EISDIR;
-		return err_sys(e, "not put in the place of a directory");
-	}
-	if (io_random_name(random, e) < 0)
-		return -1;
-	(void)snprintf(j->temp, sizeof(j->temp), "%s%s", TEMP_PREFIX, random);
-	j->at = j->temp;
-	return make_at(j) < 0 ? err_sys(e, "create it") : 0;
-}
-
-/* 0 made, 1 left alone as asked, -1. */
-static int
-make_name(struct job *j, struct err *e)
-{
-	j->at = j->name;
-	if (make_at(j) == 0)
-		return 0;
-	if (errno != EEXIST)
-		return err_sys(e, j->link_name != NULL ? "link it"
-						       : "create it");
-	switch (j->run->opt->existing) {
-	case RESTORE_REPLACE:
-		return make_beside(j, e);
-	case RESTORE_KEEP:
-		return 1;
-	default:
-		return err_sys(e, "left as it is");
-	}
-}
-
-/* Give the thing its name, or, if something failed, take it away. */
-static int
-settle(struct job *j, int rc, struct err *e)
-{
-	if (rc == 0 && j->at != j->name &&
-	    sys_target->renameat2(j->dirfd, j->at, j->dirfd, j->name, 0) < 0)
-		rc = err_sys(e, "put it in place");
-	/*
-	 * Renaming one link of an inode over another one does nothing; then
-	 * the temporary name is still there.
-	 */
-	if (rc < 0 || (j->at != j->name && j->link_name != NULL))
-		(void)sys_target->unlinkat(j->dirfd, j->at, 0);
-	return rc;
-}
-
-/* --- content ---------------------------------------------------------------- */
-
-static int
-write_all(int fd, const uint8_t *p, uint64_t len, uint64_t at, struct err *e)
-{
-	ssize_t n;
-
-	for (; len > 0; p += n, at += (uint64_t)n, len -= (uint64_t)n) {
-		n = sys_target->pwrite(fd, p, (size_t)len, (off_t)at);
-		if (n < 0 && errno == EINTR) {
-			n = 0;
-			continue;
-		}
-		if (n == 0)
-			errno = EIO;
-		if (n <= 0)
-			return err_sys(e, "write at offset %" PRIu64, at);
-	}
-	return 0;
-}
-
-/* Fail the file because of what the repository holds of it. */
-static int
-damaged(struct job *j)
-{
-	j->damage = true;
-	return -1;
-}
-
-/* The pieces of the file, one after the other; each is given to `fn`. */
-typedef int (*piece_fn)(struct job *j, const uint8_t *p, uint64_t len,
-			uint64_t at, struct err *e);
-
-static int
-each_piece(struct job *j, piece_fn fn, struct err *e)
-{
-	struct chunk_reader *reader = j->run->gen->reader;
-	struct file_reader f;
-	const uint8_t *p;
-	uint64_t at = 0;
-	uint64_t len;
-	int rc;
-
-	if (file_reader_init(&f, reader, &j->en->content, j->en->size, e) <
-	    0) {
-		file_reader_clear(&f);
-		return damaged(j);
-	}
-	while ((rc = file_peek(&f, at, &p, &len, e)) > 0) {
-		if (stopped(j->run))
-			rc = err_set(e, ERR_CANCELLED, "stopped");
-		else
-			rc = fn(j, p, len, at, e);
-		if (rc < 0)
-			goto out;
-		at += len;
-	}
-	if (rc < 0)
-		(void)damaged(j);
-	else if (at != j->en->size) {
-		rc = err_set(e, ERR_CORRUPT, "it ends at offset %" PRIu64, at);
-		(void)damaged(j);
-	}
-out:
-	file_reader_clear(&f);
-	return rc;
-}
-
-static int
-write_piece(struct job *j, const uint8_t *p, uint64_t len, uint64_t at,
-	    struct err *e)
-{
-	if (p != NULL && write_all(j->fd, p, len, at, e) < 0)
-		return -1;
-	/* A hole is left out, but at the end the length must be right. */
-	if (p == NULL && at + len == j->en->size &&
-	    sys_target->ftruncate(j->fd, (off_t)j->en->size) < 0)
-		return err_sys(e, "set its length");
-	atomic_fetch_add(&j->run->done_bytes, len);
-	if (len < j->en->size)
-		tick(j->run);
-	return 0;
-}
-
-static bool
-all_zero(const uint8_t *p, size_t len)
-{
-	return len == 0 || (p[0] == 0 && memcmp(p, p + 1, len - 1) == 0);
-}
-
-/* Is the rest of the hole one in the file too?  Then it need not be read. */
-static bool
-is_hole(int fd, uint64_t at, uint64_t len)
-{
-	off_t data = sys_target->lseek(fd, (off_t)at, SEEK_DATA);
-
-	return data < 0 ? errno == ENXIO : (uint64_t)data >= at + len;
-}
-
-static int
-compare_piece(struct job *j, const uint8_t *p, uint64_t len, uint64_t at,
-	      struct err *e)
-{
-	uint8_t *back;
-	ssize_t n;
-	int rc = -1;
-
-	if (p == NULL && is_hole(j->fd, at, len))
-		return 0;
-	back = mem_alloc(VERIFY_LEN);
-	if (back == NULL)
-		return err_nomem(e);
-	for (; len > 0; len -= (uint64_t)n, at += (uint64_t)n) {
-		n = sys_target->pread(j->fd, back,
-				      len < VERIFY_LEN ? (size_t)len
-						       : VERIFY_LEN,
-				      (off_t)at);
-		if (n < 0 && errno == EINTR) {
-			n = 0;
-			continue;
-		}
-		if (n < 0) {
-			(void)err_sys(e, "read it back");
-			goto out;
-		}
-		if (n == 0 || (p != NULL ? memcmp(back, p, (size_t)n) != 0
-					 : !all_zero(back, (size_t)n))) {
-			errno = EIO;
-			(void)err_sys(e,
-				      "what is read back behind offset %" PRIu64
-				      " is not what was written",
-				      at);
-			goto out;
-		}
-		if (p != NULL)
-			p += n;
-	}
-	rc = 0;
-out:
-	mem_free(back);
-	return rc;
-}
-
-/* Give it to the medium first, so that it is the medium that is read. */
-static int
-sync_data(const struct job *j, struct err *e)
-{
-	int rc;
-
-	do
-		rc = sys_target->fdatasync(j->fd);
-	while (rc < 0 && errno == EINTR);
-	return rc < 0 ? err_sys(e, "sync it") : 0;
-}
-
-/* Write the open file, and check it if asked to. */
-static int
-write_content(struct job *j, struct err *e)
-{
-	const struct restore_options *opt = j->run->opt;
-
-	attrs_apply_early(j->run->attrs, j->en, j->fd);
-	if (j->en->size == 0)
-		return 0;
-	if (each_piece(j, write_piece, e) < 0)
-		return -1;
-	if (opt->sync && opt->verify && sync_data(j, e) < 0)
-		return -1;
-	return opt->verify ? each_piece(j, compare_piece, e) : 0;
-}
-
-/* --- one thing -------------------------------------------------------------- */
-
-/*
- * Open what cannot be opened for real.  If it is not what was just made,
- * somebody has put another thing in its place, and that one is left alone.
- */
-static int
-open_path_only(const struct job *j, struct err *e)
-{
-	struct stat st;
-	int fd;
-
-	fd = target_openat(j->dirfd, j->at, O_PATH | O_NOFOLLOW | O_CLOEXEC,
-			   0);
-	if (fd < 0)
-		return err_sys(e, "open what was made");
-	if (sys_target->fstat(fd, &st) < 0) {
-		(void)err_sys(e, "look at what was made");
-	} else if ((st.st_mode & S_IFMT) != entry_type_mode(j->en->type) ||
-		   st.st_nlink != 1) {
-		errno = ESTALE;
-		(void)err_sys(e, "somebody has replaced it");
-	} else {
-		return fd;
-	}
-	(void)sys_target->close(fd);
-	return -1;
-}
-
-/* All but its content.  That this fails does not unmake the thing. */
-static void
-give_attrs(struct job *j)
-{
-	struct run *run = j->run;
-	struct err why = { 0 };
-	struct attrs_at at = {
-		.fd = j->fd,
-		.path_only = j->fd < 0,
-		.dirfd = j->dirfd,
-		.name = j->at,
-		.mode = attrs_first_mode(run->attrs, j->en) & ~run->umask,
-		.ours = j->dir->ours,
-		.linked = j->linked,
-	};
-
-	if (at.path_only)
-		at.fd = open_path_only(j, &why);
-	if (j->dir->hands_on) {
-		at.mode = ATTRS_MODE_UNKNOWN;
-		if (!at.path_only)
-			(void)attrs_drop_inherited(at.fd, false, &why);
-	}
-	if (why.kind == ERR_NONE)
-		(void)attrs_apply(run->attrs, run->gen->reader, j->en, &at,
-				  &j->damage, &why);
-	if (at.path_only && at.fd >= 0)
-		(void)sys_target->close(at.fd);
-	if (why.kind != ERR_NONE)
-		tell_job(j, &why);
-}
-
-/* Make it and all that belongs to it.  0 made, 1 left alone, -1. */
-static int
-restore_new(struct job *j, struct err *e)
-{
-	int rc;
-
-	rc = make_name(j, e);
-	if (rc != 0)
-		return rc;
-	if (j->fd >= 0)
-		rc = write_content(j, e);
-	if (rc == 0)
-		give_attrs(j);
-	/* Some file systems find out only now that it does not fit. */
-	if (j->fd >= 0 && sys_target->close(j->fd) < 0 && errno != EINTR &&
-	    rc == 0)
-		rc = err_sys(e, "close it");
-	j->fd = -1;
-	rc = settle(j, rc, e);
-	if (rc < 0)
-		return -1;
-	if (j->en->type == ENTRY_FILE) {
-		j->sum->files++;
-		j->sum->bytes += j->en->size;
-	} else {
-		j->sum->others++;
-	}
-	return 0;
-}
-
-/* --- hard links ------------------------------------------------------------- */
-
-static size_t
-link_slot(const struct run *run, uint64_t fs, uint64_t ino)
-{
-	uint64_t h = (ino ^ fs << 40) * UINT64_C(0x9e3779b97f4a7c15);
-	size_t i = (size_t)(h >> 24) & (run->slots - 1);
-	const struct link_group *g;
-
-	while ((g = run->slot[i]) != NULL && (g->fs != fs || g->ino != ino))
-		i = (i + 1) & (run->slots - 1);
-	return i;
-}
-
-static int
-grow_links(struct run *run, struct err *e)
-{
-	struct link_group **old = run->slot;
-	size_t n = run->slots;
-	size_t slots = n == 0 ? LINKS_FIRST : n * 2;
-	size_t i;
-
-	if (run->groups < n / 4 * 3)
-		return 0;
-	run->slot = mem_array(slots, sizeof(*run->slot));
-	if (run->slot == NULL) {
-		run->slot = old;
-		return err_nomem(e);
-	}
-	run->slots = slots;
-	for (i = 0; i < n; i++)
-		if (old[i] != NULL)
-			run->slot[link_slot(run, old[i]->fs, old[i]->ino)] =
-				old[i];
-	mem_free(old);
-	return 0;
-}
-
-/* The group of an entry, with one more user; made when it is the first. */
-static struct link_group *
-take_group(struct run *run, const struct entry *en, struct err *e)
-{
-	struct link_group *g;
-	size_t i;
-
-	if (grow_links(run, e) < 0)
-		return NULL;
-	i = link_slot(run, en->fs, en->ino);
-	g = run->slot[i];
-	if (g == NULL) {
-		g = mem_zalloc(sizeof(*g));
-		if (g == NULL) {
-			(void)err_nomem(e);
-			return NULL;
-		}
-		g->fs = en->fs;
-		g->ino = en->ino;
-		g->left = en->nlink;
-		run->slot[i] = g;
-		run->groups++;
-	}
-	g->users++;
-	return g;
-}
-
-/* Take the slot out of the table, keeping all others findable. */
-static void
-drop_slot(struct run *run, size_t i)
-{
-	struct link_group *g;
-
-	run->slot[i] = NULL;
-	run->groups--;
-	while ((g = run->slot[i = (i + 1) & (run->slots - 1)]) != NULL) {
-		run->slot[i] = NULL;
-		run->slot[link_slot(run, g->fs, g->ino)] = g;
-	}
-}
-
-/* The flags that had to wait for the last link. */
-static void
-set_late_flags(struct run *run, const struct link_group *g)
-{
-	struct err why = { 0 };
-	int dirfd;
-	int fd = -1;
-
-	dirfd = target_pin(g->dir, &why);
-	if (dirfd >= 0) {
-		fd = target_openat(dirfd, g->name,
-					O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
-						O_CLOEXEC,
-					0);
-		if (fd < 0)
-			(void)err_sys(&why, "open it for its flags");
-		else
-			(void)attrs_add_flags(run->attrs, fd, g->late_flags,
-					      &why);
-		if (fd >= 0)
-			(void)sys_target->close(fd);
-		target_unpin(g->dir);
-	}
-	if (why.kind != ERR_NONE) {
-		struct restore_result one = { .failed = 1 };
-
-		tell(run, g->dir, g->name, strlen(g->name), &why, false);
-		add_result(run, &one);
-	}
-}
-
-static void
-free_group(struct run *run, struct link_group *g)
-{
-	if (g->dir != NULL && g->late_flags != 0)
-		set_late_flags(run, g);
-	if (g->dir != NULL)
-		target_drop(g->dir);
-	mem_free(g->name);
-	mem_free(g);
-}
-
-/* One name of the group has been dealt with. */
-static void
-leave_group(struct run *run, struct link_group *g)
-{
-	(void)pthread_mutex_lock(&run->links);
-	g->users--;
-	if (g->left > 0)
-		g->left--;
-	if (g->left > 0 || g->users > 0) {
-		g = NULL;
-	} else {
-		drop_slot(run, link_slot(run, g->fs, g->ino));
-	}
-	(void)pthread_mutex_unlock(&run->links);
-	if (g != NULL)
-		free_group(run, g);
-}
-
-static void
-free_links(struct run *run)
-{
-	size_t i;
-
-	for (i = 0; i < run->slots; i++)
-		if (run->slot[i] != NULL)
-			free_group(run, run->slot[i]);
-	mem_free(run->slot);
-}
-
-/* Write the content here; the group is busy with us.  As restore_new. */
-static int
-write_first(struct job *j, struct link_group *g, struct err *e)
-{
-	struct run *run = j->run;
-	char *name;
-	int rc;
-
-	j->link_name = NULL;
-	name = mem_strdup(j->name);
-	rc = name != NULL ? restore_new(j, e) : err_nomem(e);
-	(void)pthread_mutex_lock(&run->links);
-	if (rc == 0) {
-		if (g->dir != NULL)
-			target_drop(g->dir);
-		mem_free(g->name);
-		target_keep(j->dir);
-		g->dir = j->dir;
-		g->name = name;
-		g->serial++;
-		g->late_flags = attrs_late_flags(run->attrs, j->en);
-		name = NULL;
-	}
-	g->busy = false;
-	(void)pthread_cond_broadcast(&run->written);
-	(void)pthread_mutex_unlock(&run->links);
-	mem_free(name);
-	return rc;
-}
-
-/* Link to where the content is.  As restore_new. */
-static int
-link_here(struct job *j, struct target_dir *dir, const char *name,
-	  struct err *e)
-{
-	int rc;
-
-	j->link_fd = target_pin(dir, e);
-	if (j->link_fd < 0)
-		return -1;
-	j->link_name = name;
-	rc = make_name(j, e);
-	if (rc == 0)
-		rc = settle(j, 0, e);
-	target_unpin(dir);
-	if (rc == 0)
-		j->sum->links++;
-	return rc;
-}
-
-/*
- * Where to link to; false when this thread has to write it (again): nobody
- * has, or linking to what was written `serial`-th has failed.
- */
-static bool
-find_written(struct run *run, struct link_group *g, unsigned *serial,
-	     struct target_dir **dir, char **name)
-{
-	bool found;
-
-	(void)pthread_mutex_lock(&run->links);
-	while (g->busy)
-		(void)pthread_cond_wait(&run->written, &run->links);
-	found = g->dir != NULL && g->serial != *serial;
-	if (found) {
-		*serial = g->serial;
-		*dir = g->dir;
-		target_keep(g->dir);
-		*name = mem_strdup(g->name);
-	} else {
-		g->busy = true;
-	}
-	(void)pthread_mutex_unlock(&run->links);
-	return found;
-}
-
-/* Can writing it here help, where linking failed? */
-static bool
-own_copy_helps(const struct job *j, const struct err *why)
-{
-	return !stopped(j->run) && !is_fatal(why, false) &&
-	       why->saved_errno != EEXIST && why->saved_errno != EISDIR;
-}
-
-/*
- * A name of an inode with several.  Where a link cannot be made (the file
- * system's limit, a directory that we may not enter any more), the content
- * is written again, which is told, and later names link to that.
- */
-static int
-restore_linked(struct job *j, struct link_group *g, struct err *e)
-{
-	struct target_dir *dir = NULL;
-	struct err why = { 0 };
-	unsigned serial = 0;
-	char *name = NULL;
-	int rc;
-
-	while (find_written(j->run, g, &serial, &dir, &name)) {
-		err_clear(&why);
-		rc = name != NULL ? link_here(j, dir, name, &why)
-				  : err_nomem(&why);
-		mem_free(name);
-		target_drop(dir);
-		if (rc >= 0 || !own_copy_helps(j, &why)) {
-			err_move(e, &why);
-			return rc;
-		}
-	}
-	if (why.kind != ERR_NONE) {
-		(void)err_prefix(&why, "restored as a file of its own");
-		tell_job(j, &why);
-	}
-	return write_first(j, g, e);
 }
 
 /* --- batches ---------------------------------------------------------------- */
@@ -873,7 +178,7 @@ restore_entry(struct job *j, struct err *e)
 			       "it was not readable when it was backed up");
 	}
 	if ((j->en->flags & ENTRY_LINKED) == 0 || j->en->nlink < 2)
-		return restore_new(j, e);
+		return place_new(j, e);
 	(void)pthread_mutex_lock(&j->run->links);
 	g = take_group(j->run, j->en, e);
 	(void)pthread_mutex_unlock(&j->run->links);
@@ -904,11 +209,11 @@ restore_item(struct batch *b, size_t i, int dirfd, struct restore_result *sum)
 			 false, &en, &why) < 0) {
 		sum->failed++;
 		sum->damaged++;
-		tell(b->run, j.dir, NULL, 0, &why, true);
+		restore_tell(b->run, j.dir, NULL, 0, &why, true);
 		return;
 	}
 	if (restore_entry(&j, &why) < 0)
-		tell_job(&j, &why);
+		place_tell(&j, &why);
 	atomic_fetch_add(&b->run->done_files, 1);
 }
 
@@ -931,16 +236,16 @@ restore_dir_items(struct batch *b, size_t i, struct restore_result *sum)
 	size_t from = i;
 	int fd = -1;
 
-	if (!stopped(run))
+	if (!restore_stopped(run))
 		fd = target_pin(dir, &why);
 	for (; i < b->count && b->item[i].dir == dir; i++)
-		if (fd >= 0 && !stopped(run))
+		if (fd >= 0 && !restore_stopped(run))
 			restore_item(b, i, fd, sum);
 	if (fd >= 0) {
 		target_unpin(dir);
 	} else if (why.kind != ERR_NONE) {
 		sum->failed += i - from;
-		tell(run, dir, NULL, 0, &why, false);
+		restore_tell(run, dir, NULL, 0, &why, false);
 	}
 	target_done(dir);
 	return i;
@@ -955,8 +260,8 @@ restore_batch(void *arg)
 
 	while (i < b->count)
 		i = restore_dir_items(b, i, &sum);
-	add_result(b->run, &sum);
-	tick(b->run);
+	restore_add(b->run, &sum);
+	restore_tick(b->run);
 	free_batch(b);
 }
 
@@ -1078,7 +383,7 @@ tell_dir(struct walk *w, const struct target_dir *parent,
 {
 	w->sum.failed += entry_inodes(en);
 	w->sum.damaged += damage ? entry_inodes(en) : 0;
-	tell(w->run, parent, en->name, en->name_len, why, damage);
+	restore_tell(w->run, parent, en->name, en->name_len, why, damage);
 }
 
 /* 0 also when the directory is left out; -1 when the run is over. */
@@ -1114,7 +419,7 @@ walk_dir(struct walk *w, struct target_dir *parent, const struct entry *en,
 			      "it was backed up");
 		w->sum.failed++;
 		w->sum.unreadable++;
-		tell(w->run, parent, en->name, en->name_len, &why, false);
+		restore_tell(w->run, parent, en->name, en->name_len, &why, false);
 	}
 	if (push_level(w, dir, &root, e) < 0) {
 		target_done(dir);
@@ -1154,7 +459,7 @@ walk_step(struct walk *w, struct err *e)
 				 lost);
 		w->sum.failed += lost;
 		w->sum.damaged += lost;
-		tell(w->run, dir, NULL, 0, &why, true);
+		restore_tell(w->run, dir, NULL, 0, &why, true);
 		return 0;
 	default:
 		err_move(e, &why);
@@ -1179,7 +484,7 @@ walk_all(struct run *run, const struct node *n, bool contents)
 	} else {
 		rc = walk_entry(&w, top, &n->entry, &why);
 	}
-	while (rc == 0 && w.depth > 0 && !stopped(run))
+	while (rc == 0 && w.depth > 0 && !restore_stopped(run))
 		rc = walk_step(&w, &why);
 	if (rc < 0)
 		stop_run(run, &why);
@@ -1189,7 +494,7 @@ walk_all(struct run *run, const struct node *n, bool contents)
 	mem_free(w.level);
 	pool_drain(run->pool);
 	target_done(top);
-	add_result(run, &w.sum);
+	restore_add(run, &w.sum);
 }
 
 /* --- the run ---------------------------------------------------------------- */
@@ -1202,8 +507,8 @@ dir_failed(void *ctx, const struct target_dir *d, const struct err *why,
 	struct restore_result one = { .failed = 1, .damaged = damage };
 	struct err copy = *why;
 
-	tell(run, d, NULL, 0, &copy, damage);
-	add_result(run, &one);
+	restore_tell(run, d, NULL, 0, &copy, damage);
+	restore_add(run, &one);
 }
 
 /* What the run will come to, as far as that is known beforehand. */

@@ -191,10 +191,11 @@ do_restore(struct err *e)
 /* --- what must hold ------------------------------------------------------------ */
 
 static void
-complain(const char *fmt, const char *what)
+complain(const char *where, const char *what)
 {
 	if (complaint[0] == '\0')
-		snprintf(complaint, sizeof(complaint), fmt, what);
+		snprintf(complaint, sizeof(complaint), "%.300s: %.600s",
+			 where, what);
 }
 
 static void
@@ -202,7 +203,7 @@ told_damage(void *ctx, const char *where, const char *what)
 {
 	(void)ctx;
 	(void)where;
-	complain("check: %s", what);
+	complain("check", what);
 }
 
 static void
@@ -216,16 +217,16 @@ check_file(struct view_gen *g, unsigned i)
 
 	snprintf(path, sizeof(path), "%s/src/%sf%u", top, i % 3 ? "d/" : "", i);
 	if (view_path(g, path, &n, &e) != 0)
-		complain("%s is not in generation 1", path);
+		complain(path, "is not in generation 1");
 	else if (n.entry.size != file_len(i))
-		complain("%s has another size", path);
+		complain(path, "has another size");
 	else if (file_reader_init(&f, g->reader, &n.entry.content,
 				  n.entry.size, &e) < 0 ||
 		 file_read(&f, 0, p, file_len(i), NULL, &e) !=
 			 (ssize_t)file_len(i))
-		complain("cannot read a file: %s", e.text);
+		complain(path, e.text);
 	else if (!same_file(p, file_len(i), i))
-		complain("%s: WRONG BYTES", path);
+		complain(path, "WRONG BYTES");
 	file_reader_clear(&f);
 	node_clear(&n);
 	free(p);
@@ -242,14 +243,14 @@ check_all(bool generation)
 	struct use u;
 
 	if (use_begin(&u, "check", &e) < 0) {
-		complain("cannot open afterwards: %s", e.text);
+		complain("cannot open afterwards", e.text);
 		return;
 	}
 	if (check_run(u.store, &o, &res, &e) < 0)
-		complain("check: %s", e.text);
+		complain("check", e.text);
 	if (generation) {
 		if (view_open(u.store, 1, &g, &e) < 0)
-			complain("generation 1: %s", e.text);
+			complain("generation 1", e.text);
 		else
 			for (unsigned i = 0; i < FILES; i++)
 				check_file(g, i);
@@ -306,12 +307,12 @@ after_init(int rc)
 		struct err e2 = { 0 };
 
 		if (repository_open(at("repo"), &r, &e2) < 0)
-			complain("init again: %s", e.text);
+			complain("init again", e.text);
 		repository_close(r);
 	}
 	err_clear(&e);
 	if (do_backup(&e) != 0)
-		complain("backup after init: %s", e.text);
+		complain("backup after init", e.text);
 	check_all(true);
 }
 
@@ -339,7 +340,7 @@ after_backup(int rc)
 	(void)rc;
 	check_all(true);
 	if (turn % 7 == 0 && do_backup(&e) != 0)
-		complain("the next backup: %s", e.text);
+		complain("the next backup", e.text);
 }
 
 static void
@@ -393,9 +394,9 @@ after_restore(int rc)
 			n = fread(p, 1, file_len(i) + 1, f);
 			fclose(f);
 			if (n != file_len(i) || !same_file(p, n, i))
-				complain("%s is not whole", path);
+				complain(path, "is not whole");
 		} else if (rc == 0) {
-			complain("%s is missing after success", path);
+			complain(path, "is missing after success");
 		}
 		free(p);
 	}
@@ -437,9 +438,9 @@ loop(const struct scenario *s, enum fault_kind kind, bool forever,
 		fired = fault_disarm();
 		alarm(0);
 		if (rc < 0 && e.text[0] == '\0')
-			complain("%s", "failed without a sentence");
+			complain("failed", "without a sentence");
 		if (rc != 0 && !fired)
-			complain("failed without a fault: %s", e.text);
+			complain("failed without a fault", e.text);
 		if (rc < 0)
 			clean_failures++;
 		s->after(rc);

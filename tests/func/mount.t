@@ -26,6 +26,14 @@ skip_all()
 [ -c /dev/fuse ] || skip_all "no /dev/fuse"
 command -v python3 >/dev/null || skip_all "no python3"
 
+# A mount lives as long as any mount namespace has it: in one of our own nobody
+# else takes a copy of ours.
+if [ -z "${ASOF_TEST_NAMESPACE-}" ] && unshare -m true 2>/dev/null; then
+	ASOF_TEST_NAMESPACE=1
+	export ASOF_TEST_NAMESPACE
+	exec unshare -m --propagation private sh "$0" "$@"
+fi
+
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/asof-mount.XXXXXX") || exit 1
 chmod 755 "$tmp"
 

@@ -302,9 +302,6 @@ make_sparse(void)
 	fd = create("only-hole");
 	need(ftruncate(fd, 64 * MIB + 1) == 0, "only-hole");
 	close(fd);
-	fd = create("one-byte-hole");
-	need(ftruncate(fd, 1) == 0, "one-byte-hole");
-	close(fd);
 	fd = create("zeros");
 	write_at(fd, zeros, sizeof(zeros), 0);
 	close(fd);
@@ -318,8 +315,8 @@ make_sparse(void)
 		write_stuff(fd, at, 4 * KIB, (uint64_t)at, at % 3 == 0);
 	close(fd);
 	leave();
-	/* Of their own, because SEEK_DATA sees reserved blocks as it likes. */
-	enter("reserved");
+	/* Of their own, because they are hard to tell from data. */
+	enter("holes");
 	fd = create("unwritten");
 	write_stuff(fd, 0, 10000, 6, true);
 	(void)fallocate(fd, 0, 64 * KIB, MIB);
@@ -328,6 +325,9 @@ make_sparse(void)
 	write_stuff(fd, 0, 64 * KIB, 9, true);
 	write_stuff(fd, MIB, 64 * KIB, 10, true);
 	(void)fallocate(fd, FALLOC_FL_KEEP_SIZE, 4 * MIB, 4 * MIB);
+	close(fd);
+	fd = create("hole-of-a-byte");
+	need(ftruncate(fd, 1) == 0, "hole-of-a-byte");
 	close(fd);
 	leave();
 	/* Of its own, because not everything wants to read it. */

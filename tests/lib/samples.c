@@ -151,8 +151,13 @@ add_others(size_t *n)
 	en = add(n, "an empty directory", "06-dir", ENTRY_DIR);
 	en->dir.id = sample_id(0x61);
 
-	en = add(n, "a directory", "07-dir", ENTRY_DIR);
-	en->flags = ENTRY_PARTIAL_LIST | ENTRY_BTIME;
+	en = add(n, "a directory with everything", "07-dir", ENTRY_DIR);
+	en->flags = ENTRY_PARTIAL_LIST | ENTRY_XATTRS | ENTRY_BTIME |
+		    ENTRY_INODE_FLAGS;
+	en->xattrs = 3;
+	en->xattr_bytes = xattr_bytes.data;
+	en->xattr_len = xattr_bytes.len;
+	en->inode_flags = 128;
 	en->btime = (struct ts){ INT64_MAX, 0 };
 	en->dir = (struct tree_root){
 		.id = sample_id(0x62),

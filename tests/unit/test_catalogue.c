@@ -499,19 +499,44 @@ a_sound_catalogue_is_never_taken_for_damaged(void **state)
 
 /* --- other processes ---------------------------------------------------------- */
 
-/* Run fn in a process of its own that has nothing open; its exit code. */
-static void
-in_child(void (*fn)(void))
-{
-	pid_t pid = fork();
-	int status;
+/*
+ * A process that was forked while nothing was open (LMDB does not survive a
+ * fork), and waits until it is let go.
+ */
+struct child {
+	pid_t pid;
+	int go; /* closing it lets it go */
+};
 
-	assert_true(pid >= 0);
-	if (pid == 0) {
+static struct child
+prepare_child(void (*fn)(void))
+{
+	struct child ch;
+	int fds[2];
+	char c;
+
+	assert_int_equal(pipe(fds), 0);
+	ch.pid = fork();
+	assert_true(ch.pid >= 0);
+	if (ch.pid == 0) {
+		(void)close(fds[1]);
+		(void)!read(fds[0], &c, 1);
+		(void)close(fds[0]);
 		fn();
 		_exit(0);
 	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(close(fds[0]), 0);
+	ch.go = fds[1];
+	return ch;
+}
+
+static void
+run_child(const struct child *ch)
+{
+	int status;
+
+	assert_int_equal(close(ch->go), 0);
+	assert_int_equal(waitpid(ch->pid, &status, 0), ch->pid);
 	assert_int_equal(status, 0);
 }
 
@@ -539,14 +564,16 @@ another_process_may_grow_the_map(void **state)
 {
 	struct buf out = { 0 };
 	struct catalogue *c;
+	struct child child;
 	struct err e = { 0 };
 	int i = 29;
 
 	(void)state;
 	catalogue_first_map(1 << 18);
+	child = prepare_child(child_fills);
 	c = must_open();
 	must_add(c, 10, "run.a");
-	in_child(child_fills);
+	run_child(&child);
 	must_know(c, 1, 21);
 	assert_int_equal(catalogue_get(c, &i, sizeof(i), &out, &e), 0);
 	assert_int_equal(out.len, 100000);

@@ -110,6 +110,7 @@ every_kind_of_entry_comes_back_as_it_was(void **state)
 static void
 an_entry_has_the_bytes_of_the_document(void **state)
 {
+	/* clang-format off */
 	static const uint8_t want[] = {
 		3, 'b', 'i', 'n', /* name */
 		3,                /* symlink */
@@ -123,6 +124,7 @@ an_entry_has_the_bytes_of_the_document(void **state)
 		7, 0x80, 0x02,    /* file system 7, inode 256 */
 		7, 'u', 's', 'r', '/', 'b', 'i', 'n',
 	};
+	/* clang-format on */
 	struct entry en = {
 		.name = (const uint8_t *)"bin",
 		.name_len = 3,
@@ -209,10 +211,9 @@ types_are_those_of_stat(void **state)
 static void
 names_sort_by_bytes_and_the_shorter_first(void **state)
 {
-	static const char *const sorted[] = { "",   "\x01", "-",  "A",
-					      "AA", "Aa",   "B",  "a",
-					      "b",  "b0",   "\x7f", "\x80",
-					      "\xff" };
+	static const char *const sorted[] = { "",     "\x01", "-",   "A", "AA",
+					      "Aa",   "B",    "a",   "b", "b0",
+					      "\x7f", "\x80", "\xff" };
 
 	(void)state;
 	for (size_t i = 0; i < N_OF(sorted); i++) {
@@ -257,8 +258,7 @@ struct raw {
 static void
 put_raw(struct buf *b, const struct raw *r)
 {
-	wr_string(b, r->name,
-		  r->name_len > 0 ? r->name_len : strlen(r->name));
+	wr_string(b, r->name, r->name_len > 0 ? r->name_len : strlen(r->name));
 	wr_u8(b, (uint8_t)r->type);
 	wr_varint(b, r->flags);
 	wr_varint(b, r->mode);
@@ -280,13 +280,14 @@ put_raw(struct buf *b, const struct raw *r)
 	wr_bytes(b, r->tail, r->tail_len);
 }
 
-#define ID8 "\1\2\3\4\5\6\7\10"
-#define ID32 ID8 ID8 ID8 ID8
-#define TEXT(s) s, sizeof(s) - 1
-#define FILE_BASE .name = "n", .type = ENTRY_FILE
-#define DIR_BASE .name = "n", .type = ENTRY_DIR
+#define ID8        "\1\2\3\4\5\6\7\10"
+#define ID32       ID8 ID8 ID8 ID8
+#define TEXT(s)    s, sizeof(s) - 1
+#define FILE_BASE  .name = "n", .type = ENTRY_FILE
+#define DIR_BASE   .name = "n", .type = ENTRY_DIR
 #define EMPTY_TAIL .tail = "\0", .tail_len = 1
 
+/* clang-format off */
 /* `why` NULL: this one is right, the others beside it are not. */
 static const struct refusal {
 	const char *why;
@@ -303,7 +304,7 @@ static const struct refusal {
 	{ "type", { .name = "n", .type = 8 } },
 	{ "flag", { .name = "n", .type = ENTRY_FIFO, .flags = 0x100 } },
 	{ "damaged", { .name = "n", .type = ENTRY_FIFO,
-		       .flags = UINT64_C(1) << 32, } },
+		       .flags = UINT64_C(1) << 32 } },
 	{ "flag", { DIR_BASE, .flags = ENTRY_LINKED, .nlink = 2 } },
 	{ "flag", { FILE_BASE, .flags = ENTRY_PARTIAL_LIST, EMPTY_TAIL } },
 	{ NULL, { FILE_BASE, .flags = ENTRY_LINKED, .nlink = 2, EMPTY_TAIL } },
@@ -409,6 +410,7 @@ static const struct refusal {
 	{ "too soon", { .name = "n", .type = ENTRY_CHAR,
 			.tail = TEXT("\0\x80\0") } },
 };
+/* clang-format on */
 
 static void
 what_breaks_a_rule_is_refused_for_that_reason(void **state)
@@ -443,7 +445,8 @@ what_breaks_a_rule_is_refused_for_that_reason(void **state)
 static void
 only_the_top_has_no_name_and_it_is_a_directory(void **state)
 {
-	static const struct raw file = { .name = "", .type = ENTRY_FILE,
+	static const struct raw file = { .name = "",
+					 .type = ENTRY_FILE,
 					 EMPTY_TAIL };
 	static const struct raw named = { DIR_BASE,
 					  .tail = TEXT(ID32 "\0\0\0\0") };
@@ -505,7 +508,8 @@ an_entry_longer_than_allowed_is_neither_written_nor_read(void **state)
 	(void)state;
 	for (unsigned i = 0; i < 2100; i++) {
 		struct xattr x = { .name = (const uint8_t *)name,
-				   .inlined = true, .value = value,
+				   .inlined = true,
+				   .value = value,
 				   .len = sizeof(value) };
 
 		x.name_len = (size_t)snprintf(name, sizeof(name), "u.%08u", i);
@@ -559,8 +563,9 @@ same_skim(const struct entry_skim *s, const struct entry *en)
 	same_bytes(s->name, s->name_len, en->name, en->name_len);
 	assert_int_equal(s->dir, dir);
 	assert_int_equal(s->inodes, entry_inodes(en));
-	assert_int_equal(s->flags, (en->flags & ENTRY_XATTRS ? TREE_XATTRS : 0) |
-				   (dir ? en->dir.flags : 0));
+	assert_int_equal(s->flags,
+			 (en->flags & ENTRY_XATTRS ? TREE_XATTRS : 0) |
+				 (dir ? en->dir.flags : 0));
 }
 
 /* Decodes a copy of exactly this length; what is taken has one form only. */

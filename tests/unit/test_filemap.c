@@ -48,11 +48,10 @@ build(struct file *f, enum map_kind kind)
 		const struct piece *p = &f->piece[i];
 
 		rc = p->hole ? filemap_add_hole(f->b, p->len, &e)
-			     : filemap_add_chunk(f->b, &p->id,
-						 (uint32_t)p->len, &e);
+			     : filemap_add_chunk(f->b, &p->id, (uint32_t)p->len,
+						 &e);
 	}
-	if (rc < 0 ||
-	    filemap_finish(f->b, &f->content, &f->size, &e) < 0)
+	if (rc < 0 || filemap_finish(f->b, &f->content, &f->size, &e) < 0)
 		fail_msg("%s", e.text);
 }
 
@@ -141,7 +140,8 @@ check_seeks(const struct file *f, const struct piece *p, size_t n)
 	uint64_t offset = 0;
 
 	assert_int_equal(filemap_iter_init(&it, &f->m->reader, &f->content,
-					   f->size, NULL), 0);
+					   f->size, NULL),
+			 0);
 	/* Sum up to a random piece and go into it, forwards and backwards. */
 	for (int round = 0; round < 300 && n > 0; round++) {
 		size_t want = rng_below(&r, n);
@@ -149,10 +149,10 @@ check_seeks(const struct file *f, const struct piece *p, size_t n)
 		offset = 0;
 		for (size_t i = 0; i < want; i++)
 			offset += p[i].len;
-		assert_int_equal(filemap_iter_seek(&it,
-						   offset + rng_below(&r,
-								      p[want].len),
-						   NULL), 0);
+		assert_int_equal(
+			filemap_iter_seek(
+				&it, offset + rng_below(&r, p[want].len), NULL),
+			0);
 		for (size_t i = want; i < n && i < want + 3; i++) {
 			assert_int_equal(filemap_iter_next(&it, &x, NULL), 1);
 			assert_int_equal(x.offset, offset);
@@ -213,8 +213,9 @@ check(const struct file *f)
 	assert_int_equal(filemap_iter_next(&it, &x, &e), 0);
 	assert_int_equal(offset, f->size);
 	filemap_iter_clear(&it);
-	assert_int_equal(filemap_data_bytes(&f->m->reader, &f->content,
-					    f->size, &bytes, &e), 0);
+	assert_int_equal(filemap_data_bytes(&f->m->reader, &f->content, f->size,
+					    &bytes, &e),
+			 0);
 	assert_int_equal(bytes, data);
 	check_seeks(f, p, n);
 	free(p);
@@ -249,6 +250,7 @@ maps_of_all_sizes_come_back(void **state)
 
 /* --- forms --------------------------------------------------------------- */
 
+/* clang-format off */
 #define C(c, n) { .len = (n), .id = { { (c) } } }
 #define H(n) { .len = (n), .hole = true }
 
@@ -302,6 +304,7 @@ static const struct form {
 	  { C(1, 9), C(1, 9), C(1, 9), C(2, 9), C(2, 9), C(2, 9), C(2, 9),
 	    C(2, 9) }, { { MAP_RUN, 3 }, { MAP_RUN, 5 } } },
 };
+/* clang-format on */
 
 static void
 check_items(const struct form *row, const struct content *c)
@@ -316,8 +319,8 @@ check_items(const struct form *row, const struct content *c)
 			count = rd_varint(&r);
 		(void)rd_varint(&r);
 		if (tag != MAP_HOLE)
-			(void)rd_bytes(&r, ID_LEN * (tag == MAP_ROW ? count
-								    : 1));
+			(void)rd_bytes(&r,
+				       ID_LEN * (tag == MAP_ROW ? count : 1));
 		if (tag != row->item[i].tag || count != row->item[i].count)
 			fail_msg("%s: item %u is %u x %u", row->what, i, tag,
 				 (unsigned)count);
@@ -408,8 +411,8 @@ inline_contents_are_what_entries_take(void **state)
 		en.size = f.size;
 		buf_reset(&b);
 		assert_int_equal(entry_encode(&en, &b, NULL), 0);
-		assert_int_equal(entry_decode(b.data, b.len, false, &back,
-					      NULL), 0);
+		assert_int_equal(
+			entry_decode(b.data, b.len, false, &back, NULL), 0);
 		f.content = back.content;
 		check(&f);
 		file_clear(&f);
@@ -561,8 +564,9 @@ seeking_loads_only_the_way_there(void **state)
 	file_init(&f, 100000);
 	cdc_pieces(&f, 14);
 	build(&f, MAP_CDC);
-	assert_int_equal(filemap_iter_init(&it, &f.m->reader, &f.content,
-					   f.size, NULL), 0);
+	assert_int_equal(
+		filemap_iter_init(&it, &f.m->reader, &f.content, f.size, NULL),
+		0);
 	for (int i = 0; i < 1000; i++) {
 		uint64_t at = rng_below(&r, f.size);
 
@@ -619,9 +623,10 @@ files_end_at_the_largest_offset(void **state)
 	file_clear(&f);
 }
 
-#define ID8 "\1\2\3\4\5\6\7\10"
+#define ID8  "\1\2\3\4\5\6\7\10"
 #define ID32 ID8 ID8 ID8 ID8
 
+/* clang-format off */
 /* Items as bytes, how many, and what they must add up to. */
 static const struct {
 	const char *what;
@@ -671,9 +676,20 @@ static const struct {
 	ROW("more items than there are", "\3\5", 2, 5, false),
 	ROW("a sum beyond the size",
 	    "\3\xff\xff\xff\xff\xff\xff\xff\xff\x7f\1\5" ID32, 2, 4, false),
+	ROW("a sum that comes round to the size",
+	    "\3\xff\xff\xff\xff\xff\xff\xff\xff\x7f\1\1" ID32
+	    "\3\xff\xff\xff\xff\xff\xff\xff\xff\x7f\1\1" ID32 "\3\5", 5, 5,
+	    false),
+	ROW("a run longer than any file",
+	    "\2\x80\x80\x80\x80\x80\x80\x80\x80\x40\2" ID32, 1,
+	    UINT64_C(1) << 63, false),
+	ROW("a row whose ids come round to no bytes",
+	    "\4\x80\x80\x80\x80\x80\x80\x80\x80\x08\1", 1,
+	    UINT64_C(1) << 59, false),
 	ROW("nothing", "", 0, 0, true),
 	ROW("nothing for something", "", 0, 1, false),
 };
+/* clang-format on */
 
 static void
 items_are_checked_one_by_one_and_together(void **state)
@@ -825,8 +841,8 @@ nodes_that_lie_are_found_out(void **state)
 static void
 damaged_nodes_are_refused_or_valid(void **state)
 {
-	static const char items[] =
-		"\2\4\5" ID32 "\3\7" "\4\2\6" ID32 ID32 "\1\1" ID32;
+	static const char items[] = "\2\4\5" ID32 "\3\7"
+				    "\4\2\6" ID32 ID32 "\1\1" ID32;
 	static const struct leaf second = { items, sizeof(items) - 1, 4, 40 };
 	struct memstore *m = memstore_new();
 	struct place place = { m, two_levels(m, &second), 45 };

@@ -136,8 +136,9 @@ every_link_is_found_by_id_and_rank(void **state)
 			same_link(&h.link, l);
 			assert_int_equal(h.rank, i);
 			link_hit_clear(&h);
-			assert_int_equal(links_at(&t.m->reader, &t.root, i, &h,
-						  NULL), 0);
+			assert_int_equal(
+				links_at(&t.m->reader, &t.root, i, &h, NULL),
+				0);
 			same_link(&h.link, l);
 			assert_int_equal(h.rank, i);
 			link_hit_clear(&h);
@@ -165,15 +166,15 @@ what_is_not_in_the_table_is_not_found(void **state)
 					 next ? 0 : 1);
 			if (next)
 				link_hit_clear(&h);
-			assert_int_equal(find(&t, l->fs + 1000, l->ino, &h),
-					 1);
+			assert_int_equal(find(&t, l->fs + 1000, l->ino, &h), 1);
 		}
 		assert_int_equal(find(&t, 0, 0, &h), 1);
 		assert_int_equal(find(&t, UINT64_MAX, UINT64_MAX, &h), 1);
-		assert_int_equal(links_at(&t.m->reader, &t.root, t.n, &h,
-					  NULL), 1);
-		assert_int_equal(links_at(&t.m->reader, &t.root, UINT64_MAX,
-					  &h, NULL), 1);
+		assert_int_equal(links_at(&t.m->reader, &t.root, t.n, &h, NULL),
+				 1);
+		assert_int_equal(
+			links_at(&t.m->reader, &t.root, UINT64_MAX, &h, NULL),
+			1);
 		table_clear(&t);
 	}
 }
@@ -200,9 +201,12 @@ a_link_has_the_bytes_of_the_document(void **state)
 {
 	struct memstore *m = memstore_new();
 	struct links_builder *b;
-	struct link l = { .fs = 1, .ino = 128, .inside = 2,
+	struct link l = { .fs = 1,
+			  .ino = 128,
+			  .inside = 2,
 			  .tree = sample_id(0x33),
-			  .name = (const uint8_t *)"n", .name_len = 1 };
+			  .name = (const uint8_t *)"n",
+			  .name_len = 1 };
 	struct id root;
 	uint64_t count;
 	size_t len;
@@ -235,8 +239,7 @@ what_is_no_link_is_refused_and_spoils_the_table(void **state)
 		{ { .fs = 5, .ino = 6, .inside = 0, NAMED("n") }, ERR_USAGE },
 		{ { .fs = 5, .ino = 6, .inside = 1, NAMED("") }, ERR_USAGE },
 		{ { .fs = 5, .ino = 6, .inside = 1, NAMED("..") }, ERR_USAGE },
-		{ { .fs = 5, .ino = 6, .inside = 1, NAMED("a/b") },
-		  ERR_USAGE },
+		{ { .fs = 5, .ino = 6, .inside = 1, NAMED("a/b") }, ERR_USAGE },
 	};
 	struct memstore *m = memstore_new();
 	struct links_builder *b;
@@ -304,8 +307,8 @@ a_lost_node_never_makes_a_whole_table(void **state)
 			failed |= links_builder_add(t.b, &t.link[i], NULL) < 0;
 		if (failed)
 			t.m->puts_left = UINT64_MAX;
-		assert_int_equal(links_builder_finish(t.b, &root, &count,
-						      NULL), -1);
+		assert_int_equal(links_builder_finish(t.b, &root, &count, NULL),
+				 -1);
 	}
 	table_clear(&t);
 }
@@ -385,6 +388,39 @@ use_all(struct memstore *m, const struct id *root, struct err *e)
 	return rc;
 }
 
+static void
+items_that_are_no_links_are_found_out(void **state)
+{
+	static const struct {
+		uint64_t inside;
+		const char *name;
+		size_t len;
+		int rc;
+	} rows[] = {
+		{ 1, "n", 1, 0 },   { 0, "n", 1, -1 },   { 1, "", 0, -1 },
+		{ 1, "..", 2, -1 }, { 1, "a/b", 3, -1 }, { 1, "a\0b", 3, -1 },
+	};
+	struct id id = sample_id(9);
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		struct memstore *m = memstore_new();
+		struct buf b = { 0 };
+		struct err e = { 0 };
+
+		wr_bytes(&b, "\1\0\1\1A", 5);
+		wr_varint(&b, rows[i].inside);
+		wr_bytes(&b, id.b, ID_LEN);
+		wr_string(&b, rows[i].name, rows[i].len);
+		id = memstore_put(m, KIND_LINKS, b.data, b.len);
+		assert_int_equal(use_all(m, &id, &e), rows[i].rc);
+		assert_int_equal(e.kind,
+				 rows[i].rc < 0 ? ERR_CORRUPT : ERR_NONE);
+		buf_clear(&b);
+		memstore_free(m);
+	}
+}
+
 struct place {
 	struct memstore *m;
 	struct id root;
@@ -426,8 +462,8 @@ nodes_that_lie_are_found_out(void **state)
 	for (size_t i = 0; i < N_OF(lies); i++) {
 		struct memstore *m = memstore_new();
 		struct err e = { 0 };
-		struct id root = put_root(m, lies[i].level, lies[i].child,
-					  lies[i].n);
+		struct id root =
+			put_root(m, lies[i].level, lies[i].child, lies[i].n);
 		int rc = use_all(m, &root, &e);
 
 		assert_int_equal(rc, lies[i].why == NULL ? 0 : -1);
@@ -518,6 +554,7 @@ main(void)
 		cmocka_unit_test(a_changed_link_rewrites_one_path),
 		cmocka_unit_test(a_lost_node_never_makes_a_whole_table),
 		cmocka_unit_test(nodes_that_lie_are_found_out),
+		cmocka_unit_test(items_that_are_no_links_are_found_out),
 		cmocka_unit_test(damaged_nodes_are_refused_or_valid),
 		cmocka_unit_test(a_missing_node_is_said),
 		cmocka_unit_test(

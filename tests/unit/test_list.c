@@ -176,8 +176,8 @@ a_walk_can_be_stopped(void **state)
 	for (size_t k = 0; k < N_OF(stops); k++) {
 		struct check c = { &form, 0, stops[k], item };
 
-		assert_int_equal(list_each(&m->reader, &root, check_item, &c,
-					   NULL), 0);
+		assert_int_equal(
+			list_each(&m->reader, &root, check_item, &c, NULL), 0);
 		assert_int_equal(c.seen, stops[k]);
 	}
 	list_builder_free(b);
@@ -372,17 +372,20 @@ damaged_leaves_are_found_out(void **state)
 		const char *items;
 		size_t len;
 	} rows[] = {
-		{ 0, "", 0 },           { 1, "", 0 },
-		{ 1, "\2a", 2 },        { 1, "\1ab", 3 },
-		{ 2, "\1a", 2 },        { 1, "\x81\0a", 3 },
+		{ 0, "", 0 },
+		{ 1, "", 0 },
+		{ 1, "\2a", 2 },
+		{ 1, "\1ab", 3 },
+		{ 2, "\1a", 2 },
+		{ 1, "\x81\0a", 3 },
 		{ 1, "\x81\x80\x08", 3 },
 	};
 	struct memstore *m = memstore_new();
 
 	(void)state;
 	for (size_t i = 0; i < N_OF(rows); i++) {
-		struct id root = put_node(m, 0, rows[i].n, rows[i].items,
-					  rows[i].len);
+		struct id root =
+			put_node(m, 0, rows[i].n, rows[i].items, rows[i].len);
 		struct err e = { 0 };
 
 		assert_int_equal(use_all(m, &root, &e), -1);

@@ -69,8 +69,7 @@ same_tables(const struct record *a, const struct record *b)
 	for (size_t i = 0; i < a->fs_count; i++) {
 		assert_string_equal(a->fs[i].id, b->fs[i].id);
 		assert_int_equal(a->fs[i].type, b->fs[i].type);
-		assert_string_equal(a->fs[i].mount_point,
-				    b->fs[i].mount_point);
+		assert_string_equal(a->fs[i].mount_point, b->fs[i].mount_point);
 	}
 	assert_int_equal(a->user_count, b->user_count);
 	same_names(a->user, b->user, a->user_count);
@@ -119,8 +118,8 @@ there_and_back(const struct record *r)
 
 	if (record_encode(r, &keys, &first, &e) < 0)
 		fail_msg("%s", e.text);
-	if (record_decode(first.data, first.len, &keys, r->repository_id,
-			  &back, &e) < 0)
+	if (record_decode(first.data, first.len, &keys, r->repository_id, &back,
+			  &e) < 0)
 		fail_msg("%s", e.text);
 	same_record(&back, r);
 	assert_int_equal(record_encode(&back, &keys, &again, &e), 0);
@@ -254,15 +253,15 @@ nothing_is_written_that_could_not_be_read(void **state)
 
 	(void)state;
 	memset(long_name, 's', SET_NAME_MAX + 1);
-#define REFUSED(change, word)                                                \
-	do {                                                                 \
-		r = sample_record();                                         \
-		change;                                                      \
-		err_clear(&e);                                               \
-		assert_int_equal(record_encode(&r, &keys, &b, &e), -1);      \
-		if (strstr(e.text, word) == NULL)                            \
-			fail_msg("%s: %s", #change, e.text);                 \
-		assert_int_equal(b.len, 0);                                  \
+#define REFUSED(change, word)                                                  \
+	do {                                                                   \
+		r = sample_record();                                           \
+		change;                                                        \
+		err_clear(&e);                                                 \
+		assert_int_equal(record_encode(&r, &keys, &b, &e), -1);        \
+		if (strstr(e.text, word) == NULL)                              \
+			fail_msg("%s: %s", #change, e.text);                   \
+		assert_int_equal(b.len, 0);                                    \
 	} while (0)
 	REFUSED(r.number = 0, "number");
 	REFUSED(r.number = RECORD_NUMBER_MAX + 1, "number");
@@ -276,8 +275,8 @@ nothing_is_written_that_could_not_be_read(void **state)
 	REFUSED(memset(&r.links, 0, sizeof(r.links)), "links");
 	REFUSED(r.exception_count = 0, "exceptions");
 	REFUSED(r.features.read = 1, "newer");
-	REFUSED(r.root.name = (const uint8_t *)"x"; r.root.name_len = 1,
-		"root");
+	REFUSED(r.root.name = (const uint8_t *)"x";
+		r.root.name_len = 1, "root");
 	REFUSED(r.root.type = ENTRY_FIFO, "top");
 	buf_clear(&b);
 }
@@ -350,11 +349,12 @@ decode(const struct buf *b, struct err *e)
 	return rc;
 }
 
-#define ID16 "0123456789abcdef"
-#define ID32 ID16 ID16
+#define ID16   "0123456789abcdef"
+#define ID32   ID16 ID16
 #define ZERO16 "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
 #define ZERO32 ZERO16 ZERO16
 
+/* clang-format off */
 static const struct {
 	uint64_t tag;
 	const char *value; /* NULL: the field is missing */
@@ -437,6 +437,7 @@ static const struct {
 	FIELD(25, "\1\1\1\1\1\1\1\1\1", ERR_NONE, ""),
 	FIELD(25, "\1\1\1\1\1\1\1\1", ERR_CORRUPT, "counts"),
 };
+/* clang-format on */
 
 static void
 fields_are_refused_for_what_is_wrong_with_them(void **state)
@@ -537,8 +538,8 @@ a_record_of_another_repository_is_refused(void **state)
 	assert_int_equal(e.kind, ERR_CORRUPT);
 	assert_non_null(strstr(e.text, "another repository"));
 	id_keys_derive(&other, (const uint8_t *)ID32);
-	assert_int_equal(record_decode(b.data, b.len, &other, NULL, &back,
-				       NULL), -1);
+	assert_int_equal(
+		record_decode(b.data, b.len, &other, NULL, &back, NULL), -1);
 	buf_clear(&b);
 }
 
@@ -592,8 +593,8 @@ wrong_bodies_are_refused_or_valid(void **state)
 					  NULL) < 0)
 				continue;
 			buf_reset(&again);
-			assert_int_equal(record_encode(&back, &keys, &again,
-						       NULL), 0);
+			assert_int_equal(
+				record_encode(&back, &keys, &again, NULL), 0);
 			record_clear(&back);
 		}
 		b.data[at] = was;

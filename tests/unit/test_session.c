@@ -68,7 +68,7 @@ session_files(char (*names)[256], size_t max)
 	return scratch_count(in_repo("sessions", ""), names, max);
 }
 
-/* --- the file ------------------------------------------------------------- */
+/* --- the file ------------------------------------------------------------ */
 
 static void
 a_session_is_a_locked_file_that_says_who(void **state)
@@ -243,7 +243,7 @@ a_lock_that_is_always_taken_ends_in_an_error(void **state)
 	failing_install();
 }
 
-/* --- where nothing can be written ------------------------------------------ */
+/* --- where nothing can be written ----------------------------------------- */
 
 static int
 open_read_only(int dirfd, const char *path, int flags, mode_t mode)
@@ -310,7 +310,7 @@ a_full_file_system_does_not_keep_a_session_from_beginning(void **state)
 	session_end(s);
 }
 
-/* --- the lock of a set ---------------------------------------------------- */
+/* --- the lock of a set --------------------------------------------------- */
 
 static void
 a_set_is_held_by_one_session(void **state)
@@ -336,7 +336,7 @@ a_set_is_held_by_one_session(void **state)
 	session_end(a);
 }
 
-/* --- the condemned -------------------------------------------------------- */
+/* --- the condemned ------------------------------------------------------- */
 
 static struct pack_id
 pack(unsigned n)
@@ -496,7 +496,7 @@ an_unreadable_list_condemns_everything(void **state)
 	session_end(s);
 }
 
-/* --- failures ------------------------------------------------------------- */
+/* --- failures ------------------------------------------------------------ */
 
 static void
 beginning_survives_every_failure(void **state)

@@ -252,7 +252,7 @@ no_memory_is_told(void **state)
 	assert_int_equal(alive, 0);
 }
 
-/* --- several threads ------------------------------------------------------- */
+/* --- several threads ------------------------------------------------------ */
 
 #define THREADS 8
 

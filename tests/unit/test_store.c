@@ -91,7 +91,7 @@ counters(void)
 	return c;
 }
 
-/* --- reading --------------------------------------------------------------- */
+/* --- reading -------------------------------------------------------------- */
 
 static void
 chunks_are_read_back_after_reopening(void **state)
@@ -213,7 +213,7 @@ find_says_where(void **state)
 	assert_int_equal(store_find(f.store, &unknown, &a, NULL), 1);
 }
 
-/* --- damage ---------------------------------------------------------------- */
+/* --- damage --------------------------------------------------------------- */
 
 /* Turn a bit in the frame that holds the chunk. */
 static void
@@ -454,7 +454,7 @@ a_pack_without_a_valid_footer_is_counted_and_skipped(void **state)
 	assert_true(lost >= 4 && lost <= 8);
 }
 
-/* --- packs that come and go ------------------------------------------------ */
+/* --- packs that come and go ----------------------------------------------- */
 
 /* Another process: its own repository handle, session, store and writer. */
 static void
@@ -550,7 +550,7 @@ many_missing_chunks_do_not_list_the_packs_each_time(void **state)
 	failing_off();
 }
 
-/* --- the cache is never truth ---------------------------------------------- */
+/* --- the cache is never truth --------------------------------------------- */
 
 static int
 spoil(const char *path, const struct stat *st, int flag, struct FTW *ftw)
@@ -626,7 +626,7 @@ an_index_damaged_in_use_is_made_again(void **state)
 	fixture_must_get(&f, KIND_DATA, 0, 400, CHUNK_LEN, ids);
 }
 
-/* --- several threads -------------------------------------------------------- */
+/* --- several threads ----------------------------------------------------- */
 
 #define THREADS       8
 #define SHARED_CHUNKS 200
@@ -712,7 +712,7 @@ threads_that_want_one_frame_decode_it_once(void **state)
 	assert_int_equal(c.blocks_loaded, fixture_packs(&f, NULL, 0));
 }
 
-/* --- whatever fails ---------------------------------------------------------- */
+/* --- whatever fails ------------------------------------------------------- */
 
 static struct id some_ids[16];
 static const struct store_options tiny_caches = { 1, 1, 1 };

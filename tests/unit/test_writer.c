@@ -48,7 +48,7 @@ reopen(const struct writer_options *opt)
 	fixture_open_writer(&f, opt);
 }
 
-/* --- what is put is there -------------------------------------------------- */
+/* --- what is put is there ------------------------------------------------- */
 
 static void
 chunks_of_every_kind_and_length_are_read_back(void **state)
@@ -156,7 +156,7 @@ nonsense_is_refused_without_harm(void **state)
 	fixture_fill(&f, KIND_DATA, 0, 3, 100, &(struct id[3]){ 0 }[0]);
 }
 
-/* --- once ----------------------------------------------------------------- */
+/* --- once ---------------------------------------------------------------- */
 
 static void
 a_chunk_is_stored_once(void **state)
@@ -246,7 +246,7 @@ what_was_not_flushed_is_thrown_away(void **state)
 	assert_int_equal(mkdir(fixture_at(&f, "packs", ""), 0700), 0);
 }
 
-/* --- the condemned --------------------------------------------------------- */
+/* --- the condemned -------------------------------------------------------- */
 
 static void
 condemn(const char *pack_name_text)
@@ -312,7 +312,7 @@ a_repository_that_cannot_be_written_has_no_writer(void **state)
 	assert_int_equal(e.kind, ERR_SYS);
 }
 
-/* --- frames and packs ------------------------------------------------------ */
+/* --- frames and packs ----------------------------------------------------- */
 
 /* Call fn for every block of every pack. */
 static void
@@ -497,7 +497,7 @@ a_frame_of_tiny_chunks_ends_early(void **state)
 	assert_int_equal(frames_seen, 3); /* of at most 8192 chunks */
 }
 
-/* --- proof before acceptance ------------------------------------------------ */
+/* --- proof before acceptance --------------------------------------------- */
 
 /* As when memory is bad: the bytes are not those that the id is of. */
 static void
@@ -519,7 +519,7 @@ bytes_that_do_not_match_their_id_never_get_into_a_pack(void **state)
 	assert_int_equal(fixture_packs(&f, NULL, 0), 0);
 }
 
-/* --- order of writing ------------------------------------------------------- */
+/* --- order of writing ---------------------------------------------------- */
 
 static struct {
 	pthread_mutex_t lock;
@@ -645,7 +645,7 @@ a_failed_fsync_ends_the_run_and_is_not_repeated(void **state)
 	assert_int_equal(fixture_packs(&f, NULL, 0), 0);
 }
 
-/* --- several threads --------------------------------------------------------- */
+/* --- several threads ------------------------------------------------------ */
 
 #define THREADS       8
 #define SHARED_CHUNKS 300
@@ -815,7 +815,7 @@ who_puts_waits_while_the_disk_does_not_write(void **state)
 	assert_int_equal(sem_destroy(&gate), 0);
 }
 
-/* --- whatever fails ---------------------------------------------------------- */
+/* --- whatever fails ------------------------------------------------------- */
 
 #define OLD_CHUNKS 20
 #define NEW_CHUNKS 24
