@@ -1,4 +1,4 @@
-dist_man_MANS += %D%/asof.1
+dist_man_MANS += %D%/asof.1 %D%/mount.fuse.asof.8
 dist_noinst_DATA += %D%/format.md
 
 # What "asof completion bash" prints; tests/func/cli.t compares the two.

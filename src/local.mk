@@ -18,10 +18,13 @@ libengine_a_SOURCES = \
 	%D%/engine/list.c %D%/engine/list.h \
 	%D%/engine/listing.c %D%/engine/listing.h \
 	%D%/engine/names.c %D%/engine/names.h \
+	%D%/engine/place.c \
 	%D%/engine/plan.c %D%/engine/plan.h \
 	%D%/engine/reader.c %D%/engine/reader.h \
 	%D%/engine/record.c %D%/engine/record.h \
+	%D%/engine/relink.c \
 	%D%/engine/restore.c %D%/engine/restore.h \
+	%D%/engine/restore_internal.h \
 	%D%/engine/scan.c %D%/engine/scan.h \
 	%D%/engine/sources.c %D%/engine/sources.h \
 	%D%/engine/target.c %D%/engine/target.h \
@@ -52,3 +55,10 @@ asof_SOURCES = \
 ENGINE_LIBS = libengine.a $(STORE_LIBS)
 asof_LDADD = libfuseview.a $(ENGINE_LIBS) $(STORE_SYSLIBS) \
 	$(JANSSON_LIBS) $(FUSE_LIBS)
+
+# What mount(8) runs for the type fuse.asof.
+install-exec-hook:
+	$(MKDIR_P) "$(DESTDIR)$(sbindir)"
+	$(LN_S) -f "$(bindir)/asof" "$(DESTDIR)$(sbindir)/mount.fuse.asof"
+uninstall-hook:
+	rm -f "$(DESTDIR)$(sbindir)/mount.fuse.asof"

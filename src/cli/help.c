@@ -102,7 +102,7 @@ print_command(const struct command *cmd)
 		ui_printf("\nOptions:\n");
 	for (i = 0; tables[i] != NULL; i++) {
 		if (i == (cmd->options != NULL))
-			ui_printf("\nOptions of every command:\n");
+			ui_printf("\nCommon options:\n");
 		print_options(tables[i]);
 	}
 	if (cmd->examples != NULL) {
@@ -124,7 +124,7 @@ print_program(void)
 	for (i = 0; commands[i] != NULL; i++)
 		ui_printf("  %-13s%s\n", commands[i]->name,
 			  commands[i]->summary);
-	ui_printf("\nOptions of every command:\n");
+	ui_printf("\nCommon options:\n");
 	command_tables(NULL, tables);
 	for (i = 0; tables[i] != NULL; i++)
 		print_options(tables[i]);

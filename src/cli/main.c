@@ -29,7 +29,7 @@
  * large goes back to the kernel when it is freed.
  */
 #define MALLOC_ARENAS         2
-#define MALLOC_MMAP_THRESHOLD (512 * 1024)
+#define MALLOC_MMAP_THRESHOLD (128 * 1024)
 
 volatile sig_atomic_t cli_cancel;
 

@@ -25,6 +25,7 @@
 #define REDRAW_NS     (NS_PER_SEC / 5)
 #define ESTIMATE_NS   (2 * NS_PER_SEC) /* earlier guesses are worthless */
 #define WIDTH_DEFAULT 80
+#define MESSAGE_LEN   1200
 #define LINE_MAX_LEN  256
 
 static struct {
@@ -121,24 +122,25 @@ clear_line(void)
 	ui.drawn = false;
 }
 
+/* One write for a whole line, so that lines of processes stay whole. */
 static void __attribute__((format(printf, 1, 0)))
 say(const char *fmt, va_list ap)
 {
-	struct buf b = { 0 };
-	char text[ERR_TEXT_LEN + 600];
+	static const char prefix[] = "asof: ";
+	char text[sizeof(prefix) + MESSAGE_LEN];
+	size_t len = sizeof(prefix) - 1;
+	int n;
 
-	/* One write for a whole line, so that lines of processes stay whole. */
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	buf_printf(&b, "asof: %s\n", text);
+	memcpy(text, prefix, len);
+	n = vsnprintf(text + len, MESSAGE_LEN, fmt, ap);
+	if (n > 0)
+		len += n < MESSAGE_LEN ? (size_t)n : MESSAGE_LEN - 1;
+	text[len++] = '\n';
 	pthread_mutex_lock(&ui.lock);
 	clear_line();
-	if (b.failed)
-		(void)fputs("asof: out of memory\n", stderr);
-	else
-		(void)fwrite(b.data, 1, b.len, stderr);
+	(void)fwrite(text, 1, len, stderr);
 	(void)fflush(stderr);
 	pthread_mutex_unlock(&ui.lock);
-	buf_clear(&b);
 }
 
 void

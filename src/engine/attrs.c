@@ -26,27 +26,25 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SPECIAL_BITS (S_ISUID | S_ISGID)
-
 /* Flags that only the super-user may set, that links cannot be made to, ... */
-#define FLAGS_ROOT  (FS_IMMUTABLE_FL | FS_APPEND_FL | FS_JOURNAL_DATA_FL)
-#define FLAGS_LATE  (FS_IMMUTABLE_FL | FS_APPEND_FL)
+#define FLAGS_ROOT (FS_IMMUTABLE_FL | FS_APPEND_FL | FS_JOURNAL_DATA_FL)
+#define FLAGS_LATE (FS_IMMUTABLE_FL | FS_APPEND_FL)
 /* ... that have an effect on empty files only, */
 #define FLAGS_EARLY (FS_NOCOW_FL | FS_COMPR_FL | FS_NOCOMP_FL)
 /* ... and all that can be set: the rest describes the file system. */
-#define FLAGS_KEPT \
-	(FLAGS_ROOT | FLAGS_EARLY | FS_SYNC_FL | FS_DIRSYNC_FL | \
+#define FLAGS_KEPT                                                             \
+	(FLAGS_ROOT | FLAGS_EARLY | FS_SYNC_FL | FS_DIRSYNC_FL |               \
 	 FS_NODUMP_FL | FS_NOATIME_FL | FS_NOTAIL_FL | FS_TOPDIR_FL)
 
 #define ACL_ACCESS  "system.posix_acl_access"
 #define ACL_DEFAULT "system.posix_acl_default"
 
 /* An ACL as an extended attribute: a head, and entries of tag, bits, id. */
-#define ACL_VERSION    2
-#define ACL_HEAD_LEN   4
-#define ACL_ENTRY_LEN  8
-#define ACL_TAG_USER   0x02
-#define ACL_TAG_GROUP  0x08
+#define ACL_VERSION   2
+#define ACL_HEAD_LEN  4
+#define ACL_ENTRY_LEN 8
+#define ACL_TAG_USER  0x02
+#define ACL_TAG_GROUP 0x08
 
 struct id_names {
 	struct record_name *v; /* sorted by id; names are the record's */
@@ -495,8 +493,8 @@ attrs_drop_inherited(int fd, bool dir, struct err *e)
 	static const uint8_t none[ACL_HEAD_LEN] = { ACL_VERSION };
 
 	/* An ACL without entries is taken as none. */
-	if (dir && sys_target->fsetxattr(fd, ACL_DEFAULT, none, sizeof(none),
-					 0) < 0)
+	if (dir &&
+	    sys_target->fsetxattr(fd, ACL_DEFAULT, none, sizeof(none), 0) < 0)
 		return err_sys(e, "drop an inherited default ACL");
 	if (sys_target->fsetxattr(fd, ACL_ACCESS, none, sizeof(none), 0) < 0)
 		return err_sys(e, "drop an inherited ACL");

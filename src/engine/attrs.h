@@ -59,8 +59,8 @@ mode_t attrs_first_mode(const struct attrs *a, const struct entry *en);
  * ordinary users, attributes of the trusted and security classes.
  */
 int attrs_apply(const struct attrs *a, struct chunk_reader *r,
-		const struct entry *en, const struct attrs_at *at,
-		bool *damage, struct err *e);
+		const struct entry *en, const struct attrs_at *at, bool *damage,
+		struct err *e);
 
 /* Flags that must be set while a file is empty; never a failure. */
 void attrs_apply_early(const struct attrs *a, const struct entry *en, int fd);

@@ -40,9 +40,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PROBLEMS_MAX 100000
-#define SEEN_FIRST   1024
-#define EXCEPTION_TEXT_MAX LIST_ITEM_MAX
+#define PROBLEMS_MAX         100000
+#define SEEN_FIRST           1024
+#define EXCEPTION_TEXT_MAX   LIST_ITEM_MAX
 #define EXCEPTION_NUMBER_MAX 65535
 
 struct seen_key {
@@ -51,11 +51,11 @@ struct seen_key {
 
 /* A directory on the way down. */
 struct level {
-	struct tree_root root; /* what its entry promises */
-	uint64_t next;         /* where to go on */
+	struct tree_root root;           /* what its entry promises */
+	uint64_t next;                   /* where to go on */
 	uint64_t entries, dirs, beneath; /* what was found */
-	size_t path_len;       /* of the path of itself */
-	bool damaged;          /* it, or something beneath */
+	size_t path_len;                 /* of the path of itself */
+	bool damaged;                    /* it, or something beneath */
 };
 
 struct check {
@@ -445,9 +445,9 @@ compare_counts(struct check *c, struct level *l)
 {
 	char text[160];
 
-	if (l->damaged || (l->entries == l->root.entries &&
-			   l->dirs == l->root.dirs &&
-			   l->beneath == l->root.beneath))
+	if (l->damaged ||
+	    (l->entries == l->root.entries && l->dirs == l->root.dirs &&
+	     l->beneath == l->root.beneath))
 		return;
 	l->damaged = true;
 	(void)snprintf(text, sizeof(text),
@@ -615,8 +615,9 @@ check_link_items(struct check *c, struct err *e)
 		memset(&hit, 0, sizeof(hit));
 		rc = links_at(&c->reader, &c->rec->links, i, &hit, e);
 		if (rc > 0)
-			return err_set(e, ERR_CORRUPT, "it ends after %" PRIu64
-					  " of %" PRIu64 " items",
+			return err_set(e, ERR_CORRUPT,
+				       "it ends after %" PRIu64 " of %" PRIu64
+				       " items",
 				       i, c->rec->link_count);
 		if (rc < 0)
 			return -1;
@@ -635,8 +636,7 @@ check_link_items(struct check *c, struct err *e)
 
 /* Tell a failure of one of the record's tables; -1 the machine's. */
 static int
-table_failed(struct check *c, const char *what, struct err *why,
-	     struct err *e)
+table_failed(struct check *c, const char *what, struct err *why, struct err *e)
 {
 	if (is_machine(why)) {
 		err_move(e, why);
@@ -677,8 +677,8 @@ check_exception(void *ctx, const void *p, size_t len, struct err *e)
 	(void)rd_varint_max(&rd, EXCEPTION_NUMBER_MAX);
 	(void)rd_string(&rd, EXCEPTION_TEXT_MAX, &n);
 	if (!rd_done(&rd))
-		return err_set(e, ERR_CORRUPT,
-			       "item %" PRIu64 " is damaged", *count);
+		return err_set(e, ERR_CORRUPT, "item %" PRIu64 " is damaged",
+			       *count);
 	(*count)++;
 	return 0;
 }
@@ -692,8 +692,8 @@ check_exceptions(struct check *c, struct err *e)
 
 	if (id_is_zero(&c->rec->exceptions))
 		return 0;
-	rc = list_each(&c->reader, &c->rec->exceptions, check_exception,
-		       &count, &why);
+	rc = list_each(&c->reader, &c->rec->exceptions, check_exception, &count,
+		       &why);
 	if (rc >= 0 && count != c->rec->exception_count)
 		rc = err_set(&why, ERR_CORRUPT,
 			     "it has %" PRIu64 " items instead of %" PRIu64,
@@ -933,8 +933,9 @@ run_check(struct check *c, const struct generation_list *list, struct err *e)
 	if (check_generations(c, list, e) < 0)
 		return -1;
 	if (c->sum.damaged > PROBLEMS_MAX)
-		note(c, "check", "there are too many problems to tell them "
-				 "all");
+		note(c, "check",
+		     "there are too many problems to tell them "
+		     "all");
 	/* What is not used is known only when everything could be read. */
 	if (c->opt->generation == 0 && !c->blind)
 		return inventory_unused(c->inv, c->repo, &c->sum.unreferenced,

@@ -30,8 +30,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define FILE_LEN_MAX  ((size_t)16 << 20) /* of a file of patterns */
-#define CLASS_LEN     32                 /* bits for 256 bytes */
+#define FILE_LEN_MAX ((size_t)16 << 20) /* of a file of patterns */
+#define CLASS_LEN    32                 /* bits for 256 bytes */
 
 enum op_kind {
 	OP_BYTE,  /* this byte */
@@ -172,12 +172,12 @@ set_add_named(uint8_t set[CLASS_LEN], const char *name, size_t len)
 		const char *name;
 		const char *ranges; /* pairs: from, to */
 	} classes[] = {
-		{ "alnum", "09AZaz" }, { "alpha", "AZaz" },
-		{ "blank", "\t\t  " }, { "cntrl", "\x01\x1f\x7f\x7f" },
-		{ "digit", "09" },     { "graph", "!~" },
-		{ "lower", "az" },     { "print", " ~" },
+		{ "alnum", "09AZaz" },   { "alpha", "AZaz" },
+		{ "blank", "\t\t  " },   { "cntrl", "\x01\x1f\x7f\x7f" },
+		{ "digit", "09" },       { "graph", "!~" },
+		{ "lower", "az" },       { "print", " ~" },
 		{ "punct", "!/:@[`{~" }, { "space", "\t\r  " },
-		{ "upper", "AZ" },     { "xdigit", "09AFaf" },
+		{ "upper", "AZ" },       { "xdigit", "09AFaf" },
 	};
 	const char *r;
 	size_t i;
@@ -472,13 +472,13 @@ exclude_add(struct exclude *x, const char *pattern, struct err *e)
 	}
 	if (compile(t, &p, e) < 0) {
 		clear_pattern(&p);
-		return err_prefix(e, "exclude pattern \"%s\"",
-				  path_show_in(shown, pattern,
-					       strlen(pattern)));
+		return err_prefix(
+			e, "exclude pattern \"%s\"",
+			path_show_in(shown, pattern, strlen(pattern)));
 	}
 	for (i = 0; i < x->source_count && !p.absolute; i++)
-		p.absolute = begins_with(&p, x->source[i],
-					 strlen(x->source[i]));
+		p.absolute =
+			begins_with(&p, x->source[i], strlen(x->source[i]));
 	x->pattern[x->count++] = p;
 	return 0;
 }

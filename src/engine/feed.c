@@ -35,10 +35,10 @@
 #include <time.h>
 
 #define STEPS         1024
-#define ITEMS_AHEAD   8192           /* names scanned and not consumed */
-#define BYTES_AHEAD   (12u << 20)    /* bytes read and not consumed */
+#define ITEMS_AHEAD   4096           /* names scanned and not consumed */
+#define BYTES_AHEAD   (8u << 20)     /* bytes read and not consumed */
 #define BATCH_FILES   32
-#define SPARE_PIECES  16
+#define SPARE_PIECES  8
 #define READERS       32
 #define READERS_MAX   256
 #define PACE_NS       2000000

@@ -219,8 +219,8 @@ add_pack(struct load *l, size_t i, struct err *e)
 			rc = tell(l, p, &why, e);
 			continue;
 		}
-		for (c = 0; c < block->chunks &&
-			    block->first_slot + c < p->chunks;
+		for (c = 0;
+		     c < block->chunks && block->first_slot + c < p->chunks;
 		     c++)
 			add_chunk(l->v, i, block->first_slot + c,
 				  &block->id[c]);

@@ -23,7 +23,7 @@ struct repository;
 struct inventory_pack {
 	struct pack_id id;
 	uint64_t len;
-	uint64_t first;  /* number of its first chunk in the inventory */
+	uint64_t first; /* number of its first chunk in the inventory */
 	uint32_t chunks;
 	bool unreadable; /* no part of it */
 	bool told;       /* it has damage that was told already */
@@ -35,8 +35,8 @@ struct inventory_pack {
  */
 typedef void (*inventory_bad_fn)(void *ctx, const struct pack_id *id,
 				 const struct err *why);
-int inventory_load(const struct repository *r, inventory_bad_fn bad,
-		   void *ctx, struct inventory **out, struct err *e);
+int inventory_load(const struct repository *r, inventory_bad_fn bad, void *ctx,
+		   struct inventory **out, struct err *e);
 void inventory_free(struct inventory *v);
 
 size_t inventory_packs(const struct inventory *v);
@@ -49,12 +49,15 @@ uint64_t inventory_chunks(const struct inventory *v);
  * damaged.  Chunks are told apart by 64 bits of their ids: that a missing
  * one passes for another has a chance of one in 2^64 per chunk stored.
  */
-enum chunk_state { CHUNK_GOOD, CHUNK_DAMAGED, CHUNK_MISSING };
+enum chunk_state {
+	CHUNK_GOOD,
+	CHUNK_DAMAGED,
+	CHUNK_MISSING
+};
 enum chunk_state inventory_use(struct inventory *v, const struct id *id);
 
 /* The copy of the chunk in this pack is damaged. */
-void inventory_damaged(struct inventory *v, size_t pack,
-		       const struct id *id);
+void inventory_damaged(struct inventory *v, size_t pack, const struct id *id);
 
 /* Is anything in the pack used? */
 bool inventory_pack_used(const struct inventory *v, size_t pack);

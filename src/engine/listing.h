@@ -22,7 +22,7 @@ struct listing {
 	uint64_t entries; /* as promised by who named the root */
 	uint64_t next;    /* position of the entry that comes next */
 	struct tree_iter it;
-	bool open;  /* `it` is in use */
+	bool open; /* `it` is in use */
 	bool ended;
 };
 

@@ -98,7 +98,8 @@ make_beside(struct job *j, struct err *e)
 	}
 	if (io_random_name(random, e) < 0)
 		return -1;
-	(void)snprintf(j->temp, sizeof(j->temp), "%s%s", RESTORE_TEMP_PREFIX, random);
+	(void)snprintf(j->temp, sizeof(j->temp), "%s%s", RESTORE_TEMP_PREFIX,
+		       random);
 	j->at = j->temp;
 	return make_at(j) < 0 ? err_sys(e, "create it") : 0;
 }
@@ -111,8 +112,8 @@ make_name(struct job *j, struct err *e)
 	if (make_at(j) == 0)
 		return 0;
 	if (errno != EEXIST)
-		return err_sys(e, j->link_name != NULL ? "link it"
-						       : "create it");
+		return err_sys(e,
+			       j->link_name != NULL ? "link it" : "create it");
 	switch (j->run->opt->existing) {
 	case RESTORE_REPLACE:
 		return make_beside(j, e);
@@ -182,8 +183,7 @@ each_piece(struct job *j, piece_fn fn, struct err *e)
 	uint64_t len;
 	int rc;
 
-	if (file_reader_init(&f, reader, &j->en->content, j->en->size, e) <
-	    0) {
+	if (file_reader_init(&f, reader, &j->en->content, j->en->size, e) < 0) {
 		file_reader_clear(&f);
 		return damaged(j);
 	}
@@ -252,10 +252,9 @@ compare_piece(struct job *j, const uint8_t *p, uint64_t len, uint64_t at,
 	if (back == NULL)
 		return err_nomem(e);
 	for (; len > 0; len -= (uint64_t)n, at += (uint64_t)n) {
-		n = sys_target->pread(j->fd, back,
-				      len < VERIFY_LEN ? (size_t)len
-						       : VERIFY_LEN,
-				      (off_t)at);
+		n = sys_target->pread(
+			j->fd, back,
+			len < VERIFY_LEN ? (size_t)len : VERIFY_LEN, (off_t)at);
 		if (n < 0 && errno == EINTR) {
 			n = 0;
 			continue;
@@ -322,8 +321,7 @@ open_path_only(const struct job *j, struct err *e)
 	struct stat st;
 	int fd;
 
-	fd = target_openat(j->dirfd, j->at, O_PATH | O_NOFOLLOW | O_CLOEXEC,
-			   0);
+	fd = target_openat(j->dirfd, j->at, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
 	if (fd < 0)
 		return err_sys(e, "open what was made");
 	if (sys_target->fstat(fd, &st) < 0) {

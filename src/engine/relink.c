@@ -25,65 +25,85 @@
 /* All names of one inode. */
 struct link_group {
 	uint64_t fs, ino;
-	uint64_t left;     /* names of it that have not come yet */
-	unsigned users;    /* threads that are at it */
-	bool busy;         /* one of them writes it */
-	unsigned serial;   /* how often it was written */
-	uint32_t late_flags; /* to set when all its links are made */
+	uint64_t left;          /* names of it that have not come yet */
+	unsigned users;         /* threads that are at it */
+	bool busy;              /* one of them writes it */
+	unsigned serial;        /* how often it was written */
+	uint32_t late_flags;    /* to set when all its links are made */
 	struct target_dir *dir; /* where it is, kept; NULL: not written yet */
 	char *name;
 };
 
-/* --- hard links ------------------------------------------------------------- */
+struct relink {
+	struct run *run;
+	pthread_mutex_t lock;   /* guards what follows and all groups */
+	pthread_cond_t written; /* a group is not busy any more */
+	struct link_group **slot;
+	size_t slots, groups;
+};
+
+int
+relink_new(struct run *run, struct relink **out, struct err *e)
+{
+	struct relink *l;
+
+	l = mem_zalloc(sizeof(*l));
+	if (l == NULL)
+		return err_nomem(e);
+	l->run = run;
+	(void)pthread_mutex_init(&l->lock, NULL);
+	(void)pthread_cond_init(&l->written, NULL);
+	*out = l;
+	return 0;
+}
+
+/* --- the table of groups ---------------------------------------------------- */
 
 static size_t
-link_slot(const struct run *run, uint64_t fs, uint64_t ino)
+find_slot(const struct relink *l, uint64_t fs, uint64_t ino)
 {
 	uint64_t h = (ino ^ fs << 40) * UINT64_C(0x9e3779b97f4a7c15);
-	size_t i = (size_t)(h >> 24) & (run->slots - 1);
+	size_t i = (size_t)(h >> 24) & (l->slots - 1);
 	const struct link_group *g;
 
-	while ((g = run->slot[i]) != NULL && (g->fs != fs || g->ino != ino))
-		i = (i + 1) & (run->slots - 1);
+	while ((g = l->slot[i]) != NULL && (g->fs != fs || g->ino != ino))
+		i = (i + 1) & (l->slots - 1);
 	return i;
 }
 
 static int
-grow_links(struct run *run, struct err *e)
+grow(struct relink *l, struct err *e)
 {
-	struct link_group **old = run->slot;
-	size_t n = run->slots;
-	size_t slots = n == 0 ? LINKS_FIRST : n * 2;
+	struct link_group **old = l->slot;
+	size_t n = l->slots;
 	size_t i;
 
-	if (run->groups < n / 4 * 3)
+	if (l->groups < n / 4 * 3)
 		return 0;
-	run->slot = mem_array(slots, sizeof(*run->slot));
-	if (run->slot == NULL) {
-		run->slot = old;
+	l->slots = n == 0 ? SLOTS_FIRST : n * 2;
+	l->slot = mem_array(l->slots, sizeof(*l->slot));
+	if (l->slot == NULL) {
+		l->slot = old;
+		l->slots = n;
 		return err_nomem(e);
 	}
-	run->slots = slots;
 	for (i = 0; i < n; i++)
 		if (old[i] != NULL)
-			run->slot[link_slot(run, old[i]->fs, old[i]->ino)] =
-				old[i];
+			l->slot[find_slot(l, old[i]->fs, old[i]->ino)] = old[i];
 	mem_free(old);
 	return 0;
 }
 
-/* The group of an entry, with one more user; made when it is the first. */
 static struct link_group *
-take_group(struct run *run, const struct entry *en, struct err *e)
+take_locked(struct relink *l, const struct entry *en, struct err *e)
 {
 	struct link_group *g;
 	size_t i;
 
-	if (grow_links(run, e) < 0)
+	if (grow(l, e) < 0)
 		return NULL;
-	i = link_slot(run, en->fs, en->ino);
-	g = run->slot[i];
-	if (g == NULL) {
+	i = find_slot(l, en->fs, en->ino);
+	if (l->slot[i] == NULL) {
 		g = mem_zalloc(sizeof(*g));
 		if (g == NULL) {
 			(void)err_nomem(e);
@@ -92,63 +112,82 @@ take_group(struct run *run, const struct entry *en, struct err *e)
 		g->fs = en->fs;
 		g->ino = en->ino;
 		g->left = en->nlink;
-		run->slot[i] = g;
-		run->groups++;
+		l->slot[i] = g;
+		l->groups++;
 	}
-	g->users++;
-	return g;
+	l->slot[i]->users++;
+	return l->slot[i];
 }
 
-/* Take the slot out of the table, keeping all others findable. */
-static void
-drop_slot(struct run *run, size_t i)
+/* The group of an entry, with one more user; made when it is the first. */
+static struct link_group *
+take_group(struct relink *l, const struct entry *en, struct err *e)
 {
 	struct link_group *g;
 
-	run->slot[i] = NULL;
-	run->groups--;
-	while ((g = run->slot[i = (i + 1) & (run->slots - 1)]) != NULL) {
-		run->slot[i] = NULL;
-		run->slot[link_slot(run, g->fs, g->ino)] = g;
+	(void)pthread_mutex_lock(&l->lock);
+	g = take_locked(l, en, e);
+	(void)pthread_mutex_unlock(&l->lock);
+	return g;
+}
+
+/* Take the group out of the table, keeping all others findable. */
+static void
+remove_locked(struct relink *l, const struct link_group *gone)
+{
+	size_t i = find_slot(l, gone->fs, gone->ino);
+	struct link_group *g;
+
+	l->slot[i] = NULL;
+	l->groups--;
+	while ((g = l->slot[i = (i + 1) & (l->slots - 1)]) != NULL) {
+		l->slot[i] = NULL;
+		l->slot[find_slot(l, g->fs, g->ino)] = g;
 	}
 }
 
-/* The flags that had to wait for the last link. */
+/* --- the end of a group ----------------------------------------------------- */
+
 static void
-set_late_flags(struct run *run, const struct link_group *g)
+add_late_flags(const struct relink *l, const struct link_group *g, int dirfd,
+	       struct err *e)
 {
+	int fd;
+
+	fd = target_openat(dirfd, g->name,
+			   O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+	if (fd < 0) {
+		(void)err_sys(e, "open it for its flags");
+		return;
+	}
+	(void)attrs_add_flags(l->run->attrs, fd, g->late_flags, e);
+	(void)sys_target->close(fd);
+}
+
+/* Set the flags that had to wait for the last link. */
+static void
+set_late_flags(const struct relink *l, const struct link_group *g)
+{
+	struct restore_result one = { .failed = 1 };
 	struct err why = { 0 };
 	int dirfd;
-	int fd = -1;
 
 	dirfd = target_pin(g->dir, &why);
 	if (dirfd >= 0) {
-		fd = target_openat(dirfd, g->name,
-					O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
-						O_CLOEXEC,
-					0);
-		if (fd < 0)
-			(void)err_sys(&why, "open it for its flags");
-		else
-			(void)attrs_add_flags(run->attrs, fd, g->late_flags,
-					      &why);
-		if (fd >= 0)
-			(void)sys_target->close(fd);
+		add_late_flags(l, g, dirfd, &why);
 		target_unpin(g->dir);
 	}
-	if (why.kind != ERR_NONE) {
-		struct restore_result one = { .failed = 1 };
-
-		restore_tell(run, g->dir, g->name, strlen(g->name), &why, false);
-		restore_add(run, &one);
-	}
+	if (why.kind == ERR_NONE)
+		return;
+	restore_tell(l->run, g->dir, g->name, strlen(g->name), &why, false);
+	restore_add(l->run, &one);
 }
 
 static void
-free_group(struct run *run, struct link_group *g)
+end_group(const struct relink *l, struct link_group *g)
 {
 	if (g->dir != NULL && g->late_flags != 0)
-		set_late_flags(run, g);
+		set_late_flags(l, g);
 	if (g->dir != NULL)
 		target_drop(g->dir);
 	mem_free(g->name);
@@ -157,60 +196,72 @@ free_group(struct run *run, struct link_group *g)
 
 /* One name of the group has been dealt with. */
 static void
-leave_group(struct run *run, struct link_group *g)
+leave_group(struct relink *l, struct link_group *g)
 {
-	(void)pthread_mutex_lock(&run->links);
+	bool last;
+
+	(void)pthread_mutex_lock(&l->lock);
 	g->users--;
 	if (g->left > 0)
 		g->left--;
-	if (g->left > 0 || g->users > 0) {
-		g = NULL;
-	} else {
-		drop_slot(run, link_slot(run, g->fs, g->ino));
-	}
-	(void)pthread_mutex_unlock(&run->links);
-	if (g != NULL)
-		free_group(run, g);
+	last = g->left == 0 && g->users == 0;
+	if (last)
+		remove_locked(l, g);
+	(void)pthread_mutex_unlock(&l->lock);
+	if (last)
+		end_group(l, g);
 }
 
-static void
-free_links(struct run *run)
+void
+relink_free(struct relink *l)
 {
 	size_t i;
 
-	for (i = 0; i < run->slots; i++)
-		if (run->slot[i] != NULL)
-			free_group(run, run->slot[i]);
-	mem_free(run->slot);
+	if (l == NULL)
+		return;
+	for (i = 0; i < l->slots; i++)
+		if (l->slot[i] != NULL)
+			end_group(l, l->slot[i]);
+	(void)pthread_cond_destroy(&l->written);
+	(void)pthread_mutex_destroy(&l->lock);
+	mem_free(l->slot);
+	mem_free(l);
+}
+
+/* --- one name --------------------------------------------------------------- */
+
+/* What was written at j is where the group's other names link to. */
+static void
+set_written(const struct job *j, struct link_group *g, char *name)
+{
+	if (g->dir != NULL)
+		target_drop(g->dir);
+	mem_free(g->name);
+	target_keep(j->dir);
+	g->dir = j->dir;
+	g->name = name;
+	g->serial++;
+	g->late_flags = attrs_late_flags(j->run->attrs, j->en);
 }
 
 /* Write the content here; the group is busy with us.  As place_new. */
 static int
-write_first(struct job *j, struct link_group *g, struct err *e)
+write_first(struct relink *l, struct job *j, struct link_group *g,
+	    struct err *e)
 {
-	struct run *run = j->run;
 	char *name;
 	int rc;
 
-	j->link_name = NULL;
 	name = mem_strdup(j->name);
 	rc = name != NULL ? place_new(j, e) : err_nomem(e);
-	(void)pthread_mutex_lock(&run->links);
-	if (rc == 0) {
-		if (g->dir != NULL)
-			target_drop(g->dir);
-		mem_free(g->name);
-		target_keep(j->dir);
-		g->dir = j->dir;
-		g->name = name;
-		g->serial++;
-		g->late_flags = attrs_late_flags(run->attrs, j->en);
-		name = NULL;
-	}
+	(void)pthread_mutex_lock(&l->lock);
+	if (rc == 0)
+		set_written(j, g, name);
 	g->busy = false;
-	(void)pthread_cond_broadcast(&run->written);
-	(void)pthread_mutex_unlock(&run->links);
-	mem_free(name);
+	(void)pthread_cond_broadcast(&l->written);
+	(void)pthread_mutex_unlock(&l->lock);
+	if (rc != 0)
+		mem_free(name);
 	return rc;
 }
 
@@ -219,14 +270,14 @@ write_first(struct job *j, struct link_group *g, struct err *e)
  * has, or linking to what was written `serial`-th has failed.
  */
 static bool
-find_written(struct run *run, struct link_group *g, unsigned *serial,
+find_written(struct relink *l, struct link_group *g, unsigned *serial,
 	     struct target_dir **dir, char **name)
 {
 	bool found;
 
-	(void)pthread_mutex_lock(&run->links);
+	(void)pthread_mutex_lock(&l->lock);
 	while (g->busy)
-		(void)pthread_cond_wait(&run->written, &run->links);
+		(void)pthread_cond_wait(&l->written, &l->lock);
 	found = g->dir != NULL && g->serial != *serial;
 	if (found) {
 		*serial = g->serial;
@@ -236,7 +287,7 @@ find_written(struct run *run, struct link_group *g, unsigned *serial,
 	} else {
 		g->busy = true;
 	}
-	(void)pthread_mutex_unlock(&run->links);
+	(void)pthread_mutex_unlock(&l->lock);
 	return found;
 }
 
@@ -249,12 +300,13 @@ own_copy_helps(const struct job *j, const struct err *why)
 }
 
 /*
- * A name of an inode with several.  Where a link cannot be made (the file
- * system's limit, a directory that we may not enter any more), the content
- * is written again, which is told, and later names link to that.
+ * Where a link cannot be made (the file system's limit, a directory that we
+ * may not enter any more), the content is written again, which is told, and
+ * later names link to that.
  */
 static int
-restore_linked(struct job *j, struct link_group *g, struct err *e)
+restore_name(struct relink *l, struct job *j, struct link_group *g,
+	     struct err *e)
 {
 	struct target_dir *dir = NULL;
 	struct err why = { 0 };
@@ -262,7 +314,7 @@ restore_linked(struct job *j, struct link_group *g, struct err *e)
 	char *name = NULL;
 	int rc;
 
-	while (find_written(j->run, g, &serial, &dir, &name)) {
+	while (find_written(l, g, &serial, &dir, &name)) {
 		err_clear(&why);
 		rc = name != NULL ? place_link(j, dir, name, &why)
 				  : err_nomem(&why);
@@ -277,6 +329,20 @@ restore_linked(struct job *j, struct link_group *g, struct err *e)
 		(void)err_prefix(&why, "restored as a file of its own");
 		place_tell(j, &why);
 	}
-	return write_first(j, g, e);
+	return write_first(l, j, g, e);
 }
 
+int
+relink_restore(struct relink *l, struct job *j, struct err *e)
+{
+	struct link_group *g;
+	int rc;
+
+	g = take_group(l, j->en, e);
+	if (g == NULL)
+		return -1;
+	j->linked = true;
+	rc = restore_name(l, j, g, e);
+	leave_group(l, g);
+	return rc;
+}

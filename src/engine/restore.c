@@ -5,57 +5,34 @@
  * the packs.  A batch is about as much data as a frame holds and goes on
  * from one directory to the next, so that a frame is decoded by one worker,
  * once.
- *
- * Creating a file costs 13 to 16 microseconds in the kernel; the calls around
- * it are kept to open, write, futimens, close, and those that change
- * something (target.h, attrs.h).  What is new is written under its own name
- * and removed again if that fails; what replaces something, under a
- * temporary one.
- *
- * Hard links: the first worker that comes to an inode writes it; others that
- * come meanwhile wait for it, and link.  Who writes waits for nobody, so no
- * two wait for each other.  If writing fails, the next one is the first.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
 
-#include "src/engine/restore.h"
+#include "src/engine/restore_internal.h"
 
 #include "base/buf.h"
-#include "base/err.h"
-#include "base/io.h"
 #include "base/mem.h"
-#include "base/path.h"
 #include "base/pool.h"
-#include "base/sys.h"
 #include "base/time.h"
-#include "src/engine/attrs.h"
 #include "src/engine/listing.h"
-#include "src/engine/reader.h"
-#include "src/engine/target.h"
-#include "src/engine/view.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/sysmacros.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define BATCH_ITEMS 64
-#define BATCH_BYTES (UINT64_C(1) << 20)  /* of content */
-#define BATCH_META  ((size_t)256 << 10)  /* of entries */
-#define QUEUE       32                   /* batches that wait */
+#define BATCH_BYTES (UINT64_C(1) << 20) /* of content */
+#define BATCH_META  ((size_t)256 << 10) /* of entries */
+#define QUEUE       32                  /* batches that wait */
 #define TICK_NS     UINT64_C(100000000)
 
 /* --- telling ---------------------------------------------------------------- */
 
-/* Does it make no sense to go on?  `why` then becomes the run's failure. */
-static bool
+bool
 restore_is_fatal(const struct err *why, bool damage)
 {
 	if (why->kind == ERR_NOMEM || why->kind == ERR_CANCELLED)
@@ -74,7 +51,7 @@ stop_run(struct run *run, struct err *why)
 	atomic_store(&run->stop, true);
 }
 
-static bool
+bool
 restore_stopped(struct run *run)
 {
 	struct err why = { 0 };
@@ -88,10 +65,9 @@ restore_stopped(struct run *run)
 	return true;
 }
 
-/* Tell of a failure at a name in a directory (or at itself, NULL). */
-static void
-restore_tell(struct run *run, const struct target_dir *d, const void *name, size_t len,
-     struct err *why, bool damage)
+void
+restore_tell(struct run *run, const struct target_dir *d, const void *name,
+	     size_t len, struct err *why, bool damage)
 {
 	char shown[PATH_SHOW_LEN];
 	struct buf path = { 0 };
@@ -113,8 +89,7 @@ restore_tell(struct run *run, const struct target_dir *d, const void *name, size
 	buf_clear(&path);
 }
 
-/* Now and then, tell how far it is. */
-static void
+void
 restore_tick(struct run *run)
 {
 	uint64_t now;
@@ -131,7 +106,7 @@ restore_tick(struct run *run)
 	(void)pthread_mutex_unlock(&run->report);
 }
 
-static void
+void
 restore_add(struct run *run, const struct restore_result *part)
 {
 	(void)pthread_mutex_lock(&run->report);
@@ -151,8 +126,8 @@ restore_add(struct run *run, const struct restore_result *part)
 /* Entries that one worker restores, in order. */
 struct batch {
 	struct run *run;
-	uint64_t content;  /* bytes of files in it */
-	struct buf bytes;  /* the entries, encoded */
+	uint64_t content; /* bytes of files in it */
+	struct buf bytes; /* the entries, encoded */
 	size_t count;
 	struct {
 		struct target_dir *dir; /* held once for each run of equals */
@@ -163,11 +138,8 @@ struct batch {
 static int
 restore_entry(struct job *j, struct err *e)
 {
-	struct link_group *g = NULL;
-	int rc;
-
 	if (!path_name_ok(j->en->name, j->en->name_len)) {
-		(void)damaged(j);
+		j->damage = true;
 		return err_set(e, ERR_CORRUPT, "its name is none");
 	}
 	memcpy(j->name, j->en->name, j->en->name_len);
@@ -177,17 +149,9 @@ restore_entry(struct job *j, struct err *e)
 		return err_set(e, ERR_MISSING,
 			       "it was not readable when it was backed up");
 	}
-	if ((j->en->flags & ENTRY_LINKED) == 0 || j->en->nlink < 2)
+	if ((j->en->flags & ENTRY_LINKED) == 0)
 		return place_new(j, e);
-	(void)pthread_mutex_lock(&j->run->links);
-	g = take_group(j->run, j->en, e);
-	(void)pthread_mutex_unlock(&j->run->links);
-	if (g == NULL)
-		return -1;
-	j->linked = true;
-	rc = restore_linked(j, g, e);
-	leave_group(j->run, g);
-	return rc;
+	return relink_restore(j->run->relink, j, e);
 }
 
 static void
@@ -205,8 +169,8 @@ restore_item(struct batch *b, size_t i, int dirfd, struct restore_result *sum)
 		.sum = sum,
 	};
 
-	if (entry_decode(b->bytes.data + b->item[i].from, b->item[i].len,
-			 false, &en, &why) < 0) {
+	if (entry_decode(b->bytes.data + b->item[i].from, b->item[i].len, false,
+			 &en, &why) < 0) {
 		sum->failed++;
 		sum->damaged++;
 		restore_tell(b->run, j.dir, NULL, 0, &why, true);
@@ -322,8 +286,8 @@ add_to_batch(struct walk *w, struct target_dir *dir, const struct entry *en,
 {
 	uint64_t size = en->type == ENTRY_FILE ? en->size : 0;
 
-	if (w->batch != NULL && (size >= BATCH_BYTES ||
-				 w->batch->content >= BATCH_BYTES - size))
+	if (w->batch != NULL &&
+	    (size >= BATCH_BYTES || w->batch->content >= BATCH_BYTES - size))
 		submit(w);
 	if (w->batch == NULL) {
 		w->batch = mem_zalloc(sizeof(*w->batch));
@@ -340,8 +304,8 @@ add_to_batch(struct walk *w, struct target_dir *dir, const struct entry *en,
 }
 
 static int
-push_level(struct walk *w, struct target_dir *dir,
-	   const struct tree_root *root, struct err *e)
+push_level(struct walk *w, struct target_dir *dir, const struct tree_root *root,
+	   struct err *e)
 {
 	struct level *more;
 	size_t cap = w->cap == 0 ? 64 : w->cap * 2;
@@ -419,7 +383,8 @@ walk_dir(struct walk *w, struct target_dir *parent, const struct entry *en,
 			      "it was backed up");
 		w->sum.failed++;
 		w->sum.unreadable++;
-		restore_tell(w->run, parent, en->name, en->name_len, &why, false);
+		restore_tell(w->run, parent, en->name, en->name_len, &why,
+			     false);
 	}
 	if (push_level(w, dir, &root, e) < 0) {
 		target_done(dir);
@@ -589,7 +554,8 @@ start_run(struct run *run, const char *top, const struct entry *entry,
 	if (threads == 0)
 		threads = pool_cpus() + 2;
 	if (attrs_new(&run->gen->record, opt->numeric_ids,
-		      opt->no_owner || geteuid() != 0, &run->attrs, e) < 0)
+		      opt->no_owner || geteuid() != 0, &run->attrs, e) < 0 ||
+	    relink_new(run, &run->relink, e) < 0)
 		return -1;
 	target.attrs = run->attrs;
 	if (target_open(&target, &run->target, e) < 0)
@@ -614,11 +580,8 @@ restore_run(struct view_gen *g, const char *path, bool contents,
 	if (find_start(g, path, &contents, &start, e) < 0)
 		return -1;
 	(void)pthread_mutex_init(&run.report, NULL);
-	(void)pthread_mutex_init(&run.links, NULL);
-	(void)pthread_cond_init(&run.written, NULL);
 	run.umask = current_umask();
 	set_totals(&run, &start, contents);
-	*out = run.sum;
 	if (top_path(path, contents, &top, e) < 0 ||
 	    start_run(&run, buf_str(&top), contents ? &start.entry : NULL, e) <
 		    0)
@@ -627,13 +590,11 @@ restore_run(struct view_gen *g, const char *path, bool contents,
 	rc = 0;
 out:
 	pool_free(run.pool);
-	free_links(&run);
+	relink_free(run.relink);
 	target_close(run.target);
 	attrs_free(run.attrs);
 	buf_clear(&top);
 	node_clear(&start);
-	(void)pthread_cond_destroy(&run.written);
-	(void)pthread_mutex_destroy(&run.links);
 	(void)pthread_mutex_destroy(&run.report);
 	*out = run.sum;
 	if (run.why.kind != ERR_NONE) {

@@ -52,8 +52,8 @@ bool restore_is_fatal(const struct err *why, bool damage);
  * Tell of a failure at a name in a directory (or at itself, NULL); one that
  * is fatal stops the run instead.  Takes `why` over.
  */
-void restore_tell(struct run *run, const struct target_dir *d,
-		  const void *name, size_t len, struct err *why, bool damage);
+void restore_tell(struct run *run, const struct target_dir *d, const void *name,
+		  size_t len, struct err *why, bool damage);
 
 /* Now and then, tell how far it is. */
 void restore_tick(struct run *run);
@@ -71,12 +71,12 @@ struct job {
 	const struct entry *en;
 	char name[PATH_NAME_MAX + 1];
 	char temp[sizeof(RESTORE_TEMP_PREFIX) + IO_RANDOM_NAME_LEN];
-	const char *at; /* `name`, or `temp` if that must be replaced */
-	int fd;         /* of a file */
-	bool linked;    /* more names of it may come */
-	int link_fd;    /* make it as a link of link_name in link_fd, */
+	const char *at;        /* `name`, or `temp` if that must be replaced */
+	int fd;                /* of a file */
+	bool linked;           /* more names of it may come */
+	int link_fd;           /* make it as a link of link_name in link_fd, */
 	const char *link_name; /* unless that is NULL */
-	bool damage;    /* a failure is the repository's */
+	bool damage;           /* a failure is the repository's */
 	struct restore_result *sum;
 };
 

@@ -31,6 +31,8 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+/* Blocks of an arena double from the first: most directories are small. */
+#define ARENA_FIRST 1024
 #define ARENA_BLOCK 16384
 
 /* --- arena ------------------------------------------------------------------ */
@@ -43,15 +45,19 @@ arena_take(struct arena *a, size_t len)
 
 	len = (len + 7) & ~(size_t)7;
 	if (k == NULL || k->cap - k->used < len) {
-		size_t cap = len > ARENA_BLOCK / 4 ? len : ARENA_BLOCK;
+		size_t next = k == NULL ? ARENA_FIRST : k->cap * 2;
+		size_t cap = next > ARENA_BLOCK ? ARENA_BLOCK : next;
+		bool alone = len > cap / 4;
 
+		if (alone)
+			cap = len;
 		k = mem_alloc(sizeof(*k) + cap);
 		if (k == NULL)
 			return NULL;
 		k->used = 0;
 		k->cap = cap;
 		/* A block for one large piece goes behind the open one. */
-		if (a->block != NULL && cap != ARENA_BLOCK) {
+		if (a->block != NULL && alone) {
 			k->next = a->block->next;
 			a->block->next = k;
 		} else {

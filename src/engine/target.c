@@ -524,7 +524,7 @@ open_top(struct target *t, const struct target_options *opt, struct err *e)
 		return err_sys(e, "make the directory %s", shown);
 	/* The person's own path: links in it are what they mean. */
 	top->fd = target_openat(AT_FDCWD, opt->to,
-				     O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+				O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (top->fd < 0)
 		return err_sys(e, "open the directory %s", shown);
 	top->pins = 1; /* for good */

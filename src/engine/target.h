@@ -33,10 +33,10 @@ struct target;
 struct target_dir {
 	struct target *target;
 	struct target_dir *parent; /* NULL: the top */
-	bool made;     /* by this restore */
-	bool ours;     /* what is made in it gets our own ids */
-	bool hands_on; /* what is made in it inherits an ACL */
-	bool nameless; /* its entry is that of a top directory */
+	bool made;                 /* by this restore */
+	bool ours;                 /* what is made in it gets our own ids */
+	bool hands_on;             /* what is made in it inherits an ACL */
+	bool nameless;             /* its entry is that of a top directory */
 	dev_t dev;
 	ino_t ino;
 	mode_t mode; /* of one made: as it is until finished */

@@ -1,7 +1,7 @@
 /*
  * facts - say everything there is to say about a tree, one line an entry.
  *
- *   facts [-F] [-H] DIR
+ *   facts [-F] [-H] [-x NAME] DIR
  *
  * Two trees are the same when the outputs are: type, mode, owner, size,
  * device number, times in ns, link target, which names are links of one
@@ -10,7 +10,7 @@
  * ctime, inode numbers, sizes and link counts of directories.
  *
  * -F leaves out inode flags and -H the maps of holes, for file systems that
- * have them not or others.
+ * have them not or others; -x what DIR/NAME holds.
  *
  * It goes from directory to directory with chdir, so that neither the length
  * of a path nor the kind of a file is in the way, and shares no code with
@@ -47,6 +47,7 @@
 
 static bool with_flags = true;
 static bool with_holes = true;
+static const char *without; /* of the top; or NULL */
 
 static char *path; /* of the entry at hand, grown as needed */
 static size_t path_len, path_cap;
@@ -367,7 +368,8 @@ walk(const char *name)
 		print_entry(name, &st);
 	else if (!S_ISDIR(st.st_mode) && st.st_nlink > 1)
 		find_met(&st)->names++;
-	if (!S_ISDIR(st.st_mode))
+	if (!S_ISDIR(st.st_mode) ||
+	    (without != NULL && len > 2 && strcmp(path + 2, without) == 0))
 		return;
 	here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (here < 0 || chdir(name) < 0)
@@ -394,12 +396,14 @@ main(int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "FH")) != -1) {
+	while ((c = getopt(argc, argv, "FHx:")) != -1) {
 		with_flags = with_flags && c != 'F';
 		with_holes = with_holes && c != 'H';
+		if (c == 'x')
+			without = optarg;
 	}
 	if (argc - optind != 1) {
-		fprintf(stderr, "usage: facts [-F] [-H] DIR\n");
+		fprintf(stderr, "usage: facts [-F] [-H] [-x NAME] DIR\n");
 		return 2;
 	}
 	path = grow(NULL, &path_cap, 2, 1);

@@ -82,17 +82,19 @@ stated() {
 	) >"$T/stat.$2"
 }
 
-# same_in_all A B FACTS [OPTION ...]: FACTS are those of A, the options those
-# they were made with.
-same_in_all() {
-	a=$1 b=$2 f=$3
-	shift 3
-	told "$b" "$T/facts.b" "$@" && same_facts "$f" "$T/facts.b"
-	all_same=$?
-	same_to_rsync "$a" "$b" --exclude=/deep --exclude=/huge || all_same=1
-	shallow "$a" a && shallow "$b" b &&
+# same_as_told DIR FACTS [OPTION ...]
+same_as_told() {
+	dir=$1 f=$2
+	shift 2
+	told "$dir" facts.b "$@" && same_facts "$f" facts.b
+}
+
+same_to_tools() {
+	all_same=0
+	same_to_rsync "$1" "$2" --exclude=/deep --exclude=/huge || all_same=1
+	shallow "$1" a && shallow "$2" b &&
 		same_facts "$T/getfattr.a" "$T/getfattr.b" || all_same=1
-	stated "$a" a && stated "$b" b &&
+	stated "$1" a && stated "$2" b &&
 		same_facts "$T/stat.a" "$T/stat.b" || all_same=1
 	return "$all_same"
 }
@@ -129,7 +131,10 @@ for n in 1 2 3 4 5; do
 	try "generation $n is restored" asof restore "$n:$T/live/src/" \
 		--to "$T/target/src" --numeric-ids
 	try "generation $n is what the source was" \
-		same_in_all "kept-$n/src" target/src "facts-$n"
+		same_as_told target/src "facts-$n"
+	[ "$n" -eq 2 ] || [ "$n" -eq 4 ] ||
+		try "generation $n is that to other tools too" \
+			same_to_tools "kept-$n/src" target/src
 done
 
 same_hole() {
@@ -143,14 +148,18 @@ try "a file of one byte that is a hole is kept" same_hole hole-of-a-byte
 
 # --- the same in a mount -------------------------------------------------------
 
+# Asking for 20,000 names takes its time: twice is enough.
 if can_view; then
 	try "the mount answers" view view --allow-other
 	for n in 1 2 3 4 5; do
-		told "kept-$n/src" "facts-$n.view" -F
+		dir=view/generations/$n$T/live/src
+		if [ "$n" -eq 1 ] || [ "$n" -eq 5 ]; then but=; else but=many; fi
+		told "kept-$n/src" "facts-$n.view" -F -x "$but"
 		try "generation $n in the mount is what the source was" \
-			same_in_all "kept-$n/src" \
-			"view/generations/$n$T/live/src" "facts-$n.view" -F
+			same_as_told "$dir" "facts-$n.view" -F -x "$but"
 	done
+	try "a generation in the mount is that to other tools too" \
+		same_to_tools kept-4/src "view/generations/4$T/live/src"
 else
 	skip "the mount shows what the source was" "no /dev/fuse"
 fi

@@ -32,15 +32,15 @@ struct thing {
 	uint8_t type;     /* 0: a file */
 	uint32_t mode;    /* 0: 0644, directories 0755; 010000: really 0 */
 	uint32_t uid, gid;
-	int64_t sec;      /* mtime */
-	size_t size;      /* of a file */
+	int64_t sec;                /* mtime */
+	size_t size;                /* of a file */
 	uint64_t hole_at, hole_len; /* in it */
-	const char *target;  /* of a symlink */
+	const char *target;         /* of a symlink */
 	uint32_t major, minor;
-	uint64_t link;    /* not 0: this inode, with... */
-	uint64_t nlink;   /* so many names */
-	size_t xattr;     /* length of an xattr */
-	uint32_t flags;   /* more ENTRY_* */
+	uint64_t link;  /* not 0: this inode, with... */
+	uint64_t nlink; /* so many names */
+	size_t xattr;   /* length of an xattr */
+	uint32_t flags; /* more ENTRY_* */
 	uint32_t inode_flags;
 };
 
@@ -82,9 +82,8 @@ maker_chunks(struct maker *k, const uint8_t *p, size_t len)
 		n = len < MAKER_CHUNK ? len : MAKER_CHUNK;
 		assert_int_equal(chunk_put(k->sink, KIND_DATA, p, n, &id, &e),
 				 0);
-		assert_int_equal(filemap_add_chunk(k->map, &id, (uint32_t)n,
-						   &e),
-				 0);
+		assert_int_equal(
+			filemap_add_chunk(k->map, &id, (uint32_t)n, &e), 0);
 	}
 }
 
@@ -137,9 +136,9 @@ maker_xattr(struct maker *k, const struct thing *t, struct entry *en)
 	assert_non_null(p);
 	maker_xattr_value(t->xattr, p);
 	if (!x.inlined)
-		assert_int_equal(chunk_put(k->sink, KIND_DATA, p, t->xattr,
-					   &x.id, &e),
-				 0);
+		assert_int_equal(
+			chunk_put(k->sink, KIND_DATA, p, t->xattr, &x.id, &e),
+			0);
 	buf_reset(&k->xattr);
 	xattr_put(&k->xattr, &x);
 	en->flags |= ENTRY_XATTRS;

@@ -38,8 +38,8 @@ note_damage(void *ctx, const char *where, const char *what)
 	struct rig *r = ctx;
 
 	assert_true(r->tolds < TOLD_MAX);
-	(void)snprintf(r->told[r->tolds++], sizeof(r->told[0]), "%s: %s",
-		       where, what);
+	(void)snprintf(r->told[r->tolds++], sizeof(r->told[0]), "%s: %s", where,
+		       what);
 }
 
 static void
@@ -211,7 +211,9 @@ static const struct thing first[] = {
 	{ .path = "/a/small", .size = 5, .xattr = 5000 },
 	{ .path = "/b", .type = D },
 	{ .path = "/b/mapped", .size = 300000 },
-	{ .path = "/b/sparse", .size = 200000, .hole_at = 50000,
+	{ .path = "/b/sparse",
+	  .size = 200000,
+	  .hole_at = 50000,
 	  .hole_len = 100000 },
 	{ .path = "/c", .type = ENTRY_SYMLINK, .target = "a" },
 	{ .path = "/d", .size = 10, .flags = ENTRY_UNREADABLE },
@@ -342,8 +344,8 @@ what_no_generation_uses_is_counted(void **state)
 static void
 check_changes_nothing_in_the_repository(void **state)
 {
-	static const char *const dirs[] = { "packs", "generations",
-					    "condemned", "sessions" };
+	static const char *const dirs[] = { "packs", "generations", "condemned",
+					    "sessions" };
 	char names[16][256];
 	struct stat before[16];
 	struct stat after;
@@ -357,14 +359,13 @@ check_changes_nothing_in_the_repository(void **state)
 	scratch_flip(data_pack(&r), 200);
 	n = packs(&r, names);
 	for (i = 0; i < n; i++)
-		assert_int_equal(stat(fixture_at(&r.f, "packs", names[i]),
-				      &before[i]),
-				 0);
+		assert_int_equal(
+			stat(fixture_at(&r.f, "packs", names[i]), &before[i]),
+			0);
 	assert_int_equal(run(&r), 0);
 	for (i = 0; i < n; i++) {
-		assert_int_equal(stat(fixture_at(&r.f, "packs", names[i]),
-				      &after),
-				 0);
+		assert_int_equal(
+			stat(fixture_at(&r.f, "packs", names[i]), &after), 0);
 		assert_int_equal(after.st_ino, before[i].st_ino);
 		assert_int_equal(after.st_mtim.tv_sec,
 				 before[i].st_mtim.tv_sec);
@@ -372,11 +373,11 @@ check_changes_nothing_in_the_repository(void **state)
 				 before[i].st_mtim.tv_nsec);
 	}
 	for (i = 0; i < N_OF(dirs); i++)
-		assert_int_equal(scratch_count(fixture_at(&r.f, dirs[i], ""),
-					       names, 16),
-				 i == 0	  ? 4
-				 : i == 1 ? 2
-					  : 0);
+		assert_int_equal(
+			scratch_count(fixture_at(&r.f, dirs[i], ""), names, 16),
+			i == 0   ? 4
+			: i == 1 ? 2
+				 : 0);
 	rig_end(&r);
 }
 
@@ -397,8 +398,8 @@ every_file_with_a_damaged_chunk_is_named_in_every_generation(void **state)
 	scratch_flip(data_pack(&r), 128 + 25000);
 	must_run(&r, 2 + 2);
 	assert_int_equal(packs(&r, names), 4);
-	(void)snprintf(pack, sizeof(pack), "pack %s: ",
-		       strrchr(data_pack(&r), '/') + 1);
+	(void)snprintf(pack, sizeof(pack),
+		       "pack %s: ", strrchr(data_pack(&r), '/') + 1);
 	must_tell(&r, pack, "frame");
 	must_tell(&r, "1:/a/same: ", "what is at offset 0 is lost: chunk ");
 	must_tell(&r, "1:/a/same: ", "is damaged (the first of 2 such places)");
@@ -497,8 +498,8 @@ a_damaged_tree_is_named_and_the_others_are_checked(void **state)
 	must_tell(&r, "pack ", "does not match its id");
 	must_tell(&r, "1:/b: ", "2 names in it are lost");
 	assert_int_equal(r.res.unreferenced, 0);
-	assert_int_equal(r.res.entries, 1 + N_OF(first) - 2 + 1 +
-						N_OF(second) - 2);
+	assert_int_equal(r.res.entries,
+			 1 + N_OF(first) - 2 + 1 + N_OF(second) - 2);
 	rig_end(&r);
 }
 

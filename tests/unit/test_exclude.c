@@ -163,10 +163,9 @@ static void
 a_malformed_pattern_is_refused_with_a_sentence(void **state)
 {
 	static const char *const bad[] = {
-		"",    "!",       "/",      "//",       "!/",
-		"a//b", "[",      "[a",     "[]",       "[!]",
-		"x\\", "[a\\",    "a/[b",   "[[:nix:]]", "[[:alpha:]",
-		"a\\/",
+		"",     "!",         "/",          "//",   "!/",  "a//b",
+		"[",    "[a",        "[]",         "[!]",  "x\\", "[a\\",
+		"a/[b", "[[:nix:]]", "[[:alpha:]", "a\\/",
 	};
 	struct exclude *x = with(NULL, 0);
 	size_t i;
@@ -423,13 +422,12 @@ git(const char *const *argv, const char *in, const char *out)
 	int rc;
 
 	assert_int_equal(posix_spawn_file_actions_init(&fa), 0);
-	assert_int_equal(posix_spawn_file_actions_addopen(
-				 &fa, 0, in, O_RDONLY, 0),
-			 0);
-	assert_int_equal(posix_spawn_file_actions_addopen(
-				 &fa, 1, out, O_WRONLY | O_CREAT | O_TRUNC,
-				 0600),
-			 0);
+	assert_int_equal(
+		posix_spawn_file_actions_addopen(&fa, 0, in, O_RDONLY, 0), 0);
+	assert_int_equal(
+		posix_spawn_file_actions_addopen(
+			&fa, 1, out, O_WRONLY | O_CREAT | O_TRUNC, 0600),
+		0);
 	rc = posix_spawnp(&pid, "git", &fa, NULL,
 			  (char *const *)(uintptr_t)argv, environ);
 	assert_int_equal(posix_spawn_file_actions_destroy(&fa), 0);
@@ -447,12 +445,11 @@ struct tree {
 };
 
 static void
-make_tree(const struct scratch *s, struct tree *t, const char *below,
-	  int depth)
+make_tree(const struct scratch *s, struct tree *t, const char *below, int depth)
 {
-	static const char *const names[TREE_NAMES] = { "a",   "b",   "ab",
-						       "a.b", "cab", "!a",
-						       "B",   "a-c" };
+	static const char *const names[TREE_NAMES] = {
+		"a", "b", "ab", "a.b", "cab", "!a", "B", "a-c"
+	};
 	size_t i;
 
 	for (i = 0; i < (depth == 0 ? TREE_NAMES : 5); i++) {
@@ -493,9 +490,10 @@ static void
 random_pattern(struct rng *r, char out[64])
 {
 	static const char *const parts[] = {
-		"a",   "b",     "ab",   "c",     ".",	 "B",  "*",  "*",
-		"?",   "/",     "/",    "/",     "**/",	 "/**", "**", "[ab]",
-		"[!a]", "[a-c]", "\\a", "[[:alpha:]]", "[a/]", "-", "a*",  "[",
+		"a",   "b",           "ab",   "c",    ".",    "B",
+		"*",   "*",           "?",    "/",    "/",    "/",
+		"**/", "/**",         "**",   "[ab]", "[!a]", "[a-c]",
+		"\\a", "[[:alpha:]]", "[a/]", "-",    "a*",   "[",
 	};
 	size_t n = 1 + rng_below(r, 6);
 	size_t i;
@@ -615,12 +613,9 @@ git_gives_the_same_answers(void **state)
 	(void)snprintf(config, sizeof(config), "core.excludesFile=%s/.git/f",
 		       s.path);
 	const char *const init[] = { "git", "init", "-q", s.path, NULL };
-	const char *const ask[] = { "git",      "-C",
-				    s.path,     "-c",
-				    config,     "check-ignore",
-				    "-v",       "-n",
-				    "-z",       "--no-index",
-				    "--stdin",  NULL };
+	const char *const ask[] = { "git",  "-C",           s.path,    "-c",
+				    config, "check-ignore", "-v",      "-n",
+				    "-z",   "--no-index",   "--stdin", NULL };
 
 	if (git(init, "/dev/null", "/dev/null") != 0) {
 		scratch_end(&s);
@@ -647,7 +642,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_pattern_matches_as_gitignore_says),
-		cmocka_unit_test(a_malformed_pattern_is_refused_with_a_sentence),
+		cmocka_unit_test(
+			a_malformed_pattern_is_refused_with_a_sentence),
 		cmocka_unit_test(the_last_match_decides),
 		cmocka_unit_test(patterns_are_kept_as_they_were_given),
 		cmocka_unit_test(

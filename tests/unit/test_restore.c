@@ -286,7 +286,9 @@ static const struct thing plain[] = {
 	{ .path = "/b", .type = D, .sec = 200 },
 	{ .path = "/b/in", .type = D, .mode = 0555, .sec = 300 },
 	{ .path = "/b/in/deep", .size = 20000, .mode = 0400, .sec = 2 },
-	{ .path = "/b/link", .type = ENTRY_SYMLINK, .target = "../a/small",
+	{ .path = "/b/link",
+	  .type = ENTRY_SYMLINK,
+	  .target = "../a/small",
 	  .sec = 400 },
 	{ .path = "/c", .type = D, .sec = 500 },
 	{ .path = "/d", .size = 5, .mode = 010000, .sec = 600 },
@@ -368,22 +370,37 @@ static void
 owners_and_special_modes_come_back(void **state)
 {
 	static const struct thing t[] = {
-		{ .path = "/bin", .uid = 4711, .gid = 4712, .mode = 06755,
+		{ .path = "/bin",
+		  .uid = 4711,
+		  .gid = 4712,
+		  .mode = 06755,
 		  .size = 100 },
-		{ .path = "/dir", .type = D, .uid = 4711, .gid = 4712,
+		{ .path = "/dir",
+		  .type = D,
+		  .uid = 4711,
+		  .gid = 4712,
 		  .mode = 02770 },
 		{ .path = "/dir/f", .gid = 4713, .mode = 0640 },
 		{ .path = "/dir/sub", .type = D, .uid = 3, .mode = 01777 },
 		{ .path = "/dir/sub/f", .mode = 0666 },
-		{ .path = "/link", .type = ENTRY_SYMLINK, .uid = 5, .gid = 6,
+		{ .path = "/link",
+		  .type = ENTRY_SYMLINK,
+		  .uid = 5,
+		  .gid = 6,
 		  .target = "nowhere" },
-		{ .path = "/null", .type = ENTRY_CHAR, .major = 1, .minor = 3,
-		  .mode = 0666, .uid = 7 },
-		{ .path = "/pipe", .type = ENTRY_FIFO, .mode = 0606,
-		  .gid = 8 },
+		{ .path = "/null",
+		  .type = ENTRY_CHAR,
+		  .major = 1,
+		  .minor = 3,
+		  .mode = 0666,
+		  .uid = 7 },
+		{ .path = "/pipe", .type = ENTRY_FIFO, .mode = 0606, .gid = 8 },
 		{ .path = "/secret", .uid = 9, .mode = 0600, .size = 9 },
-		{ .path = "/vda", .type = ENTRY_BLOCK, .major = 254,
-		  .mode = 0660, .gid = 6 },
+		{ .path = "/vda",
+		  .type = ENTRY_BLOCK,
+		  .major = 254,
+		  .mode = 0660,
+		  .gid = 6 },
 	};
 	struct rig r;
 
@@ -461,9 +478,13 @@ holes_stay_holes(void **state)
 {
 	static const struct thing t[] = {
 		{ .path = "/all", .size = 1 << 20, .hole_len = 1 << 20 },
-		{ .path = "/end", .size = (1 << 20) + 70000, .hole_at = 70000,
+		{ .path = "/end",
+		  .size = (1 << 20) + 70000,
+		  .hole_at = 70000,
 		  .hole_len = 1 << 20 },
-		{ .path = "/mid", .size = 3 << 20, .hole_at = 1 << 20,
+		{ .path = "/mid",
+		  .size = 3 << 20,
+		  .hole_at = 1 << 20,
 		  .hole_len = 1 << 20 },
 		{ .path = "/start", .size = 2 << 20, .hole_len = 1 << 20 },
 	};
@@ -781,10 +802,18 @@ static const struct thing linked[] = {
 	{ .path = "/b/c/x", .size = 30000, .link = 5, .nlink = 4, .sec = 20 },
 	{ .path = "/b/p", .type = ENTRY_FIFO, .link = 6, .nlink = 3, .sec = 1 },
 	{ .path = "/b/q", .type = ENTRY_FIFO, .link = 6, .nlink = 3, .sec = 1 },
-	{ .path = "/s", .type = ENTRY_SYMLINK, .target = "a", .link = 7,
-	  .nlink = 2, .sec = 2 },
-	{ .path = "/t", .type = ENTRY_SYMLINK, .target = "a", .link = 7,
-	  .nlink = 2, .sec = 2 },
+	{ .path = "/s",
+	  .type = ENTRY_SYMLINK,
+	  .target = "a",
+	  .link = 7,
+	  .nlink = 2,
+	  .sec = 2 },
+	{ .path = "/t",
+	  .type = ENTRY_SYMLINK,
+	  .target = "a",
+	  .link = 7,
+	  .nlink = 2,
+	  .sec = 2 },
 	{ .path = "/x", .size = 30000, .link = 5, .nlink = 4, .sec = 20 },
 };
 
@@ -846,8 +875,8 @@ if_the_first_name_cannot_be_the_next_is_the_first(void **state)
 }
 
 static int
-too_many_links(int olddir, const char *oldpath, int newdir,
-	       const char *newpath, int flags)
+too_many_links(int olddir, const char *oldpath, int newdir, const char *newpath,
+	       int flags)
 {
 	(void)olddir;
 	(void)oldpath;
@@ -876,15 +905,18 @@ where_no_link_can_be_made_there_is_a_copy_and_it_is_told(void **state)
 	assert_int_equal(r.res.failed, 5);
 	assert_int_equal(r.tolds, 5);
 	for (i = 0; i < r.tolds; i++)
-		assert_non_null(strstr(r.told[i].why,
-				       "restored as a file of its own"));
+		assert_non_null(
+			strstr(r.told[i].why, "restored as a file of its own"));
 	rig_end(&r);
 }
 
 static void
 many_links_by_many_threads_are_right(void **state)
 {
-	enum { GROUPS = 40, NAMES = 30 };
+	enum {
+		GROUPS = 40,
+		NAMES = 30
+	};
 	static struct thing t[GROUPS * NAMES];
 	static char path[GROUPS * NAMES][32];
 	struct rig r;
@@ -944,9 +976,9 @@ set_flags(const char *path, unsigned flags)
 static void
 clear_flags(const char *path)
 {
-	assert_true(set_flags(path,
-			      get_flags(path) & ~(unsigned)(FS_IMMUTABLE_FL |
-							    FS_APPEND_FL)));
+	assert_true(set_flags(
+		path,
+		get_flags(path) & ~(unsigned)(FS_IMMUTABLE_FL | FS_APPEND_FL)));
 }
 
 /* Can they be set where the tests are? */
@@ -969,17 +1001,27 @@ inode_flags_come_last_and_do_not_stop_links(void **state)
 {
 	static const struct thing t[] = {
 		{ .path = "/dir", .type = D, .inode_flags = FS_IMMUTABLE_FL },
-		{ .path = "/dir/a", .size = 3, .link = 5, .nlink = 2,
+		{ .path = "/dir/a",
+		  .size = 3,
+		  .link = 5,
+		  .nlink = 2,
 		  .inode_flags = FS_IMMUTABLE_FL | FS_NODUMP_FL },
-		{ .path = "/dir/b", .size = 3,
+		{ .path = "/dir/b",
+		  .size = 3,
 		  .inode_flags = FS_APPEND_FL | FS_EXTENT_FL },
-		{ .path = "/x", .size = 3, .link = 5, .nlink = 2,
+		{ .path = "/x",
+		  .size = 3,
+		  .link = 5,
+		  .nlink = 2,
 		  .inode_flags = FS_IMMUTABLE_FL | FS_NODUMP_FL },
-		{ .path = "/y", .size = 3, .link = 6, .nlink = 2,
+		{ .path = "/y",
+		  .size = 3,
+		  .link = 6,
+		  .nlink = 2,
 		  .inode_flags = FS_IMMUTABLE_FL },
 	};
-	static const unsigned some = FS_IMMUTABLE_FL | FS_APPEND_FL |
-				     FS_NODUMP_FL;
+	static const unsigned some =
+		FS_IMMUTABLE_FL | FS_APPEND_FL | FS_NODUMP_FL;
 	struct rig r;
 
 	(void)state;
@@ -1125,12 +1167,10 @@ an_ordinary_user_gets_what_he_may_have(void **state)
 
 /* Owner rwx, user 4711 rwx, group r-x, mask rwx, others none. */
 static const uint8_t acl[] = {
-	2, 0, 0, 0,
-	0x01, 0, 7, 0, 0xff, 0xff, 0xff, 0xff,
-	0x02, 0, 7, 0, 0x67, 0x12, 0, 0,
-	0x04, 0, 5, 0, 0xff, 0xff, 0xff, 0xff,
-	0x10, 0, 7, 0, 0xff, 0xff, 0xff, 0xff,
-	0x20, 0, 0, 0, 0xff, 0xff, 0xff, 0xff,
+	2,    0,    0,    0,    0x01, 0,    7,    0,    0xff, 0xff, 0xff,
+	0xff, 0x02, 0,    7,    0,    0x67, 0x12, 0,    0,    0x04, 0,
+	5,    0,    0xff, 0xff, 0xff, 0xff, 0x10, 0,    7,    0,    0xff,
+	0xff, 0xff, 0xff, 0x20, 0,    0,    0,    0xff, 0xff, 0xff, 0xff,
 };
 
 static void
@@ -1190,8 +1230,7 @@ acls_come_back_with_users_by_name(void **state)
 	en.xattr_len = bytes.len;
 	assert_int_equal(tree_builder_new(&r.m->sink, &b, NULL), 0);
 	assert_int_equal(tree_builder_add(b, &en, NULL), 0);
-	assert_int_equal(tree_builder_finish(b, &r.g.record.root.dir, NULL),
-			 0);
+	assert_int_equal(tree_builder_finish(b, &r.g.record.root.dir, NULL), 0);
 	tree_builder_free(b);
 	buf_clear(&bytes);
 	r.g.record.user = users;
@@ -1328,7 +1367,9 @@ many_files(struct thing *t, char (*path)[32], size_t n)
 static void
 behind_a_damaged_node_the_other_names_are_restored(void **state)
 {
-	enum { N = 2000 };
+	enum {
+		N = 2000
+	};
 	static struct thing t[N];
 	static char path[N][32];
 	static struct picked k;
@@ -1452,8 +1493,9 @@ verify_finds_what_reads_back_differently(void **state)
 static struct tree_root
 make_chain(struct rig *r, size_t depth)
 {
-	static const struct thing dir = { .path = "/0123456789", .type = D,
-					  .sec = 5, .mode = 0700 };
+	static const struct thing dir = {
+		.path = "/0123456789", .type = D, .sec = 5, .mode = 0700
+	};
 	static const struct thing file = { .path = "/f" };
 	struct tree_builder *b;
 	struct tree_root root;
@@ -1515,7 +1557,9 @@ restore_with_few_fds(struct rig *r, size_t depth)
 static void
 depth_needs_neither_path_length_nor_descriptors(void **state)
 {
-	enum { DEPTH = 5000 };
+	enum {
+		DEPTH = 5000
+	};
 	struct rig r;
 	int status;
 	pid_t pid;
@@ -1538,7 +1582,10 @@ depth_needs_neither_path_length_nor_descriptors(void **state)
 static void
 many_files_in_many_directories_come_back(void **state)
 {
-	enum { DIRS = 30, EACH = 40 };
+	enum {
+		DIRS = 30,
+		EACH = 40
+	};
 	static struct thing t[DIRS * (EACH + 1)];
 	static char path[N_OF(t)][32];
 	struct rig r;
@@ -1555,8 +1602,8 @@ many_files_in_many_directories_come_back(void **state)
 		t[n].path = path[n];
 		n++;
 		for (j = 0; j < EACH; j++, n++) {
-			(void)snprintf(path[n], sizeof(path[n]),
-				       "/%03zu/%03zu", i, j);
+			(void)snprintf(path[n], sizeof(path[n]), "/%03zu/%03zu",
+				       i, j);
 			t[n].path = path[n];
 			t[n].size = (i * EACH + j) * 97 % 40000;
 			t[n].sec = (int64_t)j;
@@ -1594,8 +1641,7 @@ nothing_is_half(const struct rig *r)
 	size_t i;
 
 	for (i = 0; i < r->things; i++)
-		if (r->thing[i].type == 0 &&
-		    exists(at(r, r->thing[i].path)) &&
+		if (r->thing[i].type == 0 && exists(at(r, r->thing[i].path)) &&
 		    scratch_size(at(r, r->thing[i].path)) >= 0)
 			compare_content(&r->thing[i], at(r, r->thing[i].path));
 }
@@ -1753,8 +1799,7 @@ main(void)
 		cmocka_unit_test(many_files_in_many_directories_come_back),
 		cmocka_unit_test(cancelling_stops_it_and_leaves_no_half_file),
 		cmocka_unit_test(no_call_fails_unnoticed),
-		cmocka_unit_test(
-			an_io_error_of_the_target_leaves_no_half_file),
+		cmocka_unit_test(an_io_error_of_the_target_leaves_no_half_file),
 		cmocka_unit_test(a_full_target_ends_the_run_with_one_sentence),
 	};
 
