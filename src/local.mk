@@ -59,6 +59,6 @@ asof_LDADD = libfuseview.a $(ENGINE_LIBS) $(STORE_SYSLIBS) \
 # What mount(8) runs for the type fuse.asof.
 install-exec-hook:
 	$(MKDIR_P) "$(DESTDIR)$(sbindir)"
-	$(LN_S) -f "$(bindir)/asof" "$(DESTDIR)$(sbindir)/mount.fuse.asof"
+	ln -sf "$(bindir)/asof" "$(DESTDIR)$(sbindir)/mount.fuse.asof"
 uninstall-hook:
 	rm -f "$(DESTDIR)$(sbindir)/mount.fuse.asof"
