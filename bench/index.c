@@ -278,11 +278,12 @@ lmdb_key(uint64_t n)
 }
 
 static void
-lmdb_fill(MDB_env *env, MDB_dbi *dbi, uint64_t entries)
+lmdb_fill(MDB_env *env, uint64_t entries)
 {
 	struct run_entry *v = mem_array(LMDB_BATCH, sizeof(*v));
 	uint64_t at, n, i;
 	MDB_txn *txn;
+	MDB_dbi dbi;
 
 	if (v == NULL)
 		die("out of memory");
@@ -296,13 +297,13 @@ lmdb_fill(MDB_env *env, MDB_dbi *dbi, uint64_t entries)
 			};
 		segment_sort(v, (size_t)n);
 		lmdb_must(mdb_txn_begin(env, NULL, 0, &txn));
-		lmdb_must(mdb_dbi_open(txn, NULL, 0, dbi));
+		lmdb_must(mdb_dbi_open(txn, NULL, 0, &dbi));
 		for (i = 0; i < n; i++) {
 			uint64_t key = htobe64(v[i].key);
 			MDB_val k = { sizeof(key), &key };
 			MDB_val d = { 8, &v[i].pack };
 
-			lmdb_must(mdb_put(txn, *dbi, &k, &d, 0));
+			lmdb_must(mdb_put(txn, dbi, &k, &d, 0));
 		}
 		lmdb_must(mdb_txn_commit(txn));
 	}
@@ -311,13 +312,15 @@ lmdb_fill(MDB_env *env, MDB_dbi *dbi, uint64_t entries)
 
 /* A transaction a look-up: it must not hold up the writer (see catalogue.h). */
 static double
-lmdb_ask(MDB_env *env, MDB_dbi dbi, uint64_t entries, bool there)
+lmdb_ask(MDB_env *env, uint64_t entries, bool there)
 {
 	double start = seconds();
 	uint64_t i, found = 0;
 	MDB_txn *txn;
+	MDB_dbi dbi;
 
 	lmdb_must(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn));
+	lmdb_must(mdb_dbi_open(txn, NULL, 0, &dbi));
 	for (i = 0; i < LOOK_UPS; i++) {
 		uint64_t n = (there ? 0 : entries) + key_of(77 + i) % entries;
 		uint64_t key = lmdb_key(n);
@@ -339,12 +342,11 @@ measure_lmdb(const char *dir, uint64_t entries)
 	struct figures f = { 0 };
 	double start = seconds(), before = status_mib("VmRSS");
 	MDB_env *env;
-	MDB_dbi dbi = 0;
 
 	lmdb_must(mdb_env_create(&env));
 	lmdb_must(mdb_env_set_mapsize(env, LMDB_MAP));
 	lmdb_must(mdb_env_open(env, dir, MDB_NOTLS, 0600));
-	lmdb_fill(env, &dbi, entries);
+	lmdb_fill(env, entries);
 	f.build = seconds() - start;
 	f.peak = status_mib("VmHWM") - before;
 	mdb_env_close(env);
@@ -352,8 +354,8 @@ measure_lmdb(const char *dir, uint64_t entries)
 	lmdb_must(mdb_env_create(&env));
 	lmdb_must(mdb_env_set_mapsize(env, LMDB_MAP));
 	lmdb_must(mdb_env_open(env, dir, MDB_NOTLS, 0600));
-	f.hits = lmdb_ask(env, dbi, entries, true);
-	f.misses = lmdb_ask(env, dbi, entries, false);
+	f.hits = lmdb_ask(env, entries, true);
+	f.misses = lmdb_ask(env, entries, false);
 	f.memory = status_mib("VmRSS") - before;
 	f.disk = mib_in(dir);
 	mdb_env_close(env);

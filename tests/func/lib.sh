@@ -99,11 +99,11 @@ skip() {
 
 # --- running the program -----------------------------------------------------
 
-# Output and messages are kept in $T/out and $T/err, and shown by try.
+# Output and messages are kept in $T/stdout and $T/stderr, and shown by try.
 asof() {
-	timeout -k 5 "$LIMIT" "$ASOF" "$@" >"$T/out" 2>"$T/err"
+	timeout -k 5 "$LIMIT" "$ASOF" "$@" >"$T/stdout" 2>"$T/stderr"
 	asof_code=$?
-	head -n 20 "$T/out" "$T/err"
+	head -n 20 "$T/stdout" "$T/stderr"
 	return "$asof_code"
 }
 
@@ -119,8 +119,8 @@ must_fail() {
 }
 
 # said PATTERN, printed PATTERN: the last run's messages, its output.
-said() { contains "$T/err" "$1"; }
-printed() { contains "$T/out" "$1"; }
+said() { contains "$T/stderr" "$1"; }
+printed() { contains "$T/stdout" "$1"; }
 
 contains() {
 	grep -aq -e "$2" "$1" && return 0
@@ -131,13 +131,13 @@ contains() {
 
 # The last run's messages are one sentence, and it matches.
 said_only() {
-	said "$1" && [ "$(wc -l <"$T/err")" -eq 1 ]
+	said "$1" && [ "$(wc -l <"$T/stderr")" -eq 1 ]
 }
 
 # A field of the last run's --json output, of one value.
 field() {
 	sed -n "s/^ *\"$1\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" \
-		"$T/out" | head -n 1
+		"$T/stdout" | head -n 1
 }
 
 # field_is NAME VALUE

@@ -1384,8 +1384,8 @@ behind_a_damaged_node_the_other_names_are_restored(void **state)
 	memset(&k, 0, sizeof(k));
 	k.kind = KIND_TREE;
 	memstore_each(r.m, pick, &k);
-	assert_true(k.n > 8);
-	for (i = 0; i < k.n && leaves < 4; i++) {
+	assert_true(k.n > 4);
+	for (i = 0; i < k.n && leaves < 3; i++) {
 		if (id_equal(&k.id[i], &r.g.record.root.dir.id))
 			continue;
 		memstore_corrupt(r.m, &k.id[i]);
@@ -1558,7 +1558,7 @@ static void
 depth_needs_neither_path_length_nor_descriptors(void **state)
 {
 	enum {
-		DEPTH = 5000
+		DEPTH = 2000
 	};
 	struct rig r;
 	int status;
