@@ -1,11 +1,11 @@
 /*
  * index - how fast and how small is the chunk index, and what would LMDB be?
  *
- * usage: index [-d DIR] [ENTRIES ...]
+ * usage: index [-d DIR] [-c CHUNKS] [ENTRIES ...]
  *
  * For each number of entries (default 3 and 10 million) a repository of
- * packs with 2,048 chunks of one byte each is made below DIR (default
- * TMPDIR or /tmp; 40 bytes an entry), and then, each in a process of its
+ * packs with CHUNKS (default 2,048) chunks of one byte each is made below
+ * DIR (default TMPDIR or /tmp; 40 bytes an entry), and then, each in a process of its
  * own: the index is built from nothing, opened again, brought in step with
  * nothing changed, and asked for random keys that it has and has not; the
  * same keys go into LMDB, in sorted batches of 2^20, and are asked for.
@@ -36,10 +36,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PACK_CHUNKS 2048
+#define CHUNKS_MAX  4096
 #define LOOK_UPS    1000000
 #define LMDB_BATCH  (UINT32_C(1) << 20)
 #define LMDB_MAP    ((size_t)8 << 30)
+
+static uint64_t chunks_each = 2048; /* in a pack */
 
 static _Noreturn void
 die(const char *what)
@@ -112,9 +114,9 @@ no_sync(int fd)
 static void
 make_pack(int packs_fd, uint64_t first, uint32_t n)
 {
-	static struct id ids[PACK_CHUNKS];
-	static uint32_t lens[PACK_CHUNKS];
-	static const char bytes[PACK_CHUNKS];
+	static struct id ids[CHUNKS_MAX];
+	static uint32_t lens[CHUNKS_MAX];
+	static const char bytes[CHUNKS_MAX];
 	struct pack_frame f = { .kind = KIND_DATA,
 				.method = FRAME_RAW,
 				.stored = bytes,
@@ -148,7 +150,8 @@ make_packs(int packs_fd, uint64_t entries)
 	ops.fsync = no_sync;
 	sys_repo = &ops;
 	for (at = 0; at < entries; at += n) {
-		n = entries - at < PACK_CHUNKS ? entries - at : PACK_CHUNKS;
+		n = entries - at < chunks_each ? entries - at :
+						     chunks_each;
 		make_pack(packs_fd, at, (uint32_t)n);
 	}
 	sys_repo = &sys_real;
@@ -292,8 +295,8 @@ lmdb_fill(MDB_env *env, uint64_t entries)
 		for (i = 0; i < n; i++)
 			v[i] = (struct run_entry){
 				key_of(at + i),
-				(uint32_t)((at + i) / PACK_CHUNKS),
-				(uint32_t)((at + i) % PACK_CHUNKS),
+				(uint32_t)((at + i) / chunks_each),
+				(uint32_t)((at + i) % chunks_each),
 			};
 		segment_sort(v, (size_t)n);
 		lmdb_must(mdb_txn_begin(env, NULL, 0, &txn));
@@ -458,10 +461,13 @@ main(int argc, char **argv)
 	const char *dir = getenv("TMPDIR");
 	int opt;
 
-	while ((opt = getopt(argc, argv, "d:")) != -1) {
-		if (opt != 'd')
-			die("usage: index [-d DIR] [ENTRIES ...]");
-		dir = optarg;
+	while ((opt = getopt(argc, argv, "c:d:")) != -1) {
+		if (opt == 'c')
+			chunks_each = strtoull(optarg, NULL, 10);
+		else if (opt == 'd')
+			dir = optarg;
+		if (opt == '?' || chunks_each == 0 || chunks_each > CHUNKS_MAX)
+			die("usage: index [-d DIR] [-c CHUNKS] [ENTRIES ...]");
 	}
 	if (dir == NULL)
 		dir = "/tmp";

@@ -35,6 +35,7 @@
 struct opened {
 	struct view_gen *gen; /* NULL: a free place */
 	uint64_t used;        /* the clock when it was asked for last */
+	bool adopted;         /* stays */
 };
 
 struct inodes {
@@ -67,11 +68,14 @@ find_opened(struct inodes *t, uint32_t number)
 	return NULL;
 }
 
-/* With the lock held: a free place, or that of the one used longest ago. */
+/*
+ * With the lock held: a free place, or that of the one used longest ago.  An
+ * adopted one is in the first place.
+ */
 static struct opened *
 place_for_opened(struct inodes *t)
 {
-	struct opened *best = &t->opened[0];
+	struct opened *best = &t->opened[GENERATIONS_MAX - 1];
 	size_t i;
 
 	for (i = 0; i < GENERATIONS_MAX; i++) {
@@ -79,7 +83,7 @@ place_for_opened(struct inodes *t)
 
 		if (o->gen == NULL)
 			return o;
-		if (o->used < best->used)
+		if (!o->adopted && o->used < best->used)
 			best = o;
 	}
 	return best;
@@ -105,6 +109,12 @@ keep_opened(struct inodes *t, struct view_gen *g)
 	(void)pthread_mutex_unlock(&t->lock);
 	view_unref(drop);
 	return have;
+}
+
+void
+inodes_adopt(struct inodes *t, struct view_gen *g)
+{
+	t->opened[0] = (struct opened){ .gen = view_ref(g), .adopted = true };
 }
 
 int

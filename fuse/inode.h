@@ -50,6 +50,12 @@ void inodes_put(struct inodes *t, struct inode *i);
 int inodes_generation(struct inodes *t, uint32_t number, struct view_gen **out,
 		      struct err *e);
 
+/*
+ * Use this opened generation, whatever becomes of its record.  One only, and
+ * before anything else is asked for.
+ */
+void inodes_adopt(struct inodes *t, struct view_gen *g);
+
 /* Keep nothing of this generation at hand; what is held stays good. */
 void inodes_drop(struct inodes *t, uint32_t number);
 

@@ -170,6 +170,7 @@ open_at(struct server *s, const struct generation *g, const char *path,
 		return err_set(e, ERR_MISSING, "generation %u: no %s",
 			       g->number, shown);
 	if (n.entry.type == ENTRY_DIR) {
+		inodes_adopt(fs->inodes, fs->at);
 		fs->at_ino = n.ino;
 		fs->no_xattrs = (n.entry.flags & ENTRY_XATTRS) == 0 &&
 				(n.entry.dir.flags & TREE_XATTRS) == 0;

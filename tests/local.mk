@@ -70,6 +70,7 @@ UNIT_TESTS = \
 	%D%/unit/test_run \
 	%D%/unit/test_session \
 	%D%/unit/test_shelf \
+	%D%/unit/test_sources \
 	%D%/unit/test_split \
 	%D%/unit/test_src \
 	%D%/unit/test_store \
@@ -113,6 +114,7 @@ tests_unit_test_restore_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_run_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_session_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_shelf_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_sources_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_split_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_src_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_store_LDADD = $(LDADD) $(CMOCKA_LIBS)
@@ -205,7 +207,9 @@ FUNC_HELPERS = \
 	%D%/func/torture-tree
 FUNC_TESTS = \
 	%D%/func/cli.t \
+	%D%/func/errors.t \
 	%D%/func/mount.t \
+	%D%/func/sources.t \
 	%D%/func/torture.t
 
 # --- which of them --------------------------------------------------------------

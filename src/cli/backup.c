@@ -150,7 +150,7 @@ report(const struct backup_result *r)
 	ui_printf(", %s stored, %s\n", ui_size(s, r->bytes_stored),
 		  ui_duration(t, r->duration_ns));
 	if (r->errors > 0)
-		ui_note("%s file%s could not be read (see asof show %u "
+		ui_note("%s name%s could not be read (see asof show %u "
 			"--errors)",
 			ui_count(n, r->errors), ui_s(r->errors), r->number);
 }

@@ -10,6 +10,7 @@
 #include "src/engine/check.h"
 #include "src/engine/generation.h"
 
+#include <stdint.h>
 #include <string.h>
 
 /* clang-format off */
@@ -22,9 +23,13 @@ static const struct opt options[] = {
 };
 /* clang-format on */
 
+/* More than so many problems are counted and not kept. */
+#define PROBLEMS_MAX 10000
+
 /* What is reported at the end. */
 struct findings {
 	struct json problems;
+	uint64_t kept, left_out;
 	bool data;
 	bool json;
 };
@@ -36,6 +41,11 @@ keep(struct findings *f, const char *kind, const char *where, const char *what)
 
 	if (!f->json)
 		return;
+	if (f->kept == PROBLEMS_MAX) {
+		f->left_out++;
+		return;
+	}
+	f->kept++;
 	j = json_object_begin();
 	json_put_text(&j, "kind", kind);
 	json_put_name(&j, "where", where, strlen(where));
@@ -86,6 +96,7 @@ report_json(struct findings *f, const struct check_result *r, struct err *e)
 	json_put_u64(&j, "unreferenced", r->unreferenced);
 	json_put_u64(&j, "damaged", r->damaged);
 	json_put(&j, "problems", &f->problems);
+	json_put_u64(&j, "problems_left_out", f->left_out);
 	return json_print(&j, false, e);
 }
 

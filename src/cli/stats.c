@@ -19,7 +19,6 @@ struct totals {
 	uint64_t packs, chunks, bytes_stored;
 	uint64_t generations, damaged;
 	uint64_t bytes; /* sum of all file sizes of all generations */
-	uint64_t index_entries;
 };
 
 static int

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,8 +47,17 @@
 #define ACL_TAG_USER  0x02
 #define ACL_TAG_GROUP 0x08
 
+/* A user or group of the record, and which one it is here. */
+struct id_name {
+	uint32_t id;
+	const char *name;           /* the record's */
+	atomic_uint_fast64_t local; /* NOT_ASKED, or the local id */
+};
+
+#define NOT_ASKED UINT64_MAX
+
 struct id_names {
-	struct record_name *v; /* sorted by id; names are the record's */
+	struct id_name *v; /* sorted by id */
 	size_t count;
 };
 
@@ -61,8 +71,8 @@ struct attrs {
 static int
 cmp_ids(const void *pa, const void *pb)
 {
-	const struct record_name *a = pa;
-	const struct record_name *b = pb;
+	const struct id_name *a = pa;
+	const struct id_name *b = pb;
 
 	return a->id < b->id ? -1 : a->id > b->id;
 }
@@ -71,13 +81,19 @@ static int
 copy_names(const struct record_name *v, size_t count, struct id_names *out,
 	   struct err *e)
 {
+	size_t i;
+
 	if (count == 0)
 		return 0;
-	out->v = mem_array(count, sizeof(*v));
+	out->v = mem_array(count, sizeof(*out->v));
 	if (out->v == NULL)
 		return err_nomem(e);
-	memcpy(out->v, v, count * sizeof(*v));
-	qsort(out->v, count, sizeof(*v), cmp_ids);
+	for (i = 0; i < count; i++) {
+		out->v[i].id = v[i].id;
+		out->v[i].name = v[i].name;
+		atomic_init(&out->v[i].local, NOT_ASKED);
+	}
+	qsort(out->v, count, sizeof(*out->v), cmp_ids);
 	out->count = count;
 	return 0;
 }
@@ -114,32 +130,41 @@ attrs_free(struct attrs *a)
 	mem_free(a);
 }
 
-static const char *
-name_of(const struct id_names *names, uint32_t id)
+/*
+ * The local id of what the record calls `id`.  Asked for once, because it is
+ * wanted several times for every file.
+ */
+static uint32_t
+local_id(const struct id_names *names, uint32_t id,
+	 uint32_t (*ask)(const char *name, uint32_t fallback))
 {
-	struct record_name key = { .id = id };
-	const struct record_name *hit;
+	struct id_name key = { .id = id };
+	struct id_name *hit = NULL;
+	uint_fast64_t local;
 
-	if (names->count == 0)
-		return NULL;
-	hit = bsearch(&key, names->v, names->count, sizeof(key), cmp_ids);
-	return hit != NULL ? hit->name : NULL;
+	if (names->count > 0)
+		hit = bsearch(&key, names->v, names->count, sizeof(key),
+			      cmp_ids);
+	if (hit == NULL)
+		return id;
+	local = atomic_load_explicit(&hit->local, memory_order_relaxed);
+	if (local == NOT_ASKED) {
+		local = ask(hit->name, id);
+		atomic_store_explicit(&hit->local, local, memory_order_relaxed);
+	}
+	return (uint32_t)local;
 }
 
 static uid_t
 local_user(const struct attrs *a, uint32_t id)
 {
-	const char *name = name_of(&a->users, id);
-
-	return name != NULL ? names_local_user(name, id) : id;
+	return local_id(&a->users, id, names_local_user);
 }
 
 static gid_t
 local_group(const struct attrs *a, uint32_t id)
 {
-	const char *name = name_of(&a->groups, id);
-
-	return name != NULL ? names_local_group(name, id) : id;
+	return local_id(&a->groups, id, names_local_group);
 }
 
 mode_t
@@ -308,8 +333,12 @@ set_one_xattr(const struct work *w, const char *name, const void *value,
 		return 0;
 	if (errno == EPERM && w->a->uid != 0 && for_root_only(name))
 		return 0;
-	return err_sys(e, "set its attribute %s",
-		       path_show_in(shown, name, strlen(name)));
+	(void)err_sys(e, "set its attribute %s",
+		      path_show_in(shown, name, strlen(name)));
+	/* ext4 says so of a value too long for it, too: no reason to stop. */
+	if (e->saved_errno == ENOSPC)
+		e->saved_errno = E2BIG;
+	return -1;
 }
 
 /* A value that is changed on the way. */

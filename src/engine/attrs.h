@@ -7,7 +7,7 @@
  * chown drop capabilities), then times, and last the flags that forbid
  * changes.
  *
- * Read-only after attrs_new: any thread.
+ * Any thread.
  */
 #ifndef ASOF_ENGINE_ATTRS_H
 #define ASOF_ENGINE_ATTRS_H
@@ -56,7 +56,8 @@ mode_t attrs_first_mode(const struct attrs *a, const struct entry *en);
  * others; the first failure is returned, *damage says that it was the
  * repository's.  Without the right to set them, and where the file system
  * does not know them, inode flags are left out silently; so are, for
- * ordinary users, attributes of the trusted and security classes.
+ * ordinary users, attributes of the trusted and security classes.  No room
+ * for an attribute is E2BIG, never ENOSPC.
  */
 int attrs_apply(const struct attrs *a, struct chunk_reader *r,
 		const struct entry *en, const struct attrs_at *at, bool *damage,

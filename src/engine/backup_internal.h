@@ -159,6 +159,7 @@ struct dir {
 	atomic_uint refs;
 	int fd;
 	bool in_source;    /* at or beneath a source */
+	bool pass_only;    /* fd is O_PATH: we may not list it, and need not */
 	size_t source_len; /* bytes of the path that are the source */
 	uint64_t source_dev;
 	struct statx st;

@@ -62,6 +62,14 @@ struct collector {
 	uint64_t told_ns; /* when progress was told last */
 };
 
+static bool
+cancelled(const struct collector *c)
+{
+	const volatile int *cancel = c->b->opt->cancel;
+
+	return cancel != NULL && *cancel != 0;
+}
+
 /* --- telling ------------------------------------------------------------------ */
 
 static void
@@ -325,6 +333,8 @@ take_stream(struct collector *c, struct job *j, struct err *e)
 		feed_piece_done(c->b->feed, p);
 		if (rc < 0)
 			return -1;
+		if (cancelled(c))
+			return err_set(e, ERR_CANCELLED, "interrupted");
 		tell_progress(c);
 	}
 	return rc;
@@ -541,9 +551,12 @@ take_slice(struct collector *c, struct dir *d, struct slice *sl,
 			return -1;
 	}
 	d->open = sl;
-	for (size_t i = 0; i < sl->count; i++)
+	for (size_t i = 0; i < sl->count; i++) {
+		if (cancelled(c))
+			return err_set(e, ERR_CANCELLED, "interrupted");
 		if (take_item(c, sl, &sl->item[i], e) < 0)
 			return -1;
+	}
 	tell_progress(c);
 	return 0;
 }
@@ -622,11 +635,10 @@ finish_dir(struct collector *c, struct dir *d, struct err *e)
 static int
 consume(struct collector *c, struct err *e)
 {
-	const volatile int *cancel = c->b->opt->cancel;
 	struct step s;
 
 	for (;;) {
-		if (cancel != NULL && *cancel != 0)
+		if (cancelled(c))
 			return err_set(e, ERR_CANCELLED, "interrupted");
 		if (feed_next(c->b->feed, &s, e) < 0)
 			return -1;

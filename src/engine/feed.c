@@ -37,6 +37,7 @@
 #define STEPS         1024
 #define ITEMS_AHEAD   4096           /* names scanned and not consumed */
 #define BYTES_AHEAD   (8u << 20)     /* bytes read and not consumed */
+#define BYTES_WAKE    (6u << 20)     /* readers sleep until it is less */
 #define BATCH_FILES   32
 #define SPARE_PIECES  8
 #define READERS       32
@@ -80,6 +81,7 @@ struct feed {
 	struct slice *slices; /* all that are alive */
 	size_t items_out;
 	size_t bytes_out;
+	size_t budget_waits; /* readers that wait for it */
 	const struct job *wanted; /* by the consumer */
 	struct step step[STEPS];
 	size_t step_first, step_count;
@@ -232,33 +234,57 @@ affordable(const struct feed *f, const struct job *j, size_t cap)
 	       (f->wanted == j && j->first == NULL);
 }
 
+/* Batches get pieces of one size, which can be used again. */
+static size_t
+piece_size(size_t cap)
+{
+	return cap <= SMALL_FILE ? SMALL_FILE : cap;
+}
+
+/* Wait until the budget has room; a job's first piece is paid already. */
+static int
+pay_locked(struct feed *f, struct job *j, size_t cap, struct err *e)
+{
+	if (j->paid >= cap) {
+		f->bytes_out -= j->paid - cap;
+		j->paid = 0;
+		return f->stop ? failure(f, e) : 0;
+	}
+	f->bytes_out -= j->paid;
+	j->paid = 0;
+	while (!f->stop && !affordable(f, j, cap)) {
+		f->budget_waits++;
+		pthread_cond_wait(&f->budget, &f->lock);
+		f->budget_waits--;
+	}
+	if (f->stop)
+		return failure(f, e);
+	f->bytes_out += cap;
+	return 0;
+}
+
 struct piece *
 feed_piece_new(struct feed *f, struct job *j, size_t cap, struct err *e)
 {
-	/* Batches get pieces of one size, which can be used again. */
-	size_t want = cap <= SMALL_FILE ? SMALL_FILE : cap;
+	size_t size = piece_size(cap);
 	struct piece *p;
+	int rc;
 
 	pthread_mutex_lock(&f->lock);
-	while (!f->stop && !affordable(f, j, want))
-		pthread_cond_wait(&f->budget, &f->lock);
-	if (f->stop) {
-		failure(f, e);
-		pthread_mutex_unlock(&f->lock);
-		return NULL;
-	}
-	f->bytes_out += want;
-	p = piece_take_locked(f, want);
+	rc = pay_locked(f, j, size, e);
+	p = rc == 0 ? piece_take_locked(f, size) : NULL;
 	pthread_mutex_unlock(&f->lock);
+	if (rc < 0)
+		return NULL;
 	if (p == NULL)
-		p = piece_alloc(want);
+		p = piece_alloc(size);
 	if (p == NULL) {
 		err_nomem(e);
 		return NULL;
 	}
 	p->len = 0;
 	p->cuts = 0;
-	p->charged = want;
+	p->charged = size;
 	p->next = NULL;
 	return p;
 }
@@ -283,8 +309,10 @@ feed_piece_drop(struct feed *f, struct piece *p)
 {
 	pthread_mutex_lock(&f->lock);
 	f->bytes_out -= p->charged;
-	pthread_cond_broadcast(&f->budget);
-	if (f->job_first != NULL)
+	if (f->budget_waits > 0)
+		pthread_cond_broadcast(&f->budget);
+	/* Readers work in bursts: waking one for every piece costs more. */
+	if (f->bytes_out <= BYTES_WAKE && f->job_first != NULL)
 		wake_reader_locked(f);
 	if (f->spares < SPARE_PIECES && p->cap <= PIECE_LEN) {
 		p->next = f->spare;
@@ -306,8 +334,12 @@ feed_piece(struct feed *f, struct job *j, struct piece **out, struct err *e)
 
 	pthread_mutex_lock(&f->lock);
 	f->wanted = j;
-	if (j->first == NULL && !j->finished)
-		pthread_cond_broadcast(&f->budget);
+	if (j->first == NULL && !j->finished) {
+		if (f->budget_waits > 0)
+			pthread_cond_broadcast(&f->budget);
+		if (f->job_first == j)
+			pthread_cond_signal(&f->work);
+	}
 	while (j->first == NULL && !j->finished && !f->stop)
 		pthread_cond_wait(&f->pieces, &f->lock);
 	if (j->first != NULL) {
@@ -431,6 +463,20 @@ scan_locked(struct feed *f, struct dir *d, struct scan_scratch *s)
 		wake_reader_locked(f);
 }
 
+/* What its first piece will cost, paid when the job is taken. */
+static size_t
+job_price(const struct job *j)
+{
+	return j->stream ? PIECE_LEN : SMALL_FILE;
+}
+
+static bool
+job_ready(const struct feed *f)
+{
+	return f->job_first != NULL &&
+	       affordable(f, f->job_first, job_price(f->job_first));
+}
+
 static void
 job_run_locked(struct feed *f)
 {
@@ -442,12 +488,16 @@ job_run_locked(struct feed *f)
 	if (f->job_first == NULL)
 		f->job_last = NULL;
 	j->next = NULL;
-	if (f->job_first != NULL)
+	j->paid = job_price(j);
+	f->bytes_out += j->paid;
+	if (job_ready(f))
 		wake_reader_locked(f);
 	pthread_mutex_unlock(&f->lock);
 	rc = ingest_run(f->b, j, &why);
 	pthread_mutex_lock(&f->lock);
 	j->finished = true;
+	f->bytes_out -= j->paid;
+	j->paid = 0;
 	if (rc < 0)
 		fail_locked(f, &why);
 	if (f->wanted == j)
@@ -455,12 +505,6 @@ job_run_locked(struct feed *f)
 	pthread_mutex_unlock(&f->lock);
 	feed_job_unref(j);
 	pthread_mutex_lock(&f->lock);
-}
-
-static bool
-job_ready(const struct feed *f)
-{
-	return f->job_first != NULL && f->bytes_out < BYTES_AHEAD;
 }
 
 static bool
@@ -548,7 +592,7 @@ job_queue(struct feed *f, struct job *j)
 	else
 		f->job_first = j;
 	f->job_last = j;
-	if (f->bytes_out < BYTES_AHEAD)
+	if (f->bytes_out <= BYTES_WAKE)
 		wake_reader_locked(f);
 	pthread_mutex_unlock(&f->lock);
 }

@@ -54,6 +54,7 @@ struct job {
 	/* Under the feed's lock. */
 	struct job *next;
 	struct piece *first, *last;
+	size_t paid;   /* of the feed's budget, for the first piece */
 	bool finished;
 	bool alone; /* read by the consumer itself: no limits */
 

@@ -422,8 +422,8 @@ walk_step(struct walk *w, struct err *e)
 	case 2:
 		(void)err_prefix(&why, "%" PRIu64 " names in it are lost",
 				 lost);
-		w->sum.failed += lost;
-		w->sum.damaged += lost;
+		w->sum.failed += lost > 0 ? lost : 1;
+		w->sum.damaged += lost > 0 ? lost : 1;
 		restore_tell(w->run, dir, NULL, 0, &why, true);
 		return 0;
 	default:
@@ -458,6 +458,8 @@ walk_all(struct run *run, const struct node *n, bool contents)
 		pop_level(&w);
 	mem_free(w.level);
 	pool_drain(run->pool);
+	relink_free(run->relink);
+	run->relink = NULL;
 	target_done(top);
 	restore_add(run, &w.sum);
 }

@@ -2,10 +2,9 @@
  * restore - writing a generation, or a part of it, back to a file system.
  *
  * Everything happens beneath the target directory and nowhere else: each
- * step is by directory descriptor with openat2(RESOLVE_BENEATH |
- * RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS), so that neither a hostile
- * generation nor somebody who swaps directories for links meanwhile leads
- * outside.  Owner before mode; directories get their mode and times after
+ * step is one name below a directory descriptor, and no link is followed, so
+ * that neither a hostile generation nor somebody who swaps directories for
+ * links meanwhile leads outside.  Owner before mode; directories get their mode and times after
  * their children; holes and hard links are kept.  A file that cannot be
  * restored is named and the rest goes on.
  */
@@ -30,7 +29,7 @@ struct restore_options {
 	enum restore_existing existing;
 	bool numeric_ids;   /* do not map owners by name */
 	bool no_owner;      /* do not set owners (default when not root) */
-	bool sync;          /* fsync files and directories */
+	bool sync;          /* make all of it durable before it ends */
 	bool verify;        /* read back and compare with the chunk ids */
 	unsigned threads;   /* 0: processors + 2 */
 	const volatile int *cancel; /* non-zero: stop at the next file */

@@ -341,7 +341,8 @@ sort_names(struct listing *l)
 {
 	size_t n = 0;
 
-	qsort(l->names, l->count, sizeof(*l->names), name_cmp);
+	if (l->count > 1)
+		qsort(l->names, l->count, sizeof(*l->names), name_cmp);
 	/* A name that a broken file system lists twice is kept once. */
 	for (size_t i = 0; i < l->count; i++)
 		if (i == 0 || name_cmp(&l->names[i], &l->names[n - 1]) != 0)
@@ -464,6 +465,8 @@ gather_dir(struct backup *b, struct dir *d, struct err *e)
 	if (ts_cmp(ts_add_ns(d->meta.ctime, b->tick_ns), time_now_coarse()) >
 	    0)
 		d->meta.flags |= ENTRY_RACY;
+	if (d->pass_only)
+		return 0;
 	d->meta.inode_flags = src_inode_flags(d->fd) & GATHER_FLAGS_KEPT;
 	if (d->meta.inode_flags != 0)
 		d->meta.flags |= ENTRY_INODE_FLAGS;
@@ -535,6 +538,12 @@ open_dir(struct backup *b, struct dir *d, struct err *e)
 
 	d->fs = d->item != NULL ? d->item->fs : 0;
 	d->fd = src_open(parent, name, O_DIRECTORY, &why);
+	if (d->fd < 0 && d->skeleton != NULL && why.saved_errno == EACCES) {
+		/* On the way to a source, passing through is enough. */
+		err_clear(&why);
+		d->pass_only = true;
+		d->fd = src_open(parent, name, O_DIRECTORY | O_PATH, &why);
+	}
 	if (d->fd < 0 || src_stat(d->fd, "", &now, &why) < 0)
 		return unreadable_dir(d, &why, e) < 0 ? -1 : 1;
 	if (d->meta_kept &&

@@ -240,6 +240,8 @@ exits 0 "backup" backup "$src" --exclude '*.o' --comment "the first"
 prints "generation 1 of set "
 prints " files read ("
 says "this one is full"
+! grep -q "$(printf '\r')" "$tmp/err"
+report $? "there is no progress line without a terminal"
 echo "changed" >>"$src/dir/b"
 exits 0 "backup --json" backup --json -e '*.o' "$src"
 json "backup" 'd["generation"] == 2 and d["base"] == 1 and d["errors"] == 0'
@@ -465,7 +467,8 @@ with open(path, "r+b") as f:
 END
 exits 4 "check of a damaged pack" check -r "$tmp/bad"
 exits 4 "the same as JSON" check -r "$tmp/bad" --json
-json "check" 'd["damaged"] > 0 and len(d["problems"]) == d["damaged"]'
+json "check" 'd["damaged"] > 0 and d["problems_left_out"] == 0'
+json "check" 'd["damaged"] == len([p for p in d["problems"] if p["kind"] == "damage"])'
 json "check" 'all(p["where"] and p["what"] for p in d["problems"])'
 cp -r "$tmp/second" "$tmp/bad2"
 chmod u+w "$tmp/bad2/generations/1"

@@ -236,6 +236,7 @@ drop_caches()
 	ln -s small link
 	ln -s /nonexistent/dangling d/dangling
 	ln -s "$(printf 'x%.0s' $(seq 1 4000))" longlink
+	cp /bin/echo program
 	mkfifo fifo
 	ln fifo d/fifo2
 	mknod cdev c 5 1
@@ -429,6 +430,7 @@ exits 0 "the way back to virtual names" \
 deep=$(find "$shown/deep" -name bottom)
 is "the bottom of 200 directories" "$(tr -d x <"$deep" | wc -c) \
 $(wc -c <"$deep")" "0 1000"
+check "a program can be run" "$shown/program" "it works"
 check "diff finds no difference" diff -r --no-dereference \
 	"$src/d" "$shown/d" --exclude 'fifo*'
 check "tar reads it all" sh -c 'tar -C "$1" -cf - . | wc -c | grep -q .' - \
@@ -550,6 +552,25 @@ exits 1 "a path that is not there" "$ASOF" mount --at 2:/none "$m"
 exits 2 "a path to a file" "$ASOF" mount --at "2:$src/mid" "$m"
 check "nothing is mounted then" sh -c '! grep -q "$1" /proc/mounts' - "$m"
 
+echo "more" >"$src/more"
+backup --set zoo "$src"
+"$ASOF" mount --at "3:$src" "$m"
+"$ASOF" forget 3 >/dev/null 2>&1
+check "one tree stays when its generation is forgotten" \
+	cmp "$src/big" "$m/big"
+is "all of it" more "$(cat "$m/more")"
+umount "$m"
+
+# A repository that cannot be written, as on a read-only medium.
+mkdir "$tmp/frozen"
+mount --bind "$tmp/repo" "$tmp/frozen"
+mount -o remount,bind,ro "$tmp/frozen"
+exits 0 "a read-only repository" "$ASOF" mount -r "$tmp/frozen" "$m"
+check "is shown like any other" cmp "$src/big" "$m/latest$src/big"
+umount "$m"
+within 5 no_server
+umount "$tmp/frozen"
+
 # --- mountpoints --------------------------------------------------------------
 
 exits 2 "not on a file" "$ASOF" mount "$src/small"
@@ -564,6 +585,7 @@ exits 2 "not on the repository under another name" \
 umount "$tmp/bound"
 exits 1 "not on nothing" "$ASOF" mount "$tmp/nothing"
 exits 2 "an option that does not exist" "$ASOF" mount -o frobnicate "$m"
+is "is named" 1 "$(grep -c "frobnicate" "$tmp/err")"
 check "nothing is mounted then" sh -c '! grep -q "$1" /proc/mounts' - "$tmp/"
 mkdir "$tmp/full"
 : >"$tmp/full/file"
@@ -766,8 +788,7 @@ if command -v setfacl >/dev/null && getfacl -n "$shown/small" 2>/dev/null |
 	chmod 600 "$src/small"
 	setfacl -m u:1234:r "$src/small"
 	backup --set zoo "$src"
-	within 3 test "$m/latest$src/small" -nt "$m/generations/1" || :
-	within 3 test -e "$m/generations/4"
+	within 3 test -e "$m/generations/5"
 	is "and ACLs" changed "$(setpriv --reuid 1234 --regid 65534 \
 		--clear-groups cat "$m/latest$src/small")"
 	fails "for all" $user cat "$m/latest$src/small"
@@ -798,6 +819,18 @@ cat "m/latest$1/src/file" || exit 11
 # root's and closed files of one's own backup can be read
 cat "m/latest$1/src/dir/file" || exit 12
 awk -v d="$1/m" '$2 == d { print $3 }' /proc/mounts
+# but not what the backup itself could not read
+./asof backup -q --type full -r repo src 2>/dev/null
+[ $? -eq 3 ] || exit 20
+n=0
+until [ -e m/generations/2 ]; do
+	n=$((n + 1)); [ $n -lt 50 ] || exit 21
+	sleep 0.1
+done
+[ -f "m/generations/2$1/src/dir/file" ] || exit 22
+cat "m/generations/2$1/src/dir/file" 2>err && exit 23
+grep -q "Input/output error" err || exit 24
+cat "m/generations/2$1/src/file" || exit 25
 fusermount3 -u m || exit 13
 ./asof mount -r repo --allow-other m 2>err && exit 14
 grep -q . err || exit 15
@@ -823,7 +856,7 @@ if unshare -m sh -c 'mount --bind "$1" /dev/fuse &&
 		mount --bind "$1/fuse" /dev/fuse && exec setpriv \
 		--reuid 65534 --regid 65534 --clear-groups \
 		sh "$1/run.sh" "$1"' - "$tmp/user"
-	is "what was backed up" "mine closed fuse.asof" \
+	is "what was backed up" "mine closed fuse.asof mine" \
 		"$(tr '\n' ' ' <"$tmp/out" | sed 's/ $//')"
 else
 	skip "no mounts for users here"

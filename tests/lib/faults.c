@@ -13,14 +13,19 @@
 
 static struct {
 	enum fault_kind kind;
+	enum fault_where where;
 	uint64_t nth;
 	bool forever;
 	atomic_ullong calls;
 	atomic_bool fired;
 } plan;
 
-/* What a call does, for deciding which faults fit it. */
-enum { READS = 1, WRITES = 2, SPACE = 4, SLOW = 8, ANY = 16 };
+/*
+ * What a call does, for deciding which faults fit it: EIO fits all, ENOSPC
+ * those that may need SPACE, EINTR those that are SLOW everywhere or, on
+ * network and FUSE file systems, in the source or the repository.
+ */
+enum { ANY = 0, SPACE = 1, SLOW = 2, SLOW_SOURCE = 4, SLOW_REPO = 8 };
 
 const char *
 fault_kind_name(enum fault_kind k)
@@ -45,6 +50,16 @@ hit(void)
 	return true;
 }
 
+static bool
+is_slow(int what)
+{
+	if (plan.where == FAULT_SOURCE)
+		return (what & (SLOW | SLOW_SOURCE)) != 0;
+	if (plan.where == FAULT_REPO)
+		return (what & (SLOW | SLOW_REPO)) != 0;
+	return (what & SLOW) != 0;
+}
+
 /* The errno to fail with, or 0. */
 static int
 fails(int what)
@@ -55,7 +70,7 @@ fails(int what)
 	case FAULT_ENOSPC:
 		return (what & SPACE) != 0 && hit() ? ENOSPC : 0;
 	case FAULT_EINTR:
-		return (what & SLOW) != 0 && hit() ? EINTR : 0;
+		return is_slow(what) && hit() ? EINTR : 0;
 	default:
 		return 0;
 	}
@@ -92,7 +107,7 @@ static int
 f_close(int fd)
 {
 	/* The descriptor is gone whatever close says. */
-	int err = fails(0), rc = sys_real.close(fd);
+	int err = fails(SLOW), rc = sys_real.close(fd);
 
 	if (err != 0) {
 		errno = err;
@@ -103,13 +118,13 @@ f_close(int fd)
 static ssize_t
 f_read(int fd, void *p, size_t n)
 {
-	TRY(SLOW | READS);
+	TRY(SLOW);
 	return sys_real.read(fd, p, shorter(n));
 }
 static ssize_t
 f_pread(int fd, void *p, size_t n, off_t at)
 {
-	TRY(SLOW | READS);
+	TRY(SLOW);
 	return sys_real.pread(fd, p, shorter(n), at);
 }
 static ssize_t
@@ -139,7 +154,7 @@ f_fdatasync(int fd)
 static int
 f_syncfs(int fd)
 {
-	TRY(SPACE);
+	TRY(SLOW | SPACE);
 	return sys_real.syncfs(fd);
 }
 static int
@@ -147,6 +162,12 @@ f_ftruncate(int fd, off_t len)
 {
 	TRY(SPACE);
 	return sys_real.ftruncate(fd, len);
+}
+static off_t
+f_lseek(int fd, off_t at, int whence)
+{
+	TRY(SLOW);
+	return sys_real.lseek(fd, at, whence);
 }
 static int
 f_fstat(int fd, struct stat *st)
@@ -163,14 +184,32 @@ f_fstatat(int d, const char *p, struct stat *st, int flags)
 static int
 f_statx(int d, const char *p, int flags, unsigned mask, struct statx *st)
 {
-	TRY(ANY);
+	TRY(SLOW_SOURCE);
 	return sys_real.statx(d, p, flags, mask, st);
+}
+static int
+f_fstatfs(int fd, struct statfs *st)
+{
+	TRY(ANY);
+	return sys_real.fstatfs(fd, st);
+}
+static int
+f_faccessat(int d, const char *p, int mode, int flags)
+{
+	TRY(ANY);
+	return sys_real.faccessat(d, p, mode, flags);
 }
 static ssize_t
 f_getdents64(int fd, void *p, size_t n)
 {
-	TRY(READS);
-	return sys_real.getdents64(fd, p, n);
+	TRY(SLOW);
+	return sys_real.getdents64(fd, p, shorter(n));
+}
+static ssize_t
+f_readlinkat(int d, const char *path, char *p, size_t n)
+{
+	TRY(SLOW_SOURCE);
+	return sys_real.readlinkat(d, path, p, n);
 }
 static int
 f_mkdirat(int d, const char *p, mode_t m)
@@ -193,7 +232,7 @@ f_symlinkat(const char *t, int d, const char *p)
 static int
 f_linkat(int od, const char *op, int nd, const char *np, int flags)
 {
-	TRY(SPACE);
+	TRY(SPACE | SLOW_REPO);
 	return sys_real.linkat(od, op, nd, np, flags);
 }
 static int
@@ -205,7 +244,7 @@ f_unlinkat(int d, const char *p, int flags)
 static int
 f_renameat2(int od, const char *op, int nd, const char *np, unsigned flags)
 {
-	TRY(SPACE);
+	TRY(SPACE | SLOW_REPO);
 	return sys_real.renameat2(od, op, nd, np, flags);
 }
 static int
@@ -215,16 +254,89 @@ f_flock(int fd, int op)
 	return sys_real.flock(fd, op);
 }
 static int
+f_fchown(int fd, uid_t uid, gid_t gid)
+{
+	TRY(ANY);
+	return sys_real.fchown(fd, uid, gid);
+}
+static int
+f_fchownat(int d, const char *p, uid_t uid, gid_t gid, int flags)
+{
+	TRY(ANY);
+	return sys_real.fchownat(d, p, uid, gid, flags);
+}
+static int
+f_fchmod(int fd, mode_t m)
+{
+	TRY(ANY);
+	return sys_real.fchmod(fd, m);
+}
+static int
+f_fchmodat(int d, const char *p, mode_t m)
+{
+	TRY(ANY);
+	return sys_real.fchmodat(d, p, m);
+}
+static int
+f_utimensat(int d, const char *p, const struct timespec ts[2], int flags)
+{
+	TRY(ANY);
+	return sys_real.utimensat(d, p, ts, flags);
+}
+static int
+f_futimens(int fd, const struct timespec ts[2])
+{
+	TRY(ANY);
+	return sys_real.futimens(fd, ts);
+}
+static ssize_t
+f_flistxattr(int fd, char *p, size_t n)
+{
+	TRY(SLOW_SOURCE);
+	return sys_real.flistxattr(fd, p, n);
+}
+static ssize_t
+f_fgetxattr(int fd, const char *name, void *p, size_t n)
+{
+	TRY(SLOW_SOURCE);
+	return sys_real.fgetxattr(fd, name, p, n);
+}
+static ssize_t
+f_llistxattr(const char *path, char *p, size_t n)
+{
+	TRY(SLOW_SOURCE);
+	return sys_real.llistxattr(path, p, n);
+}
+static ssize_t
+f_lgetxattr(const char *path, const char *name, void *p, size_t n)
+{
+	TRY(SLOW_SOURCE);
+	return sys_real.lgetxattr(path, name, p, n);
+}
+static int
+f_lsetxattr(const char *path, const char *name, const void *p, size_t n,
+	    int flags)
+{
+	TRY(SPACE);
+	return sys_real.lsetxattr(path, name, p, n, flags);
+}
+static int
 f_fsetxattr(int fd, const char *name, const void *p, size_t n, int flags)
 {
 	TRY(SPACE);
 	return sys_real.fsetxattr(fd, name, p, n, flags);
 }
+static int
+f_ioctl(int fd, unsigned long request, void *arg)
+{
+	TRY(ANY);
+	return sys_real.ioctl(fd, request, arg);
+}
 static ssize_t
 f_getrandom(void *p, size_t n)
 {
-	TRY(READS);
-	return sys_real.getrandom(p, n);
+	TRY(SLOW);
+	return sys_real.getrandom(p, shorter(n));
 }
 
 static bool
@@ -234,13 +346,55 @@ no_memory(size_t size)
 	return hit();
 }
 
-static struct sys_ops faulty;
+static const struct sys_ops faulty = {
+	.openat = f_openat,
+	.openat2 = f_openat2,
+	.close = f_close,
+	.read = f_read,
+	.pread = f_pread,
+	.write = f_write,
+	.pwrite = f_pwrite,
+	.fsync = f_fsync,
+	.fdatasync = f_fdatasync,
+	.syncfs = f_syncfs,
+	.ftruncate = f_ftruncate,
+	.lseek = f_lseek,
+	.fstat = f_fstat,
+	.fstatat = f_fstatat,
+	.statx = f_statx,
+	.fstatfs = f_fstatfs,
+	.faccessat = f_faccessat,
+	.getdents64 = f_getdents64,
+	.readlinkat = f_readlinkat,
+	.mkdirat = f_mkdirat,
+	.mknodat = f_mknodat,
+	.symlinkat = f_symlinkat,
+	.linkat = f_linkat,
+	.unlinkat = f_unlinkat,
+	.renameat2 = f_renameat2,
+	.flock = f_flock,
+	.fchown = f_fchown,
+	.fchownat = f_fchownat,
+	.fchmod = f_fchmod,
+	.fchmodat = f_fchmodat,
+	.utimensat = f_utimensat,
+	.futimens = f_futimens,
+	.flistxattr = f_flistxattr,
+	.fgetxattr = f_fgetxattr,
+	.fsetxattr = f_fsetxattr,
+	.llistxattr = f_llistxattr,
+	.lgetxattr = f_lgetxattr,
+	.lsetxattr = f_lsetxattr,
+	.ioctl = f_ioctl,
+	.getrandom = f_getrandom,
+};
 
 void
 fault_arm(enum fault_kind kind, enum fault_where where, uint64_t nth,
 	  bool forever)
 {
 	plan.kind = kind;
+	plan.where = where;
 	plan.nth = nth;
 	plan.forever = forever;
 	atomic_store(&plan.calls, 0);
@@ -249,31 +403,6 @@ fault_arm(enum fault_kind kind, enum fault_where where, uint64_t nth,
 		mem_fail(no_memory);
 		return;
 	}
-	faulty = sys_real;
-	faulty.openat = f_openat;
-	faulty.openat2 = f_openat2;
-	faulty.close = f_close;
-	faulty.read = f_read;
-	faulty.pread = f_pread;
-	faulty.write = f_write;
-	faulty.pwrite = f_pwrite;
-	faulty.fsync = f_fsync;
-	faulty.fdatasync = f_fdatasync;
-	faulty.syncfs = f_syncfs;
-	faulty.ftruncate = f_ftruncate;
-	faulty.fstat = f_fstat;
-	faulty.fstatat = f_fstatat;
-	faulty.statx = f_statx;
-	faulty.getdents64 = f_getdents64;
-	faulty.mkdirat = f_mkdirat;
-	faulty.mknodat = f_mknodat;
-	faulty.symlinkat = f_symlinkat;
-	faulty.linkat = f_linkat;
-	faulty.unlinkat = f_unlinkat;
-	faulty.renameat2 = f_renameat2;
-	faulty.flock = f_flock;
-	faulty.fsetxattr = f_fsetxattr;
-	faulty.getrandom = f_getrandom;
 	if (where == FAULT_REPO)
 		sys_repo = &faulty;
 	else if (where == FAULT_SOURCE)
