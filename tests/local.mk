@@ -67,6 +67,7 @@ UNIT_TESTS = \
 	%D%/unit/test_record \
 	%D%/unit/test_repository \
 	%D%/unit/test_restore \
+	%D%/unit/test_root \
 	%D%/unit/test_run \
 	%D%/unit/test_session \
 	%D%/unit/test_shelf \
@@ -111,6 +112,7 @@ tests_unit_test_reader_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_record_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_repository_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_restore_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_root_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_run_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_session_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_shelf_LDADD = $(LDADD) $(CMOCKA_LIBS)
@@ -207,6 +209,7 @@ FUNC_HELPERS = \
 	%D%/func/torture-tree
 FUNC_TESTS = \
 	%D%/func/cli.t \
+	%D%/func/damage.t \
 	%D%/func/errors.t \
 	%D%/func/mount.t \
 	%D%/func/sources.t \

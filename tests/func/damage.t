@@ -114,7 +114,10 @@ all_right() {
 
 # The same, and cat, and what check says of what is lost.
 judge() {
-	must_fail 4 asof check || return 1
+	must_fail 4 asof check >log || {
+		cat log
+		return 1
+	}
 	cp stderr checked
 	for g in 1 2; do
 		[ -e "$ASOF_REPOSITORY/generations/$g" ] || continue

@@ -88,7 +88,8 @@ try() {
 	bad=$((bad + 1))
 	echo "not ok $tests - $text"
 	echo "# exit $code: $*"
-	head -n 40 "$T/try.log" | tr -c '\n -~' '?' | sed 's/^/# /'
+	head -n 30 "$T/try.log" | tr -c '\n -~' '?' | cut -c 1-300 |
+		sed 's/^/# /'
 	return 1
 }
 

@@ -677,6 +677,65 @@ who_cannot_have_the_lock_goes_on_privately(void **state)
 	index_close(x);
 }
 
+static void
+without_locks_nothing_is_listed(void **state)
+{
+	struct index *x = must_open();
+
+	(void)state;
+	(void)make_pack(100);
+	failing_plan(FAIL_LOCK, 1, true, ENOLCK);
+	must_sync_to(x, 1, 0, 0);
+	must_add_own(x, make_pack(100));
+	must_flush(x);
+	failing_off();
+	must_find_all(x);
+	assert_int_equal(count_runs(NULL), 0);
+	index_close(x);
+	x = must_open();
+	must_sync_to(x, 2, 0, 0);
+	must_find_all(x);
+	assert_int_equal(count_runs(NULL), 1);
+	index_close(x);
+}
+
+/* Lets another index do the work when the first asks for the lock. */
+static struct index *faster;
+
+static int
+flock_too_late(int fd, int op)
+{
+	struct index *y = faster;
+
+	faster = NULL;
+	if (y != NULL)
+		(void)must_sync(y);
+	return sys_real.flock(fd, op);
+}
+
+static void
+what_another_did_meanwhile_is_not_done_again(void **state)
+{
+	struct index *x = must_open(), *y = must_open();
+	const struct sys_ops *before = sys_repo;
+	struct sys_ops ops = *sys_repo;
+
+	(void)state;
+	(void)make_pack(100);
+	(void)make_pack(100);
+	ops.flock = flock_too_late;
+	sys_repo = &ops;
+	faster = y;
+	must_sync_to(x, 0, 0, 0);
+	sys_repo = before;
+	assert_null(faster);
+	assert_int_equal(count_runs(NULL), 1);
+	assert_int_equal(index_entries(x), 200);
+	must_find_all(x);
+	index_close(y);
+	index_close(x);
+}
+
 /* --- damage --------------------------------------------------------------------- */
 
 struct bad {
@@ -757,6 +816,16 @@ the_sound_blocks_of_a_damaged_directory_are_known(void **state)
 		found += rc == 1;
 	}
 	assert_int_equal(found, 1500 - 512);
+	/* That others change the catalogue does not make them unknown. */
+	y = must_open();
+	must_add_own(y, make_pack(10));
+	must_flush(y);
+	index_close(y);
+	must_sync_to(x, 0, 0, 1);
+	m = &packs[1];
+	for (slot = 0; slot < m->chunks; slot++)
+		assert_int_equal(find_slot(x, m, slot, &e),
+				 slot < 512 || slot >= 1024);
 	/* The next process looks again: it may have been the cable. */
 	scratch_flip(pack_path(&m->id), (off_t)m->len - 64 - 3 * 32 - 25000);
 	y = must_open();
@@ -1282,6 +1351,8 @@ main(void)
 		TEST(many_own_packs_without_a_catalogue_stay_found),
 		TEST(a_full_cache_is_no_failure),
 		TEST(who_cannot_have_the_lock_goes_on_privately),
+		TEST(without_locks_nothing_is_listed),
+		TEST(what_another_did_meanwhile_is_not_done_again),
 		TEST(a_pack_without_a_footer_is_told_each_time),
 		TEST(the_sound_blocks_of_a_damaged_directory_are_known),
 		TEST(a_pack_that_cannot_be_read_is_bad_for_now),
