@@ -142,9 +142,12 @@ fail_locked(struct feed *f, struct err *why)
 static int
 failure(const struct feed *f, struct err *e)
 {
-	if (f->err.kind == ERR_NONE)
+	struct err copy = f->err;
+
+	if (copy.kind == ERR_NONE)
 		return err_set(e, ERR_CANCELLED, "stopped");
-	return err_set(e, f->err.kind, "%s", f->err.text);
+	err_move(e, &copy);
+	return -1;
 }
 
 bool
@@ -347,8 +350,11 @@ feed_piece(struct feed *f, struct job *j, struct piece **out, struct err *e)
 		j->first = j->first->next;
 		if (j->first == NULL)
 			j->last = NULL;
+	} else if (f->stop) {
+		/* A job that failed is finished, too, but not complete. */
+		rc = failure(f, e);
 	} else {
-		rc = j->finished ? 0 : failure(f, e);
+		rc = 0;
 	}
 	pthread_mutex_unlock(&f->lock);
 	return rc;
@@ -718,8 +724,17 @@ next_slice(struct feed *f, struct dir *d)
 			break;
 		if (f->step_count > 0 && f->consumer_waits)
 			pthread_cond_broadcast(&f->steps);
-		if (d->state != SCAN_DONE)
+		if (d->state == SCAN_DONE)
+			break;
+		/* Somebody is at it: help with others rather than sleep. */
+		if (f->scan_top != NULL && f->items_out < ITEMS_AHEAD) {
+			struct dir *other = f->scan_top;
+
+			scan_take_locked(f, other);
+			scan_locked(f, other, &f->scratch);
+		} else {
 			pthread_cond_wait(&f->scanned, &f->lock);
+		}
 	}
 	f->awaited = NULL;
 	if (!f->stop) {
@@ -972,7 +987,8 @@ feed_start(struct backup *b, struct dir *top, struct feed **out,
 	pthread_cond_init(&f->pieces, NULL);
 	pthread_cond_init(&f->budget, NULL);
 	pthread_cond_init(&f->pace, NULL);
-	f->allowed = pool_cpus();
+	/* The driver scans too. */
+	f->allowed = pool_cpus() > 1 ? pool_cpus() - 1 : 1;
 	b->feed = f;
 	*out = f;
 	f->reader = mem_array(want, sizeof(*f->reader));

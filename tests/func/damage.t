@@ -55,19 +55,21 @@ try "generation 2" [ -s facts-2 ]
 # by numbers that shift.
 plain() { grep -v '^[^ ]* d ' "$1" | sed 's/ link=[0-9]*//'; }
 
-# all_named LIST: these paths, or a directory above, stand in stderr.
+# all_named GEN LIST: these paths, a directory above or the generation itself
+# stand in stderr.
 all_named() {
+	! grep -q "^asof: generation $1: " stderr || return 0
 	while read -r lost; do
 		p=$T/src${lost#.}
 		while [ "$p" != / ] && ! grep -Fq "$p: " stderr; do
 			p=$(dirname "$p")
 		done
-		[ "$p" != / ] || {
+		[ "$p" != / ] || grep -q "^asof: $1:/: " stderr || {
 			echo "$lost is lost and not named in:"
 			cat stderr
 			return 1
 		}
-	done <"$1"
+	done <"$2"
 }
 
 # right_or_absent GEN: restore it and compare.  Says 4 when something is
@@ -99,7 +101,7 @@ right_or_absent() {
 			echo "lost, with code $right_code:" && cat lost
 			return 1
 		}
-		all_named lost || return 1
+		all_named "$1" lost || return 1
 	elif [ "$right_code" -ne 0 ] && ! grep -q damaged stderr; then
 		# A directory's own attributes may be what is lost.
 		echo "nothing is lost, yet:" && cat stderr
@@ -128,7 +130,7 @@ judge() {
 		right_or_absent "$g" || return 1
 		[ -s lost ] || continue
 		cp lost lost.keep && cp checked stderr
-		all_named lost.keep || {
+		all_named "$g" lost.keep || {
 			echo "(by check)"
 			return 1
 		}

@@ -6,19 +6,26 @@ usage: reader.py [--sums] REPOSITORY [NUMBER]
 Says of each entry of the generation (default: the newest) what find(1) says
 with -printf '%y %m %U %G SIZE %T@ %p\\0', SIZE being a file's size, a symlink's
 target, else "-".  With --sums: the SHA-256 and path of each file, as sha256sum
--z does.  It shares no code with asof: what it reads, the document describes.
-Numbers behind # are sections.  Python has neither BLAKE3 nor zstd: ids and
-checksums are not compared, and frames go through the zstd command.
+-z does.  It shares no code with asof.  Numbers behind # are sections of the
+document.  Python has neither BLAKE3 nor zstd: ids and checksums are not
+compared, and frames go through the zstd command.
 """
 import functools
 import hashlib
-import os
+import pathlib
 import struct
 import subprocess
 import sys
 
 MIB, MAX = 1 << 20, 2**64 - 1
 DATA, TREE, MAP, LINKS, LIST = 1, 2, 3, 4, 5
+SUMMARY = {     # what an inner item says of the leaf items beneath it
+    TREE: lambda v: [v[0]["name"], len(v), sum(e["inodes"] for e in v),
+                     max(e["tree flags"] for e in v)],
+    MAP: lambda v: [0, sum(length for length, _ in v)],
+    LINKS: lambda v: [v[0][0], len(v)],
+    LIST: lambda v: [0, len(v)],
+}
 
 
 def need(condition, what):
@@ -36,7 +43,7 @@ class Cursor:                                                           # 1
         return self.data[self.at - n:self.at]
 
     def fixed(self, form):
-        return struct.unpack("<" + form, self.take(struct.calcsize(form)))
+        return struct.unpack("<" + form, self.take(struct.calcsize("<" + form)))
 
     def varint(self, least=0, most=MAX):
         v = n = 0
@@ -62,43 +69,36 @@ class Cursor:                                                           # 1
 
 class Repository:
     def __init__(self, path):                                           # 2, 3
-        self.path = path
+        self.path, self.packs = pathlib.Path(path), {}
         r = self.sealed("config", b"asofrepo", 65536)
-        self.id, _, _ = r.take(16), r.time(), r.take(0)
-        need(r.take(3) == b"\0\1\1", "unknown suite, hash or chunker")
-        r.fixed("Q32s")
+        self.id, _, suite, _, _ = r.take(16), r.time(), *r.fixed("3sQ32s")
+        need(suite == b"\0\1\1", "unknown suite, hash or chunker")
         for _ in range(2):
             table = [(r.varint(), r.varint(4096, 4 * MIB))
                      for _ in range(r.varint(1, 8))]
-            need(table[0][0] == 0 and table == sorted(table), "chunk classes")
+            need(table[0][0] == 0 and table == sorted(table), "classes")
         r.end()
-        self.places = {}    # (kind, id): pack, frame, offset in it, length
-        for name in os.listdir(path + "/packs"):
-            if len(name) == 32 and not name.strip("0123456789abcdef"):
-                self.read_pack(name)
-
-    def read(self, name, at=0, length=-1):
-        with open(os.path.join(self.path, name), "rb") as f:
-            f.seek(at)
-            return f.read(length)
+        self.places = {}    # (kind, id): slice of a frame, and the frame
+        for file in self.path.glob("packs/" + 32 * "[0-9a-f]"):
+            self.packs[file.name] = file.read_bytes()
+            self.read_pack(file.name, self.packs[file.name])
 
     def sealed(self, name, magic, most):                                # 3, 11
         """The body of the config or of a record."""
-        data = self.read(name)
+        data = (self.path / name).read_bytes()
         head = struct.unpack("<8sII3Q", data[:40])
-        need(head[:2] == (magic, 1) and head[3] == 0, "unknown " + name)
-        need(head[2] <= most and len(data) == 72 + head[2], name)
+        need(head[:2] == (magic, 1) and head[3] == 0 and head[2] <= most and
+             len(data) == 72 + head[2], name)
         return Cursor(data[40:-32])
 
-    def read_pack(self, name):                                          # 5
-        data = self.read("packs/" + name)
+    def read_pack(self, name, data):                                    # 5
         need(data[:128] == b"asofpack" + struct.pack("<II", 1, 0) +
              bytes.fromhex(name) + bytes(96), "header of " + name)
         magic, version, chunks, blocks, at, length, zero, _, _ = \
             struct.unpack("<8s6I16s16s", data[-64:])
-        need((magic, version, zero) == (b"asofpend", 1, 0) and
-             1 <= chunks <= MIB and blocks == -(-chunks // 512) and
-             length == 32 * blocks and at + length + 64 == len(data),
+        need((magic, version, zero, length) ==
+             (b"asofpend", 1, 0, 32 * blocks) and 1 <= chunks <= MIB and
+             blocks == -(-chunks // 512) and at + length + 64 == len(data),
              "footer of " + name)
         r = Cursor(data[at:at + length])
         rows = [r.fixed("IIIB3s16s") for _ in range(blocks)]
@@ -124,8 +124,8 @@ class Repository:
             need(DATA <= kind <= LIST and 1 <= n <= len(ids), "frame")
             for _ in range(n):
                 id, length = ids.pop(0), lengths.pop(0)
-                self.places[kind, id] = (name, (at, stored, raw, method),
-                                         first, length)
+                place = slice(first, first + length)
+                self.places[kind, id] = place, name, at, stored, raw, method
                 first += length
                 need(length >= 1 and first <= raw, "a chunk leaves its frame")
         need(not ids, "chunks without a frame")
@@ -133,7 +133,7 @@ class Repository:
 
     @functools.lru_cache(maxsize=64)
     def frame(self, pack, at, stored, raw, method):                     # 6
-        data = self.read("packs/" + pack, at, stored)
+        data = self.packs[pack][at:at + stored]
         need(len(data) == stored <= raw <= 16 * MIB and method <= 1, "frame")
         if method == 1:
             data = subprocess.run(["zstd", "-dcq"], input=data, check=True,
@@ -143,8 +143,8 @@ class Repository:
 
     def chunk(self, kind, id):
         need((kind, id) in self.places, "no chunk " + id.hex())
-        pack, frame, offset, length = self.places[kind, id]
-        return self.frame(pack, *frame)[offset:offset + length]
+        place, *frame = self.places[kind, id]
+        return self.frame(*frame)[place]
 
     def nodes(self, kind, id, level=None):                              # 7-10
         """The leaf items beneath a node; what inner items say is compared."""
@@ -155,33 +155,19 @@ class Repository:
             if have == 0:
                 out += self.leaf(kind, r)
                 continue
-            first = r.string(1, 255) if kind == TREE else None
-            child = r.take(32) if kind == TREE else None
-            if kind == LINKS:
-                first = r.varint(), r.varint()
-            said = [first, r.varint(1)]
-            child = child or r.take(32)
-            if kind == TREE:
-                said += [r.varint(), r.take(1)[0]]
-            below = self.nodes(kind, child, have - 1)
-            need(said == self.summary(kind, below), "inner item")
+            said = ([r.string(1, 255), r.take(32), r.varint(1), r.varint(),
+                     r.take(1)[0]] if kind == TREE else
+                    [(r.varint(), r.varint()) if kind == LINKS else 0,
+                     r.varint(1), r.take(32)])
+            below = self.nodes(kind, said.pop(1 if kind == TREE else 2),
+                               have - 1)
+            need(said == SUMMARY[kind](below), "inner item")
             out += below
         r.end()
         return out
 
-    @staticmethod
-    def summary(kind, below):                                           # 7-10
-        if kind == TREE:
-            return [below[0]["name"], len(below),
-                    sum(e["inodes"] for e in below),
-                    max(e["tree flags"] for e in below)]
-        if kind == MAP:
-            return [None, sum(length for length, _ in below)]
-        return [below[0][0] if kind == LINKS else None, len(below)]
-
     def leaf(self, kind, r):                                            # 7-10
-        """An item of a leaf: of a map, all its pieces, each a length and an id,
-        None for a hole."""
+        """A leaf's item; of a map its pieces: length, id or None (a hole)."""
         if kind == TREE:
             return [self.entry(Cursor(r.string()))]
         if kind == LINKS:
@@ -199,9 +185,8 @@ class Repository:
     def content(self, r, size):                                         # 7
         form = r.take(1)[0]
         need(form <= 2 and (form == 0) == (size == 0), "content")
-        pieces = []
-        for _ in range(r.varint(1, 4) if form == 1 else 0):
-            pieces += self.leaf(MAP, r)
+        pieces = [piece for _ in range(r.varint(1, 4) if form == 1 else 0)
+                  for piece in self.leaf(MAP, r)]
         if form == 2:
             root, levels = r.fixed("32sB")
             need(1 <= levels <= 8, "levels of a map")
@@ -218,7 +203,7 @@ class Repository:
             was_hole, total = not id, total + length
             h.update(data)
         need(total == e["size"], "a file's length")
-        return h.hexdigest()
+        return h.hexdigest().encode()
 
     def entry(self, r, top=False):                                      # 8
         need(len(r.data) <= 8 * MIB, "a long entry")
@@ -229,7 +214,7 @@ class Repository:
              not set(name) & set(b"/\0"), "name")
         need(1 <= kind <= 7 and (kind == 2 or not top) and
              not flags & (16 if kind == 2 else 8), "type or flags")
-        e["uid"], e["gid"] = (r.varint(0, 2**32 - 1) for _ in "ug")
+        e["uid"], e["gid"] = r.varint(0, 2**32 - 1), r.varint(0, 2**32 - 1)
         e["mtime"] = [r.time() for _ in ("mca" if not flags & 64 else "mcab")]
         e["link"] = r.varint(), r.varint(), r.varint(2) if flags & 16 else 1
         e["size"] = r.varint(0, 2**63 - 1) if kind == 1 else 0
@@ -243,17 +228,16 @@ class Repository:
             need(len(value) == length <= (16 * MIB if place else 4096), "xattr")
         if kind == 3:
             e["target"] = r.string(1, 65536)
-        if kind in (4, 5):
-            e["device"] = r.varint(0, 2**32 - 1), r.varint(0, 2**32 - 1)
+        for _ in range(2 if kind in (4, 5) else 0):     # major, minor
+            r.varint(0, 2**32 - 1)
         if kind == 1 and not flags & 4:
             e["content"] = self.content(r, e["size"])
         e["inodes"], e["tree flags"] = 1, (flags & 32) >> 5
         if kind == 2:
-            e["tree"], e["entries"] = r.take(32), r.varint()
-            e["dirs"] = r.varint(0, e["entries"])
-            e["inodes"] += r.varint(e["entries"], 2**39 - 2)
-            below = r.take(1)[0]
-            need(below <= (e["entries"] > 0), "tree flags")
+            e["tree"], n = r.take(32), r.varint()
+            e["counts"] = [n, r.varint(0, n), 1 + r.varint(n, 2**39 - 2)]
+            e["inodes"], below = e["counts"][2], r.take(1)[0]
+            need(below <= (n > 0), "tree flags")
             e["tree flags"] |= below
         r.end()
         return e
@@ -261,15 +245,14 @@ class Repository:
     def walk(self, e, path=b""):                                        # 8
         """Path and entry of it and of all beneath it, in preorder."""
         yield path or b"/", e
-        last, seen = b"", [0, 0, 1]
-        for child in self.nodes(TREE, e["tree"]) if e["type"] == 2 else ():
-            need(child["name"] > last, "names are not sorted")
-            last = child["name"]
-            seen = [a + b for a, b in
-                    zip(seen, (1, child["type"] == 2, child["inodes"]))]
-            yield from self.walk(child, path + b"/" + last)
-        need(e["type"] != 2 or seen == [e["entries"], e["dirs"], e["inodes"]],
-             "a directory's counts")
+        below = self.nodes(TREE, e["tree"]) if e["type"] == 2 else []
+        names = [child["name"] for child in below]
+        need(names == sorted(set(names)), "names are not sorted")
+        counts = [len(below), sum(child["type"] == 2 for child in below),
+                  1 + sum(child["inodes"] for child in below)]
+        need(counts == e.get("counts", counts), "a directory's counts")
+        for child in below:
+            yield from self.walk(child, path + b"/" + child["name"])
 
     def record(self, number):                                           # 11
         r = self.sealed("generations/%d" % number, b"asofgen\0", 16 * MIB)
@@ -281,12 +264,11 @@ class Repository:
         need(field[1].varint() == number and field[5].take(16) == self.id,
              "it is another's record")
         g = {"root": self.entry(field[15], top=True)}
-        for name, tag, kind in ("links", 21, LINKS), ("exceptions", 23, LIST):
+        for tag, kind in (21, LINKS), (23, LIST):
             id, count = field[tag].take(32), field[tag].varint()
-            need((id == bytes(32)) == (count == 0), name)
-            g[name] = self.nodes(kind, id) if count else []
-            need(len(g[name]) == count, name)
-        for item in map(Cursor, g["exceptions"]):                       # 12
+            g[kind] = self.nodes(kind, id) if id != bytes(32) else []
+            need(len(g[kind]) == count, "a list of %d" % count)
+        for item in map(Cursor, g[LIST]):                               # 12
             item.string(), item.varint(1, 3), item.varint(), item.string()
             item.end()
         g["counts"] = [field[25].varint() for _ in range(9)]
@@ -295,32 +277,29 @@ class Repository:
 
 def show(path, e):
     size = b"%d" % e["size"] if e["type"] == 1 else e.get("target", b"-")
-    head = "%s %o %d %d " % (" fdlcbps"[e["type"]], e["mode"], e["uid"],
-                             e["gid"])
-    return head.encode() + size + b" %d.%09d0 " % e["mtime"][0] + path
+    return b"%c %o %d %d %s %d.%09d0 %s" % (
+        b" fdlcbps"[e["type"]], e["mode"], e["uid"], e["gid"], size,
+        *e["mtime"][0], path)
 
 
 def main(words):
     sums = words[:1] == ["--sums"]
     words = words[sums:] or sys.exit(__doc__)
     repository = Repository(words[0])
-    number = int(words[1]) if words[1:] else max(
-        int(n) for n in os.listdir(words[0] + "/generations") if n.isdecimal())
-    g = repository.record(number)
-    inside = {row[0]: 0 for row in g["links"]}
+    g = repository.record(int(words[1]) if words[1:] else max(
+        int(f.name) for f in repository.path.glob("generations/*[0-9]")))
+    inside = {row[0]: 0 for row in g[LINKS]}
     entries = total = 0
     for path, e in repository.walk(g["root"]):
         entries, total = entries + 1, total + e["size"]
         if e["flags"] & 16:
             need(e["link"][:2] in inside, "the link table lacks a file")
             inside[e["link"][:2]] += 1
-        if sums and "content" not in e:
-            continue
-        line = (repository.sha256(e).encode() + b"  " + path if sums
-                else show(path, e))
-        sys.stdout.buffer.write(line + b"\0")
-    need(inside == {row[0]: row[1] for row in g["links"]} and
-         list(inside) == sorted(inside), "the link table")
+        if not sums:
+            sys.stdout.buffer.write(show(path, e) + b"\0")
+        elif "content" in e:
+            sys.stdout.buffer.write(b"%s  %s\0" % (repository.sha256(e), path))
+    need([row[:2] for row in g[LINKS]] == sorted(inside.items()), "links")
     inodes = entries - sum(inside.values()) + len(inside)
     need(g["counts"][:3] == [entries, inodes, total], "the record's counts")
 
