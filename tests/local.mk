@@ -1,3 +1,4 @@
+# What has to be linked with what; a new test is a line here.
 TEST_EXTENSIONS = .t
 TAP_DRIVER = env AM_TAP_AWK='$(AWK)' $(SHELL) \
 	$(top_srcdir)/build-aux/tap-driver.sh
@@ -112,7 +113,8 @@ tests_unit_test_reader_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_record_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_repository_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_restore_LDADD = $(LDADD) $(CMOCKA_LIBS)
-tests_unit_test_root_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_root_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE_CFLAGS)
+tests_unit_test_root_LDADD = libfuseview.a $(LDADD) $(CMOCKA_LIBS) $(FUSE_LIBS)
 tests_unit_test_run_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_session_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_shelf_LDADD = $(LDADD) $(CMOCKA_LIBS)
@@ -211,6 +213,7 @@ FUNC_TESTS = \
 	%D%/func/cli.t \
 	%D%/func/damage.t \
 	%D%/func/errors.t \
+	%D%/func/format.t \
 	%D%/func/mount.t \
 	%D%/func/sources.t \
 	%D%/func/torture.t

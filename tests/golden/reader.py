@@ -6,9 +6,8 @@ usage: reader.py [--sums] REPOSITORY [NUMBER]
 Says of each entry of the generation (default: the newest) what find(1) says
 with -printf '%y %m %U %G SIZE %T@ %p\\0', SIZE being a file's size, a symlink's
 target, else "-".  With --sums: the SHA-256 and path of each file, as sha256sum
--z does.  It shares no code with asof.  Numbers behind # are sections of the
-document.  Python has neither BLAKE3 nor zstd: ids and checksums are not
-compared, and frames go through the zstd command.
+-z does.  It shares no code with asof; # stands before sections of the document.
+Ids and checksums are not compared: Python's library lacks BLAKE3.
 """
 import functools
 import hashlib
@@ -17,8 +16,7 @@ import struct
 import subprocess
 import sys
 
-MIB, MAX = 1 << 20, 2**64 - 1
-DATA, TREE, MAP, LINKS, LIST = 1, 2, 3, 4, 5
+MIB, DATA, TREE, MAP, LINKS, LIST = 1 << 20, 1, 2, 3, 4, 5
 SUMMARY = {     # what an inner item says of the leaf items beneath it
     TREE: lambda v: [v[0]["name"], len(v), sum(e["inodes"] for e in v),
                      max(e["tree flags"] for e in v)],
@@ -45,18 +43,16 @@ class Cursor:                                                           # 1
     def fixed(self, form):
         return struct.unpack("<" + form, self.take(struct.calcsize("<" + form)))
 
-    def varint(self, least=0, most=MAX):
-        v = n = 0
-        c = 0x80
+    def varint(self, least=0, most=2**64 - 1):
+        v, n, c = 0, 0, 0x80
         while c & 0x80:
             c = self.take(1)[0]
             v |= (c & 0x7f) << 7 * n
             n += 1
-        need(n <= 10 and (c or n == 1), "a varint")
-        need(least <= v <= most, "the number %d" % v)
+        need(n <= 10 and (c or n == 1) and least <= v <= most, "a varint")
         return v
 
-    def string(self, least=0, most=MAX):
+    def string(self, least=0, most=2**64 - 1):
         return self.take(self.varint(least, most))
 
     def time(self):
@@ -84,7 +80,6 @@ class Repository:
             self.read_pack(file.name, self.packs[file.name])
 
     def sealed(self, name, magic, most):                                # 3, 11
-        """The body of the config or of a record."""
         data = (self.path / name).read_bytes()
         head = struct.unpack("<8sII3Q", data[:40])
         need(head[:2] == (magic, 1) and head[3] == 0 and head[2] <= most and
@@ -122,12 +117,12 @@ class Repository:
             need(at == end if first == 0 else at + stored == end, "a gap")
             end = at + stored
             need(DATA <= kind <= LIST and 1 <= n <= len(ids), "frame")
-            for _ in range(n):
-                id, length = ids.pop(0), lengths.pop(0)
+            for id, length in zip(ids[:n], lengths[:n]):
                 place = slice(first, first + length)
                 self.places[kind, id] = place, name, at, stored, raw, method
                 first += length
                 need(length >= 1 and first <= raw, "a chunk leaves its frame")
+            del ids[:n], lengths[:n]
         need(not ids, "chunks without a frame")
         return end
 
@@ -219,15 +214,13 @@ class Repository:
         e["link"] = r.varint(), r.varint(), r.varint(2) if flags & 16 else 1
         e["size"] = r.varint(0, 2**63 - 1) if kind == 1 else 0
         e["inode flags"] = r.varint(0, 2**32 - 1) if flags & 128 else 0
-        last = b""
-        for _ in range(r.varint(1, 4096) if flags & 32 else 0):
+        for n in range(r.varint(1, 4096) if flags & 32 else 0):
             xattr, place = r.string(1, 255), r.take(1)[0]
-            need(last < xattr and place <= 1, "xattr")
+            need((n == 0 or last < xattr) and place <= 1, "xattr")
             last, length = xattr, r.varint(4097 * place, 16 * MIB)
             value = self.chunk(DATA, r.take(32)) if place else r.take(length)
             need(len(value) == length <= (16 * MIB if place else 4096), "xattr")
-        if kind == 3:
-            e["target"] = r.string(1, 65536)
+        e["target"] = r.string(1, 65536) if kind == 3 else b"-"
         for _ in range(2 if kind in (4, 5) else 0):     # major, minor
             r.varint(0, 2**32 - 1)
         if kind == 1 and not flags & 4:
@@ -243,7 +236,6 @@ class Repository:
         return e
 
     def walk(self, e, path=b""):                                        # 8
-        """Path and entry of it and of all beneath it, in preorder."""
         yield path or b"/", e
         below = self.nodes(TREE, e["tree"]) if e["type"] == 2 else []
         names = [child["name"] for child in below]
@@ -271,12 +263,11 @@ class Repository:
         for item in map(Cursor, g[LIST]):                               # 12
             item.string(), item.varint(1, 3), item.varint(), item.string()
             item.end()
-        g["counts"] = [field[25].varint() for _ in range(9)]
-        return g
+        return {**g, "counts": [field[25].varint() for _ in range(9)]}
 
 
 def show(path, e):
-    size = b"%d" % e["size"] if e["type"] == 1 else e.get("target", b"-")
+    size = b"%d" % e["size"] if e["type"] == 1 else e["target"]
     return b"%c %o %d %d %s %d.%09d0 %s" % (
         b" fdlcbps"[e["type"]], e["mode"], e["uid"], e["gid"], size,
         *e["mtime"][0], path)
@@ -287,11 +278,11 @@ def main(words):
     words = words[sums:] or sys.exit(__doc__)
     repository = Repository(words[0])
     g = repository.record(int(words[1]) if words[1:] else max(
-        int(f.name) for f in repository.path.glob("generations/*[0-9]")))
+        int(f.name) for f in repository.path.glob("generations/[1-9]*")
+        if not f.suffix))
     inside = {row[0]: 0 for row in g[LINKS]}
-    entries = total = 0
-    for path, e in repository.walk(g["root"]):
-        entries, total = entries + 1, total + e["size"]
+    entries = list(repository.walk(g["root"]))
+    for path, e in entries:
         if e["flags"] & 16:
             need(e["link"][:2] in inside, "the link table lacks a file")
             inside[e["link"][:2]] += 1
@@ -300,9 +291,9 @@ def main(words):
         elif "content" in e:
             sys.stdout.buffer.write(b"%s  %s\0" % (repository.sha256(e), path))
     need([row[:2] for row in g[LINKS]] == sorted(inside.items()), "links")
-    inodes = entries - sum(inside.values()) + len(inside)
-    need(g["counts"][:3] == [entries, inodes, total], "the record's counts")
+    inodes = len(entries) - sum(inside.values()) + len(inside)
+    need(g["counts"][:3] == [len(entries), inodes, sum(
+        e["size"] for _, e in entries)], "the record's counts")
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+main(sys.argv[1:])

@@ -37,10 +37,12 @@ struct thing {
 	uint64_t hole_at, hole_len; /* in it */
 	const char *target;         /* of a symlink */
 	uint32_t major, minor;
-	uint64_t link;  /* not 0: this inode, with... */
-	uint64_t nlink; /* so many names */
-	size_t xattr;   /* length of an xattr */
-	uint32_t flags; /* more ENTRY_* */
+	uint64_t link;          /* not 0: this inode, with... */
+	uint64_t nlink;         /* so many names */
+	size_t xattr;           /* length of an xattr, */
+	const char *xattr_name; /* of this name, or MAKER_XATTR */
+	bool same;              /* all chunks of the file are equal */
+	uint32_t flags;         /* more ENTRY_* */
 	uint32_t inode_flags;
 };
 
@@ -67,6 +69,8 @@ maker_bytes(const struct thing *t, uint8_t *p)
 		r.state = r.state * 31 + (uint8_t)*s;
 	r.state += t->link * 7919 + 1;
 	rng_fill(&r, p, t->size);
+	for (i = MAKER_CHUNK; t->same && i < t->size; i++)
+		p[i] = p[i - MAKER_CHUNK];
 	for (i = 0; i < t->hole_len && t->hole_at + i < t->size; i++)
 		p[t->hole_at + i] = 0;
 }
@@ -120,14 +124,20 @@ maker_xattr_value(size_t len, uint8_t *p)
 	rng_fill(&r, p, len);
 }
 
+static inline const char *
+maker_xattr_name(const struct thing *t)
+{
+	return t->xattr_name != NULL ? t->xattr_name : MAKER_XATTR;
+}
+
 static inline void
 maker_xattr(struct maker *k, const struct thing *t, struct entry *en)
 {
 	struct err e = { 0 };
 	uint8_t *p = malloc(t->xattr);
 	struct xattr x = {
-		.name = (const uint8_t *)MAKER_XATTR,
-		.name_len = sizeof(MAKER_XATTR) - 1,
+		.name = (const uint8_t *)maker_xattr_name(t),
+		.name_len = strlen(maker_xattr_name(t)),
 		.inlined = t->xattr <= ENTRY_XATTR_INLINE,
 		.value = p,
 		.len = t->xattr,

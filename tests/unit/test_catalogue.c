@@ -11,6 +11,7 @@
 #include "tests/lib/rng.h"
 #include "tests/lib/scratch.h"
 
+#include <lmdb.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -927,6 +928,303 @@ no_lost_or_misplaced_page_kills_or_misleads(void **state)
 	}
 }
 
+/* --- pages that contradict themselves ------------------------------------------ */
+
+/* Where things are in the file; see store/catcheck.c. */
+static uint64_t
+get(const uint8_t *p, size_t n)
+{
+	uint64_t v = 0;
+
+	memcpy(&v, p, n);
+	return v;
+}
+
+static void
+set(uint8_t *p, size_t n, uint64_t v)
+{
+	memcpy(p, &v, n);
+}
+
+static uint8_t *
+newest_meta(uint8_t *file)
+{
+	return get(file + 144, 8) > get(file + 4096 + 144, 8) ? file :
+								file + 4096;
+}
+
+static uint8_t *
+node(uint8_t *page, size_t i)
+{
+	return page + get(page + 16 + 2 * i, 2);
+}
+
+/* The first leaf of the data, and its branch (NULL: the root is a leaf). */
+static uint8_t *
+first_leaf(uint8_t *file, uint8_t **branch)
+{
+	uint8_t *p = file + get(newest_meta(file) + 128, 8) * 4096;
+
+	*branch = NULL;
+	while (get(p + 10, 2) == 1) {
+		*branch = p;
+		p = file + get(node(p, 0), 4) * 4096;
+	}
+	return p;
+}
+
+static uint8_t *
+free_leaf(uint8_t *file)
+{
+	uint8_t *p = file + get(newest_meta(file) + 80, 8) * 4096;
+
+	assert_int_equal(get(p + 10, 2), 2);
+	return p;
+}
+
+/* A value in overflow pages. */
+static uint8_t *
+big_node(uint8_t *file)
+{
+	uint8_t *p;
+	size_t i, n;
+
+	for (p = file + 8192; p < file + original_len; p += 4096) {
+		n = get(p + 10, 2) == 2 ? (get(p + 12, 2) - 16) / 2 : 0;
+		for (i = 0; i < n; i++)
+			if (get(node(p, i) + 4, 2) == 1 &&
+			    get(node(p, i) + 6, 2) == 5)
+				return node(p, i);
+	}
+	fail_msg("no value in overflow pages");
+	return NULL;
+}
+
+enum place { META, BOTH_METAS, BRANCH, LEAF, NODE, BRANCH_NODE, FREE, BIG };
+
+static uint8_t *
+place_in(uint8_t *file, enum place where)
+{
+	uint8_t *branch, *leaf = first_leaf(file, &branch);
+
+	assert_non_null(branch);
+	switch (where) {
+	case META:
+	case BOTH_METAS:
+		return newest_meta(file);
+	case BRANCH:
+		return branch;
+	case LEAF:
+		return leaf;
+	case NODE:
+		return node(leaf, 1);
+	case BRANCH_NODE:
+		return node(branch, 1);
+	case FREE:
+		return node(free_leaf(file), 0);
+	default:
+		return big_node(file);
+	}
+}
+
+static void
+pages_that_contradict_themselves_are_refused(void **state)
+{
+	static const struct {
+		const char *what;
+		enum place where;
+		size_t at, n;
+		uint64_t value;
+	} rows[] = {
+		{ "magic", META, 16, 4, 0 },
+		{ "version", META, 20, 4, 2 },
+		{ "no meta page", META, 10, 2, 2 },
+		{ "page length 0", BOTH_METAS, 40, 4, 0 },
+		{ "page length 3", BOTH_METAS, 40, 4, 3 },
+		{ "page length 2^20", BOTH_METAS, 40, 4, 1 << 20 },
+		{ "page length 2^31", BOTH_METAS, 40, 4, UINT32_C(1) << 31 },
+		{ "last page far away", BOTH_METAS, 136, 8, UINT64_MAX / 8 },
+		{ "last page 2", META, 136, 8, 2 },
+		{ "duplicates", META, 92, 2, 4 },
+		{ "free pages with duplicates", META, 44, 2, 12 },
+		{ "depth 0", META, 94, 2, 0 },
+		{ "depth 1", META, 94, 2, 1 },
+		{ "depth 9", META, 94, 2, 9 },
+		{ "depth 999", META, 94, 2, 999 },
+		{ "entries", META, 120, 8, 1 },
+		{ "root nowhere", META, 128, 8, UINT64_MAX },
+		{ "root is a meta page", META, 128, 8, 1 },
+		{ "root far away", META, 128, 8, 1 << 30 },
+		{ "other page's number", LEAF, 0, 8, 2 },
+		{ "leaf is a branch", LEAF, 10, 2, 1 },
+		{ "leaf of fixed keys", LEAF, 10, 2, 0x22 },
+		{ "lower below the header", LEAF, 12, 2, 14 },
+		{ "lower odd", LEAF, 12, 2, 19 },
+		{ "lower above upper", LEAF, 12, 2, 4094 },
+		{ "upper behind the page", LEAF, 14, 2, 4098 },
+		{ "no nodes", LEAF, 12, 2, 16 },
+		{ "node in the header", LEAF, 16, 2, 8 },
+		{ "node behind the page", LEAF, 18, 2, 4094 },
+		{ "node odd", LEAF, 18, 2, 4001 },
+		{ "branch of one", BRANCH, 12, 2, 18 },
+		{ "data too long", NODE, 0, 4, 60000 },
+		{ "data far too long", NODE, 0, 4, UINT32_MAX },
+		{ "a database in a node", NODE, 4, 2, 2 },
+		{ "key too long", NODE, 6, 2, 4090 },
+		{ "key longer than any", NODE, 6, 2, 600 },
+		{ "key of nothing", NODE, 6, 2, 0 },
+		{ "child is a meta page", BRANCH_NODE, 0, 4, 0 },
+		{ "child is far away", BRANCH_NODE, 0, 4, UINT32_MAX },
+		{ "child farther away", BRANCH_NODE, 4, 2, 0xffff },
+		{ "separator too long", BRANCH_NODE, 6, 2, 4090 },
+		{ "separator too large", BRANCH_NODE, 8, 1, 0xff },
+		{ "separator too small", BRANCH_NODE, 8, 1, 0 },
+		{ "key of the free pages", FREE, 6, 2, 7 },
+		{ "free pages too many", FREE, 16, 8, 10000 },
+		{ "free page is a meta page", FREE, 24, 8, 1 },
+		{ "free page far away", FREE, 24, 8, 1 << 30 },
+		{ "value in a meta page", BIG, 8 + 5, 8, 0 },
+		{ "value far away", BIG, 8 + 5, 8, 1 << 30 },
+		{ "value longer than its pages", BIG, 0, 4, 500000 },
+	};
+	static uint8_t bytes[sizeof(original)];
+	char name[64];
+	size_t i;
+
+	(void)state;
+	make_original();
+	read_current(name);
+	for (i = 0; i < N_OF(rows); i++) {
+		uint8_t *p;
+
+		memcpy(bytes, original, original_len);
+		p = place_in(bytes, rows[i].where) + rows[i].at;
+		set(p, rows[i].n, rows[i].value);
+		if (rows[i].where == BOTH_METAS)
+			set(bytes + ((size_t)(p - bytes) ^ 4096), rows[i].n,
+			    rows[i].value);
+		put_back(name, bytes, original_len);
+		if (use_damaged())
+			fail_msg("%s: accepted", rows[i].what);
+	}
+}
+
+static void
+a_page_that_is_free_and_in_use_is_noticed(void **state)
+{
+	static uint8_t bytes[sizeof(original)];
+	uint8_t *list, *branch, *leaf;
+	char name[64];
+
+	(void)state;
+	make_original();
+	read_current(name);
+	memcpy(bytes, original, original_len);
+	leaf = first_leaf(bytes, &branch);
+	list = node(free_leaf(bytes), 0) + 16;
+	assert_true(get(list, 8) >= 1);
+	set(list, 8, 1);
+	set(list + 8, 8, (uint64_t)(leaf - bytes) / 4096);
+	put_back(name, bytes, original_len);
+	assert_false(use_damaged());
+	/* The same leaf twice in one branch. */
+	memcpy(bytes, original, original_len);
+	leaf = first_leaf(bytes, &branch);
+	set(node(branch, 1), 4, (uint64_t)(leaf - bytes) / 4096);
+	put_back(name, bytes, original_len);
+	assert_false(use_damaged());
+}
+
+/* Work in the current catalogue's file with LMDB, behind our back. */
+static void
+with_lmdb(void (*fn)(MDB_txn *txn, MDB_dbi dbi))
+{
+	char name[64];
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi dbi;
+
+	read_current(name);
+	assert_int_equal(mdb_env_create(&env), 0);
+	assert_int_equal(
+		mdb_env_open(env, scratch_at(&scratch, name), 0, 0600), 0);
+	assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+	assert_int_equal(mdb_dbi_open(txn, NULL, 0, &dbi), 0);
+	fn(txn, dbi);
+	assert_int_equal(mdb_txn_commit(txn), 0);
+	mdb_env_close(env);
+}
+
+static void
+delete_pack(MDB_txn *txn, MDB_dbi dbi)
+{
+	char key[] = { 'P', 0, 0, 0, 3 };
+	MDB_val k = { sizeof(key), key };
+
+	assert_int_equal(mdb_del(txn, dbi, &k, NULL), 0);
+}
+
+static void
+delete_run(MDB_txn *txn, MDB_dbi dbi)
+{
+	char key[] = "Rrun.a";
+	MDB_val k = { 6, key };
+
+	assert_int_equal(mdb_del(txn, dbi, &k, NULL), 0);
+}
+
+static void
+delete_state(MDB_txn *txn, MDB_dbi dbi)
+{
+	char key[] = "S";
+	MDB_val k = { 1, key };
+
+	assert_int_equal(mdb_del(txn, dbi, &k, NULL), 0);
+}
+
+/* The value of one pack under the number of another. */
+static void
+exchange_packs(MDB_txn *txn, MDB_dbi dbi)
+{
+	char three[] = { 'P', 0, 0, 0, 3 }, four[] = { 'P', 0, 0, 0, 4 };
+	MDB_val k = { sizeof(three), three }, v;
+	char copy[256];
+
+	assert_int_equal(mdb_get(txn, dbi, &k, &v), 0);
+	assert_true(v.mv_size <= sizeof(copy));
+	memcpy(copy, v.mv_data, v.mv_size);
+	v.mv_data = copy;
+	k.mv_data = four;
+	assert_int_equal(mdb_put(txn, dbi, &k, &v, 0), 0);
+}
+
+static void
+records_that_were_lost_or_exchanged_are_noticed(void **state)
+{
+	static void (*const rows[])(MDB_txn *, MDB_dbi) = {
+		delete_pack, delete_run, delete_state, exchange_packs
+	};
+	static struct heard h;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < N_OF(rows); i++) {
+		struct catalogue *c = must_open();
+		struct err e = { 0 };
+
+		must_add(c, 10, "run.a");
+		catalogue_close(c);
+		with_lmdb(rows[i]);
+		c = must_open();
+		assert_int_equal(hear(c, &h, &e), -1);
+		assert_int_equal(e.kind, ERR_CORRUPT);
+		err_clear(&e);
+		assert_int_equal(catalogue_replace(c, &e), 0);
+		must_know(c, 1, 1);
+		catalogue_close(c);
+	}
+}
+
 static void
 a_damaged_lock_file_does_not_matter(void **state)
 {
@@ -977,6 +1275,9 @@ main(void)
 		TEST(a_file_cut_anywhere_is_replaced),
 		TEST(no_wrong_bit_kills_or_misleads),
 		TEST(no_lost_or_misplaced_page_kills_or_misleads),
+		TEST(pages_that_contradict_themselves_are_refused),
+		TEST(a_page_that_is_free_and_in_use_is_noticed),
+		TEST(records_that_were_lost_or_exchanged_are_noticed),
 		TEST(a_damaged_lock_file_does_not_matter),
 	};
 

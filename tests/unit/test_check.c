@@ -303,6 +303,37 @@ a_sound_repository_has_no_damage(void **state)
 }
 
 static void
+many_directories_and_long_runs_have_no_damage(void **state)
+{
+	enum {
+		DIRS = 1000
+	};
+	static struct thing t[DIRS * 2 + 1];
+	static char path[N_OF(t)][32];
+	struct rig r;
+	size_t i;
+
+	(void)state;
+	memset(t, 0, sizeof(t));
+	for (i = 0; i < DIRS; i++) {
+		(void)snprintf(path[2 * i], sizeof(path[0]), "/%04zu", i);
+		t[2 * i].path = path[2 * i];
+		t[2 * i].type = D;
+		(void)snprintf(path[2 * i + 1], sizeof(path[0]), "/%04zu/%zu",
+			       i, i);
+		t[2 * i + 1].path = path[2 * i + 1];
+	}
+	t[2 * DIRS].path = "/run";
+	t[2 * DIRS].size = 100 * MAKER_CHUNK;
+	t[2 * DIRS].same = true;
+	rig_begin(&r);
+	add_generation(&r, t, N_OF(t));
+	must_run(&r, 0);
+	assert_int_equal(r.res.entries, 1 + N_OF(t));
+	rig_end(&r);
+}
+
+static void
 an_empty_repository_has_no_damage(void **state)
 {
 	struct rig r;
@@ -500,6 +531,36 @@ a_damaged_tree_is_named_and_the_others_are_checked(void **state)
 	assert_int_equal(r.res.unreferenced, 0);
 	assert_int_equal(r.res.entries,
 			 1 + N_OF(first) - 2 + 1 + N_OF(second) - 2);
+	rig_end(&r);
+}
+
+static void
+a_file_whose_map_is_damaged_is_named(void **state)
+{
+	/* So large a map that the frame of all nodes does not compress. */
+	static const struct thing t[] = {
+		{ .path = "/f", .size = 3000000 },
+	};
+	struct rig r;
+	char names[16][256];
+	size_t n;
+	size_t i;
+
+	(void)state;
+	rig_begin(&r);
+	add_generation(&r, t, N_OF(t));
+	n = packs(&r, names);
+	assert_int_equal(n, 2);
+	for (i = 0; i < n; i++) {
+		const char *path = fixture_at(&r.f, "packs", names[i]);
+
+		if (strcmp(path, data_pack(&r)) != 0)
+			scratch_flip(path, 128 + 100);
+	}
+	must_run(&r, 2);
+	must_tell(&r, "pack ", "does not match its id");
+	must_tell(&r, "1:/f: ", "its file map cannot be read: ");
+	assert_int_equal(r.res.unreferenced, 0);
 	rig_end(&r);
 }
 
@@ -799,6 +860,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_sound_repository_has_no_damage),
+		cmocka_unit_test(many_directories_and_long_runs_have_no_damage),
 		cmocka_unit_test(an_empty_repository_has_no_damage),
 		cmocka_unit_test(what_no_generation_uses_is_counted),
 		cmocka_unit_test(check_changes_nothing_in_the_repository),
@@ -810,6 +872,7 @@ main(void)
 		cmocka_unit_test(a_damaged_directory_block_is_named_once),
 		cmocka_unit_test(
 			a_damaged_tree_is_named_and_the_others_are_checked),
+		cmocka_unit_test(a_file_whose_map_is_damaged_is_named),
 		cmocka_unit_test(
 			a_damaged_record_is_named_and_the_others_are_checked),
 		cmocka_unit_test(a_damaged_copy_of_the_config_is_named),

@@ -57,6 +57,8 @@ struct rig {
 	struct told told[TOLD_MAX];
 	size_t tolds;
 	uint64_t ticks;
+	volatile int cancel;
+	bool cancel_at_tick;
 };
 
 static void
@@ -79,6 +81,7 @@ note_progress(void *ctx, uint64_t files, uint64_t bytes)
 	(void)files;
 	(void)bytes;
 	r->ticks++;
+	r->cancel = r->cancel_at_tick;
 }
 
 static void
@@ -204,8 +207,9 @@ compare_xattr(const struct thing *t, const char *path)
 	assert_non_null(want);
 	assert_non_null(got);
 	maker_xattr_value(t->xattr, want);
-	assert_int_equal(lgetxattr(path, MAKER_XATTR, got, t->xattr + 1),
-			 t->xattr);
+	assert_int_equal(
+		lgetxattr(path, maker_xattr_name(t), got, t->xattr + 1),
+		t->xattr);
 	assert_memory_equal(got, want, t->xattr);
 	free(want);
 	free(got);
@@ -469,6 +473,51 @@ attributes_come_back_short_and_long(void **state)
 			  false);
 	else
 		compare_all(&r);
+	rig_end(&r);
+}
+
+static void
+links_and_pipes_have_attributes_too(void **state)
+{
+	static const struct thing t[] = {
+		{ .path = "/link",
+		  .type = ENTRY_SYMLINK,
+		  .target = "x",
+		  .xattr = 5,
+		  .xattr_name = "trusted.asof-test" },
+		{ .path = "/pipe",
+		  .type = ENTRY_FIFO,
+		  .xattr = 6,
+		  .xattr_name = "trusted.asof-test" },
+	};
+	struct rig r;
+
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	rig_begin(&r, t, N_OF(t));
+	must_run(&r, NULL, false);
+	if (r.tolds > 0 && strstr(r.told[0].why, "supported") != NULL) {
+		rig_end(&r);
+		skip();
+	}
+	assert_int_equal(r.tolds, 0);
+	compare_all(&r);
+	rig_end(&r);
+}
+
+static void
+a_chunk_many_times_is_written_many_times(void **state)
+{
+	static const struct thing t[] = {
+		{ .path = "/run", .size = 50 * MAKER_CHUNK, .same = true },
+	};
+	struct rig r;
+
+	(void)state;
+	rig_begin(&r, t, N_OF(t));
+	must_run(&r, NULL, false);
+	compare_all(&r);
 	rig_end(&r);
 }
 
@@ -790,6 +839,43 @@ a_directory_swapped_for_a_link_leads_nowhere(void **state)
 	rig_end(&r);
 }
 
+/* Somebody puts another file where a pipe was made. */
+static int
+mknod_and_swap(int dirfd, const char *name, mode_t mode, dev_t dev)
+{
+	int rc = sys_real.mknodat(dirfd, name, mode, dev);
+
+	if (rc == 0 && sys_real.unlinkat(dirfd, name, 0) == 0)
+		(void)sys_real.linkat(AT_FDCWD, swap_to, dirfd, name, 0);
+	return rc;
+}
+
+static void
+a_thing_swapped_for_another_keeps_what_it_has(void **state)
+{
+	static const struct thing t[] = {
+		{ .path = "/p", .type = ENTRY_FIFO, .mode = 0666, .uid = 99 },
+	};
+	struct sys_ops ops = sys_real;
+	struct stat st;
+	struct rig r;
+
+	(void)state;
+	rig_begin(&r, t, N_OF(t));
+	scratch_write(scratch_at(&r.s, "mine"), "mine", 4);
+	swap_to = scratch_at(&r.s, "mine");
+	ops.mknodat = mknod_and_swap;
+	sys_target = &ops;
+	must_run(&r, NULL, false);
+	sys_target = &sys_real;
+	assert_int_equal(r.tolds, 1);
+	must_tell(&r, 0, "/p", "somebody has replaced it", false);
+	assert_int_equal(stat(scratch_at(&r.s, "mine"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0600);
+	assert_int_equal(st.st_uid, geteuid());
+	rig_end(&r);
+}
+
 /* --- hard links ------------------------------------------------------------------- */
 
 static const struct thing linked[] = {
@@ -910,36 +996,41 @@ where_no_link_can_be_made_there_is_a_copy_and_it_is_told(void **state)
 }
 
 static void
-many_links_by_many_threads_are_right(void **state)
+restore_many_links(size_t groups, size_t names)
 {
-	enum {
-		GROUPS = 40,
-		NAMES = 30
-	};
-	static struct thing t[GROUPS * NAMES];
-	static char path[GROUPS * NAMES][32];
+	static struct thing t[2000];
+	static char path[N_OF(t)][32];
+	size_t n = groups * names;
 	struct rig r;
 	size_t i;
 
-	(void)state;
+	assert_true(n <= N_OF(t));
 	memset(t, 0, sizeof(t));
-	for (i = 0; i < N_OF(t); i++) {
+	for (i = 0; i < n; i++) {
 		(void)snprintf(path[i], sizeof(path[i]), "/%06zu", i);
 		t[i].path = path[i];
-		t[i].link = 100 + i % GROUPS;
-		t[i].nlink = NAMES;
+		t[i].link = 100 + i % groups;
+		t[i].nlink = names;
 		t[i].size = 1000;
 	}
-	rig_begin(&r, t, N_OF(t));
+	rig_begin(&r, t, n);
 	r.opt.threads = 8;
 	must_run(&r, NULL, false);
 	compare_all(&r);
-	for (i = 0; i < N_OF(t); i++)
+	for (i = 0; i < n; i++)
 		assert_int_equal(inode(&r, path[i]),
-				 inode(&r, path[i % GROUPS]));
-	assert_int_equal(r.res.files, GROUPS);
-	assert_int_equal(r.res.links, GROUPS * (NAMES - 1));
+				 inode(&r, path[i % groups]));
+	assert_int_equal(r.res.files, groups);
+	assert_int_equal(r.res.links, n - groups);
 	rig_end(&r);
+}
+
+static void
+many_links_by_many_threads_are_right(void **state)
+{
+	(void)state;
+	restore_many_links(40, 30);
+	restore_many_links(1000, 2);
 }
 
 /* --- inode flags -------------------------------------------------------------------- */
@@ -1103,6 +1194,43 @@ without_owners_nothing_gets_setuid(void **state)
 	assert_int_equal(st.st_uid, geteuid());
 	assert_int_equal(stat(at(&r, "g"), &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0755);
+	rig_end(&r);
+}
+
+static int
+no_fchown(int fd, uid_t uid, gid_t gid)
+{
+	(void)fd;
+	(void)uid;
+	(void)gid;
+	errno = EPERM;
+	return -1;
+}
+
+static void
+who_cannot_be_the_owner_gets_no_setuid(void **state)
+{
+	static const struct thing t[] = {
+		{ .path = "/f", .mode = 06755, .uid = 54321, .size = 5 },
+	};
+	struct sys_ops ops = sys_real;
+	struct stat st;
+	struct rig r;
+
+	(void)state;
+	rig_begin(&r, t, N_OF(t));
+	ops.fchown = no_fchown;
+	sys_target = &ops;
+	r.opt.no_owner = geteuid() != 0;
+	must_run(&r, NULL, false);
+	sys_target = &sys_real;
+	if (geteuid() == 0) {
+		assert_int_equal(r.tolds, 1);
+		must_tell(&r, 0, "/f", "set its owner", false);
+	}
+	assert_int_equal(stat(at(&r, "f"), &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	compare_content(&t[0], at(&r, "f"));
 	rig_end(&r);
 }
 
@@ -1633,6 +1761,23 @@ cancelling_stops_it_and_leaves_no_half_file(void **state)
 	rig_end(&r);
 }
 
+static void
+cancelling_in_a_file_takes_it_away_again(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_begin(&r, plain, N_OF(plain));
+	r.opt.cancel = &r.cancel;
+	r.cancel_at_tick = true;
+	r.opt.threads = 1;
+	assert_int_equal(run(&r, "/a/large", false), -1);
+	assert_int_equal(r.e.kind, ERR_CANCELLED);
+	assert_string_equal(r.e.text, "restore cancelled");
+	assert_false(exists(at(&r, "large")));
+	rig_end(&r);
+}
+
 /* Whatever is there under its name is whole. */
 static void
 nothing_is_half(const struct rig *r)
@@ -1755,6 +1900,8 @@ main(void)
 		cmocka_unit_test(owners_and_special_modes_come_back),
 		cmocka_unit_test(a_umask_and_a_setgid_target_change_nothing),
 		cmocka_unit_test(attributes_come_back_short_and_long),
+		cmocka_unit_test(links_and_pipes_have_attributes_too),
+		cmocka_unit_test(a_chunk_many_times_is_written_many_times),
 		cmocka_unit_test(holes_stay_holes),
 		cmocka_unit_test(a_part_goes_under_its_own_name),
 		cmocka_unit_test(a_part_that_is_not_there_is_an_error),
@@ -1769,6 +1916,7 @@ main(void)
 			a_directory_is_never_replaced_by_anything_else),
 		cmocka_unit_test(nothing_is_written_through_a_link),
 		cmocka_unit_test(a_directory_swapped_for_a_link_leads_nowhere),
+		cmocka_unit_test(a_thing_swapped_for_another_keeps_what_it_has),
 		cmocka_unit_test(names_of_one_inode_are_one_inode_again),
 		cmocka_unit_test(
 			if_the_first_name_cannot_be_the_next_is_the_first),
@@ -1778,6 +1926,7 @@ main(void)
 		cmocka_unit_test(inode_flags_come_last_and_do_not_stop_links),
 		cmocka_unit_test(owners_go_by_name_unless_numbers_are_wanted),
 		cmocka_unit_test(without_owners_nothing_gets_setuid),
+		cmocka_unit_test(who_cannot_be_the_owner_gets_no_setuid),
 		cmocka_unit_test(an_ordinary_user_gets_what_he_may_have),
 		cmocka_unit_test(a_default_acl_of_the_target_is_not_inherited),
 		cmocka_unit_test(acls_come_back_with_users_by_name),
@@ -1798,6 +1947,7 @@ main(void)
 			depth_needs_neither_path_length_nor_descriptors),
 		cmocka_unit_test(many_files_in_many_directories_come_back),
 		cmocka_unit_test(cancelling_stops_it_and_leaves_no_half_file),
+		cmocka_unit_test(cancelling_in_a_file_takes_it_away_again),
 		cmocka_unit_test(no_call_fails_unnoticed),
 		cmocka_unit_test(an_io_error_of_the_target_leaves_no_half_file),
 		cmocka_unit_test(a_full_target_ends_the_run_with_one_sentence),
