@@ -3,8 +3,9 @@
  *
  * /var/cache/asof/REPOID for root, $XDG_CACHE_HOME/asof/REPOID or
  * ~/.cache/asof/REPOID else; ASOF_CACHE_DIR names another parent.  Mode
- * 0700: a cache that belongs to somebody else, or that others can write, is not used.  Where no cache can be
- * had, a private one in memory (an unlinked temporary directory) takes its place.
+ * 0700: a cache that belongs to somebody else, or that others can write, is
+ * not used.  Where none can be had, a temporary directory below TMPDIR takes
+ * its place.
  */
 #ifndef ASOF_STORE_CACHE_H
 #define ASOF_STORE_CACHE_H

@@ -847,8 +847,8 @@ catalogue_open(int cache_fd, const char *cache_path, struct catalogue **out,
 	(void)pthread_rwlock_init(&c->lock, NULL);
 	c->cache_fd = cache_fd;
 	c->path = mem_strdup(cache_path);
-	rc = c->path == NULL ? err_nomem(e) :
-			       attach(c, false, &c->env, c->name, e);
+	rc = c->path == NULL ? err_nomem(e)
+			     : attach(c, false, &c->env, c->name, e);
 	if (rc != 0) {
 		catalogue_close(c);
 		return rc;
@@ -1158,8 +1158,7 @@ drop_run(struct update *u, const char *name, struct err *e)
 }
 
 static int
-apply_all(struct update *u, const struct catalogue_update *what,
-	  struct err *e)
+apply_all(struct update *u, const struct catalogue_update *what, struct err *e)
 {
 	size_t i;
 	int rc = 0;

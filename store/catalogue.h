@@ -14,7 +14,7 @@
  * (catalogue_replace).  Map size: 1 GiB, grown fourfold up to 32 GiB when
  * full; where no map can be had (RLIMIT_AS), catalogue_open returns 1 and
  * the cache works without.  No read transaction outlives a call.  Any
- * thread; several processes.
+ * thread; several processes, but a child never uses its parent's.
  */
 #ifndef ASOF_STORE_CATALOGUE_H
 #define ASOF_STORE_CATALOGUE_H

@@ -39,7 +39,12 @@
 #define DEPTH_MAX    32  /* as many levels as LMDB's cursors have */
 #define KEY_MAX      511 /* LMDB's own limit */
 
-enum { PAGE_BRANCH = 1, PAGE_LEAF = 2, PAGE_OVERFLOW = 4, PAGE_META = 8 };
+enum {
+	PAGE_BRANCH = 1,
+	PAGE_LEAF = 2,
+	PAGE_OVERFLOW = 4,
+	PAGE_META = 8
+};
 #define PAGE_KINDS (PAGE_BRANCH | PAGE_LEAF | PAGE_OVERFLOW | PAGE_META)
 #define NODE_BIG   1 /* the data lie in overflow pages */
 #define DB_INTKEY  8 /* the free database's flag */
@@ -164,7 +169,7 @@ struct walk {
 	uint8_t last[KEY_MAX];
 	size_t last_len;
 	bool have_last, may_equal;
-	uint8_t *pages;   /* one per level */
+	uint8_t *pages; /* one per level */
 };
 
 /* Note that `n` pages from this one on are free or in use. */
@@ -276,8 +281,8 @@ check_key(struct walk *w, const uint8_t *key, size_t len, bool branch,
 	if (len > KEY_MAX || (w->free_list && len != 8))
 		return bad(e, "malformed key", page);
 	if (w->free_list && w->have_last)
-		c = get64(key) < get64(w->last) ? -1 :
-						  get64(key) > get64(w->last);
+		c = get64(key) < get64(w->last) ? -1
+						: get64(key) > get64(w->last);
 	else
 		c = memcmp(key, w->last, both);
 	if (c == 0 && len != w->last_len)
@@ -292,8 +297,8 @@ check_key(struct walk *w, const uint8_t *key, size_t len, bool branch,
 }
 
 static int
-check_leaf_node(struct walk *w, const uint8_t *node, size_t room,
-		uint64_t page, struct err *e)
+check_leaf_node(struct walk *w, const uint8_t *node, size_t room, uint64_t page,
+		struct err *e)
 {
 	uint64_t data_len = get32(node);
 	unsigned flags = get16(node + 4);
@@ -303,8 +308,7 @@ check_leaf_node(struct walk *w, const uint8_t *node, size_t room,
 
 	w->entries++;
 	if ((flags & ~(unsigned)NODE_BIG) != 0 || data_len > INT32_MAX ||
-	    key_len > room - NODE_HEADER ||
-	    here > room - NODE_HEADER - key_len)
+	    key_len > room - NODE_HEADER || here > room - NODE_HEADER - key_len)
 		return bad(e, "malformed node", page);
 	if (check_key(w, node + NODE_HEADER, key_len, false, page, e) < 0)
 		return -1;
@@ -345,8 +349,7 @@ check_nodes(struct walk *w, const uint8_t *page, uint64_t number,
 		unsigned at = get16(page + PAGE_HEADER + 2 * i);
 		const uint8_t *node = page + at;
 
-		if (at < upper || at % 2 != 0 ||
-		    at > w->page_len - NODE_HEADER)
+		if (at < upper || at % 2 != 0 || at > w->page_len - NODE_HEADER)
 			return bad(e, "node outside its page", number);
 		if (leaf)
 			rc = check_leaf_node(w, node, w->page_len - at, number,

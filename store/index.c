@@ -99,7 +99,7 @@ struct index {
 	int cache_fd;
 	struct catalogue *cat; /* NULL: none can be had */
 
-	pthread_mutex_t change; /* guards these: */
+	pthread_mutex_t change;       /* guards these: */
 	struct catalogue_stamp stamp; /* of what was loaded */
 	bool loaded;
 	uint32_t next_private;
@@ -150,8 +150,10 @@ free_view(struct view *v, const struct view *next)
 		if (next == NULL ||
 		    !contains(next->segments, next->count, v->segments[i]))
 			segment_free(v->segments[i]);
-	if (v->pending != NULL && (next == NULL || (v->pending != next->pending &&
-	    !contains(next->segments, next->count, v->pending))))
+	if (v->pending != NULL &&
+	    (next == NULL ||
+	     (v->pending != next->pending &&
+	      !contains(next->segments, next->count, v->pending))))
 		segment_free(v->pending);
 	mem_free(v->segments);
 	packset_clear(&v->packs);
@@ -305,8 +307,8 @@ load_segments(const struct index *x, struct loading *l, struct err *e)
 	size_t i;
 	int rc;
 
-	l->view.segments = mem_array(l->count + now->count + 1,
-				     sizeof(*l->view.segments));
+	l->view.segments =
+		mem_array(l->count + now->count + 1, sizeof(*l->view.segments));
 	if (l->view.segments == NULL)
 		return err_nomem(e);
 	for (i = 0; i < l->count; i++) {
@@ -394,7 +396,8 @@ load(struct index *x, struct err *e)
 		if (rc != 1)
 			return rc;
 	}
-	return err_set(e, ERR_CORRUPT, "index: a run that is listed is missing");
+	return err_set(e, ERR_CORRUPT,
+		       "index: a run that is listed is missing");
 }
 
 /* An update of ours, under the cache's lock, leaves us in step. */
@@ -769,7 +772,7 @@ batch_reserve(struct batch *b, size_t packs, size_t entries, struct err *e)
 struct sync {
 	struct index *x;
 	int packs_fd;
-	bool shared; /* what is found may be listed */
+	bool shared;           /* what is found may be listed */
 	struct pack_id *names; /* in packs/, sorted */
 	size_t name_count, name_cap;
 	struct pack_id *fresh; /* those not known */
@@ -794,8 +797,8 @@ static bool
 is_ours(const struct err *why)
 {
 	return why->kind == ERR_NOMEM ||
-	       (why->kind == ERR_SYS && (why->saved_errno == EMFILE ||
-					 why->saved_errno == ENFILE));
+	       (why->kind == ERR_SYS &&
+		(why->saved_errno == EMFILE || why->saved_errno == ENFILE));
 }
 
 static int
@@ -1136,8 +1139,8 @@ is_gone(const struct sync *j, const struct pack_id *id)
 	struct stat st;
 
 	pack_name(name, id);
-	return sys_repo->fstatat(j->packs_fd, name, &st,
-				 AT_SYMLINK_NOFOLLOW) < 0 &&
+	return sys_repo->fstatat(j->packs_fd, name, &st, AT_SYMLINK_NOFOLLOW) <
+		       0 &&
 	       errno == ENOENT;
 }
 
@@ -1162,9 +1165,9 @@ compare_packs(struct sync *j, struct err *e)
 
 		if (k < packs->n) {
 			p = packset_at(packs, k);
-			c = n == j->name_count ?
-				    1 :
-				    pack_id_cmp(&j->names[n], &p->id);
+			c = n == j->name_count
+				    ? 1
+				    : pack_id_cmp(&j->names[n], &p->id);
 		}
 		if (c < 0) {
 			j->fresh[j->fresh_count++] = j->names[n];

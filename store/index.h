@@ -35,7 +35,8 @@ struct catalogue *index_catalogue(struct index *x); /* may be NULL */
  * Compare the names in packs_fd with the packs known: read the directories
  * of new ones into a run, forget those that are gone.  This is also the
  * rebuild.  Packs without a valid footer are skipped and handed to `bad`
- * (may be NULL).  *changed (may be NULL) says whether anything did.  An
+ * (may be NULL), as are, each time, packs of whose directory only a part can
+ * be read; these are known by that part.  `bad` must not call the index.  An
  * unwritable cache is no failure: the entries then stay in memory.
  */
 typedef void (*index_bad_fn)(void *ctx, const struct pack_id *id,

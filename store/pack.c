@@ -64,7 +64,8 @@ pack_name_parse(const char *name, struct pack_id *out)
 {
 	struct pack_id id;
 
-	if (strlen(name) != PACK_NAME_LEN || !hex_parse(id.b, sizeof(id.b), name))
+	if (strlen(name) != PACK_NAME_LEN ||
+	    !hex_parse(id.b, sizeof(id.b), name))
 		return false;
 	/* One name per pack: upper-case digits are no pack's name. */
 	if (strspn(name, "0123456789abcdef") != PACK_NAME_LEN)
@@ -90,8 +91,8 @@ struct written_frame {
 enum writer_state {
 	WRITER_OPEN,
 	WRITER_SEALED,
-	WRITER_FAILED,    /* a write failed: only free is left */
-	WRITER_POISONED,  /* fsync or close failed: the file must stay */
+	WRITER_FAILED,   /* a write failed: only free is left */
+	WRITER_POISONED, /* fsync or close failed: the file must stay */
 	WRITER_PUBLISHED,
 };
 
@@ -183,7 +184,8 @@ fail:
 static uint64_t
 tail_bound(uint32_t chunks)
 {
-	return (uint64_t)blocks_for(chunks) * (BLOCK_RAW_MAX + TABLE_ENTRY_LEN) +
+	return (uint64_t)blocks_for(chunks) *
+		       (BLOCK_RAW_MAX + TABLE_ENTRY_LEN) +
 	       FOOTER_LEN;
 }
 
@@ -343,8 +345,9 @@ build_block(const struct pack_writer *w, uint32_t first, size_t *frame,
 
 /* Encode a block, append it, and put its line into the table. */
 static int
-append_block(struct pack_writer *w, struct frame_coder *c, const struct buf *raw,
-	     struct buf *stored, struct buf *table, struct err *e)
+append_block(struct pack_writer *w, struct frame_coder *c,
+	     const struct buf *raw, struct buf *stored, struct buf *table,
+	     struct err *e)
 {
 	enum frame_method method;
 	size_t stored_len;
@@ -601,8 +604,8 @@ parse_table(struct pack *p, const uint8_t *bytes, struct err *e)
 		    t->raw_len > BLOCK_RAW_MAX || t->offset < HEADER_LEN ||
 		    (i > 0 && t->offset != next))
 			return err_set(e, ERR_CORRUPT,
-				       "pack %s: block table: line %u",
-				       p->name, i);
+				       "pack %s: block table: line %u", p->name,
+				       i);
 		next = (uint64_t)t->offset + t->stored_len;
 	}
 	if (next != p->table_offset)
@@ -800,8 +803,9 @@ parse_frames(const struct pack *p, struct rd *r, struct block_parts *t,
 		chunks += f->chunks;
 	}
 	if (chunks != t->b->chunks)
-		return err_set(e, ERR_CORRUPT, "its frames list %u chunks of %u",
-			       chunks, t->b->chunks);
+		return err_set(e, ERR_CORRUPT,
+			       "its frames list %u chunks of %u", chunks,
+			       t->b->chunks);
 	return 0;
 }
 
@@ -845,9 +849,10 @@ check_ends(const struct pack *p, uint32_t block, const struct pack_block *b,
 {
 	const struct pack_frame_at *last = &b->frame[b->frames - 1];
 
-	if (block == 0 && (b->frame[0].offset != HEADER_LEN ||
-			   b->frame[0].first_offset != 0))
-		return err_set(e, ERR_CORRUPT, "does not begin with the frames");
+	if (block == 0 &&
+	    (b->frame[0].offset != HEADER_LEN || b->frame[0].first_offset != 0))
+		return err_set(e, ERR_CORRUPT,
+			       "does not begin with the frames");
 	if (block + 1 == p->blocks &&
 	    last->offset + last->stored_len != frames_end(p))
 		return err_set(e, ERR_CORRUPT, "does not end with the frames");

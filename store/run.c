@@ -111,7 +111,8 @@ get_entry(const uint8_t *page, unsigned i)
 {
 	const uint8_t *p = page + (size_t)i * ENTRY_LEN;
 
-	return (struct run_entry){ get_u64(p), get_u32(p + 8), get_u32(p + 12) };
+	return (struct run_entry){ get_u64(p), get_u32(p + 8),
+				   get_u32(p + 12) };
 }
 
 static int
@@ -223,10 +224,10 @@ struct run_writer {
 
 	/* Pages: `out` holds whole pages and the one being filled. */
 	uint8_t *out;
-	size_t out_pages;     /* whole ones */
+	size_t out_pages;      /* whole ones */
 	unsigned page_entries; /* in the one being filled */
-	uint64_t pages;       /* written or in `out`, whole */
-	uint64_t at;          /* where `out` goes */
+	uint64_t pages;        /* written or in `out`, whole */
+	uint64_t at;           /* where `out` goes */
 	struct buf fences;
 
 	/* Filter: `piece` holds the lines from piece_line on. */
@@ -347,8 +348,7 @@ end_page(struct run_writer *w, struct err *e)
 }
 
 int
-run_writer_add(struct run_writer *w, const struct run_entry *en,
-	       struct err *e)
+run_writer_add(struct run_writer *w, const struct run_entry *en, struct err *e)
 {
 	int order = w->entries == 0 ? -1 : entry_cmp(&w->last, en);
 

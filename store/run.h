@@ -8,9 +8,10 @@
  *
  * Layout: header · filter · pages · fences · footer.  A page is 4096 bytes:
  * 255 entries of 16 bytes (first 8 bytes of the id big-endian, pack number
- * u32, slot u32; sorted by these 16 bytes) and hash16 of them.  The filter (blocked Bloom, 10 bits an
- * entry) and the fences (the first key of each page) are read into memory
- * at open and checked; pages are read with pread and checked.
+ * u32, slot u32; sorted by these 16 bytes) and hash16 of them and their
+ * place.  The filter (blocked Bloom, 10 bits an entry) and the fences (the
+ * first key of each page) are read into memory at open and checked; pages
+ * are read with pread and checked.
  */
 #ifndef ASOF_STORE_RUN_H
 #define ASOF_STORE_RUN_H

@@ -148,8 +148,8 @@ segment_entries(const struct segment *s)
 size_t
 segment_memory(const struct segment *s)
 {
-	return sizeof(*s) + (s->run != NULL ? run_memory(s->run) :
-					      s->count * sizeof(*s->entries));
+	return sizeof(*s) + (s->run != NULL ? run_memory(s->run)
+					    : s->count * sizeof(*s->entries));
 }
 
 int
@@ -335,8 +335,8 @@ segment_gather(const struct segment_merge *m, struct segment **out,
 
 	if (s == NULL)
 		return err_nomem(e);
-	s->entries = mem_array((size_t)most_entries(m) + 1,
-			       sizeof(*s->entries));
+	s->entries =
+		mem_array((size_t)most_entries(m) + 1, sizeof(*s->entries));
 	if (s->entries == NULL) {
 		(void)err_nomem(e);
 		goto out;

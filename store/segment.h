@@ -21,7 +21,7 @@ struct segment {
 	struct run *run;           /* NULL: in memory */
 	struct run_entry *entries; /* then these, sorted */
 	size_t count;
-	bool listed;               /* its file is in the catalogue */
+	bool listed; /* its file is in the catalogue */
 	char name[CATALOGUE_RUN_NAME_MAX + 1];
 };
 

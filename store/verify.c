@@ -58,8 +58,7 @@ tell(struct verify *v, const struct id *id, const char *text, struct err *e)
 
 /* Tell of a failure if it is damage, else fail with it. */
 static int
-tell_err(struct verify *v, const struct id *id, struct err *why,
-	 struct err *e)
+tell_err(struct verify *v, const struct id *id, struct err *why, struct err *e)
 {
 	if (is_damage(why))
 		return tell(v, id, why->text, e);

@@ -211,9 +211,11 @@ FUNC_HELPERS = \
 	%D%/func/torture-tree
 FUNC_TESTS = \
 	%D%/func/cli.t \
+	%D%/func/concurrent.t \
 	%D%/func/damage.t \
 	%D%/func/errors.t \
 	%D%/func/format.t \
+	%D%/func/kill.t \
 	%D%/func/mount.t \
 	%D%/func/sources.t \
 	%D%/func/torture.t

@@ -213,15 +213,24 @@ struct run {
 	enum generation_type session_type;
 };
 
+/* With a NUL behind it, which buf_str then always finds room for. */
+static int
+as_string(struct buf *b, struct err *e)
+{
+	(void)buf_str(b);
+	return buf_ok(b, e);
+}
+
 /*
  * A new set's id follows from what makes it one, so that two runs that found
  * it at the same time meet at the same lock.
  */
-static void
+static int
 derive_set_id(const struct backup *b, const struct run *r, bool named,
-	      uint8_t out[16])
+	      uint8_t out[16], struct err *e)
 {
 	struct buf all = { 0 };
+	int rc;
 
 	buf_add(&all, b->config->id, sizeof(b->config->id));
 	if (named) {
@@ -232,8 +241,11 @@ derive_set_id(const struct backup *b, const struct run *r, bool named,
 			buf_add(&all, b->sources.resolved[i],
 				strlen(b->sources.resolved[i]) + 1);
 	}
-	hash_plain(all.data, all.len, out, 16);
+	rc = buf_ok(&all, e);
+	if (rc == 0)
+		hash_plain(all.data, all.len, out, 16);
 	buf_clear(&all);
+	return rc;
 }
 
 static int
@@ -256,7 +268,7 @@ find_set(struct backup *b, struct run *r, struct err *e)
 	if (rc == 0) {
 		buf_add_str(&r->set, r->newest->record.set);
 		memcpy(r->set_id, r->newest->record.set_id, 16);
-		return buf_ok(&r->set, e);
+		return as_string(&r->set, e);
 	}
 	r->newest = NULL;
 	if (o->set != NULL)
@@ -264,8 +276,9 @@ find_set(struct backup *b, struct run *r, struct err *e)
 	else if (generation_new_set_name(&r->list, buf_str(&r->host), &r->set,
 					 e) < 0)
 		return -1;
-	derive_set_id(b, r, o->set != NULL, r->set_id);
-	return buf_ok(&r->set, e);
+	if (as_string(&r->set, e) < 0)
+		return -1;
+	return derive_set_id(b, r, o->set != NULL, r->set_id, e);
 }
 
 static int
@@ -369,7 +382,9 @@ prepare(struct backup *b, struct run *r, struct err *e)
 	for (size_t i = 0; i < b->config->classes; i++)
 		chunker_init(&b->chunker[i], b->config->chunker_seed,
 			     b->config->class_table[i].avg);
-	if (names_machine(&r->machine, e) < 0 || names_host(&r->host, e) < 0)
+	if (names_machine(&r->machine, e) < 0 ||
+	    as_string(&r->machine, e) < 0 || names_host(&r->host, e) < 0 ||
+	    as_string(&r->host, e) < 0)
 		return -1;
 	if (take_set(b, r, e) < 0)
 		return -1;

@@ -102,6 +102,7 @@ add_exception(struct collector *c, const struct dir *d, const char *name,
 {
 	buf_reset(&c->path);
 	dir_path(d, name, &c->path);
+	(void)buf_str(&c->path);
 	buf_reset(&c->text);
 	wr_string(&c->text, c->path.data, c->path.len);
 	wr_varint(&c->text, kind);
@@ -192,7 +193,38 @@ holder_of(struct collector *c, struct dir *d)
 	return d->holder;
 }
 
-/* Count one more name of a linked file, the first with its place. */
+/* The name of the inode that the link table will tell. */
+static int
+link_place(struct collector *c, struct dir *d, const struct item *it,
+	   struct linked *l, struct err *e)
+{
+	struct holder *h = holder_of(c, d);
+	uint8_t *name = (uint8_t *)mem_dup(it->name, it->name_len);
+
+	if (h == NULL || name == NULL) {
+		mem_free(name);
+		return err_nomem(e);
+	}
+	mem_free(l->name);
+	l->name = name;
+	l->name_len = it->name_len;
+	l->holder = h;
+	return 0;
+}
+
+/* Read in this run, and content came of it? */
+static bool
+was_read(const struct item *it)
+{
+	return it->state == ITEM_FILE && it->job != NULL &&
+	       (it->job->file[it->job_index].meta.flags & ENTRY_UNREADABLE) ==
+		       0;
+}
+
+/*
+ * Count one more name of a linked file, the first with its place.  If that
+ * could not be read and another one could, that is the better place.
+ */
 static int
 link_count(struct collector *c, struct dir *d, const struct item *it,
 	   struct err *e)
@@ -211,18 +243,14 @@ link_count(struct collector *c, struct dir *d, const struct item *it,
 			return err_nomem(e);
 		l->fs = it->fs;
 		l->ino = it->st.stx_ino;
-		l->name = (uint8_t *)mem_dup(it->name, it->name_len);
-		l->name_len = it->name_len;
-		l->holder = holder_of(c, d);
-		if (l->name == NULL || l->holder == NULL) {
-			linked_free(l);
-			return err_nomem(e);
-		}
 		c->links.slot[i] = l;
 		c->links.count++;
 	}
+	if (l->name == NULL || (l->bytes == NULL && was_read(it)))
+		if (link_place(c, d, it, l, e) < 0)
+			return -1;
 	l->inside++;
-	if (it->state == ITEM_FILE && l->bytes == NULL) {
+	if (l->bytes == NULL && was_read(it)) {
 		l->bytes = (uint8_t *)mem_dup(it->bytes, it->len);
 		l->len = it->len;
 		if (l->bytes == NULL)

@@ -3,10 +3,11 @@
  *
  * Patterns as in gitignore(5): `*` and `?` stop at a slash, `**` does not,
  * `[...]` classes, a leading `!` takes back, a trailing `/` means directories
- * only, a slash elsewhere anchors, `\` quotes.  Anchored patterns start at the top of
- * a source (each source is the top of its own tree) or, when they begin with one of
- * the sources' absolute paths, at "/".  The last match decides; beneath an excluded directory nothing
- * is taken back.  Matching takes time linear in pattern and name for all practical patterns and never
+ * only, a slash elsewhere anchors, `\` quotes.  Anchored patterns start at
+ * the top of a source (each source is the top of its own tree) or, when they
+ * begin with one of the sources' absolute paths, at "/".  The last match
+ * decides; beneath an excluded directory nothing is taken back.  Matching
+ * takes time linear in pattern and name for all practical patterns and never
  * exponential.
  *
  * Compiled once, then read-only: any thread.

@@ -10,6 +10,12 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+/*
+ * The rest of an entry must fit too.  Who can write to a file can give it
+ * more on some file systems, and is told.
+ */
+#define XATTR_BYTES_MAX (ENTRY_LEN_MAX - 2 * ENTRY_TARGET_MAX)
+
 static struct ts
 ts_of(const struct statx_timestamp *t)
 {
@@ -67,6 +73,8 @@ add_xattr(void *ctx, const char *name, const void *value, size_t len,
 		return -1;
 	xattr_put(g->bytes, &x);
 	g->count++;
+	if (g->bytes->len > XATTR_BYTES_MAX)
+		return err_set(e, ERR_SOURCE, "xattrs too many or too long");
 	return buf_ok(g->bytes, e);
 }
 

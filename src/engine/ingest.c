@@ -99,7 +99,10 @@ unreadable(struct file_result *fr, struct err *why, struct err *e)
 
 /* --- young files -------------------------------------------------------------- */
 
-/* One syncfs per file system; *when is the time of that call. */
+/*
+ * One syncfs per file system; *when is the time of that call.  One that
+ * fails stands for nobody.
+ */
 static int
 sync_young(struct backup *b, int fd, uint32_t fs, struct ts *when,
 	   struct err *e)
@@ -114,6 +117,8 @@ sync_young(struct backup *b, int fd, uint32_t fs, struct ts *when,
 		rc = src_syncfs(fd, e);
 	}
 	*when = seen->synced;
+	if (rc < 0)
+		seen->synced = (struct ts){ 0 };
 	pthread_mutex_unlock(&b->fs.lock);
 	return rc;
 }

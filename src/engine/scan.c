@@ -700,8 +700,12 @@ make_entry(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 	    item_fail(it, &why, true, e) < 0)
 		return -1;
 	buf_reset(&s->entry);
-	if (entry_encode(&en, &s->entry, e) < 0)
-		return -1;
+	if (entry_encode(&en, &s->entry, &why) < 0) {
+		it->state = ITEM_DROPPED;
+		if (mark_partial(b, d, e) < 0)
+			return -1;
+		return item_fail(it, &why, true, e);
+	}
 	it->bytes = arena_copy(&sl->arena, s->entry.data, s->entry.len);
 	if (it->bytes == NULL)
 		return err_nomem(e);
@@ -738,7 +742,11 @@ make_dir(struct dir *d, struct item *it, const struct entry *base,
 			dir_path(c, NULL, &path);
 			c->source_len = path.len;
 			c->source_dev = dev_of(&it->st);
+			if (path.failed)
+				err_nomem(e);
 			buf_clear(&path);
+			if (c->source_len == 0)
+				return -1;
 		}
 	}
 	if (base != NULL && base->type == ENTRY_DIR) {
@@ -749,22 +757,28 @@ make_dir(struct dir *d, struct item *it, const struct entry *base,
 	return 0;
 }
 
-static bool
+/* 1: it is to be left out. */
+static int
 excluded(struct backup *b, struct dir *d, const struct item *it,
-	 struct scan_scratch *s, size_t prefix)
+	 struct scan_scratch *s, size_t prefix, struct err *e)
 {
+	const char *path;
+
 	if (!d->in_source)
-		return false;
+		return 0;
 	if (b->opt->nodump &&
 	    (it->st.stx_attributes & STATX_ATTR_NODUMP) != 0)
-		return true;
+		return 1;
 	if (b->opt->exclude == NULL || exclude_empty(b->opt->exclude))
-		return false;
+		return 0;
 	s->path.len = prefix;
 	if (prefix == 0 || s->path.data[prefix - 1] != '/')
 		buf_add_char(&s->path, '/');
 	buf_add(&s->path, it->name, it->name_len);
-	return exclude_match(b->opt->exclude, buf_str(&s->path), d->source_len,
+	path = buf_str(&s->path);
+	if (buf_ok(&s->path, e) < 0)
+		return -1;
+	return exclude_match(b->opt->exclude, path, d->source_len,
 			     S_ISDIR(it->st.stx_mode));
 }
 
@@ -775,6 +789,7 @@ scan_name(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 	struct plan_input in = { .type = b->type, .now = &it->st };
 	struct err why = { 0 };
 	struct plan plan;
+	int rc;
 
 	it->state = ITEM_DROPPED;
 	if (src_stat(d->fd, it->name, &it->st, &why) < 0) {
@@ -785,8 +800,9 @@ scan_name(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 			return -1;
 		return item_fail(it, &why, true, e);
 	}
-	if (excluded(b, d, it, s, prefix))
-		return 0;
+	rc = excluded(b, d, it, s, prefix, e);
+	if (rc != 0)
+		return rc < 0 ? -1 : 0;
 	if (entry_type_of_mode(it->st.stx_mode) == 0)
 		return 0;
 	if (dev_of(&it->st) == dev_of(&d->st)) {
@@ -860,6 +876,8 @@ fill_slice(struct backup *b, struct slice *sl, size_t n, struct scan_scratch *s,
 
 	buf_reset(&s->path);
 	dir_path(d, NULL, &s->path);
+	if (buf_ok(&s->path, e) < 0)
+		return -1;
 	prefix = s->path.len;
 	for (size_t i = 0; i < n; i++) {
 		const struct dir_name *dn = &l->names[l->next++];

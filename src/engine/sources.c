@@ -129,11 +129,21 @@ follow(const char *path, struct buf *out, struct err *e)
 		err_prefix(e, "%s", path_show_in(shown, path, strlen(path)));
 		goto out;
 	}
-	rc = path_absolute(buf_str(&dir), buf_str(&target), out, e);
+	(void)buf_str(&dir);
+	(void)buf_str(&target);
+	if (buf_ok(&dir, e) == 0 && buf_ok(&target, e) == 0)
+		rc = path_absolute(buf_str(&dir), buf_str(&target), out, e);
 out:
 	buf_clear(&target);
 	buf_clear(&dir);
 	return rc;
+}
+
+/* A source that cannot be had is the person's mistake; no memory is not. */
+static enum err_kind
+kind_of(const struct err *why)
+{
+	return why->kind == ERR_NOMEM ? ERR_NOMEM : ERR_USAGE;
 }
 
 static int
@@ -148,21 +158,29 @@ resolve_one(const char *cwd, const char *typed, char **out, struct err *e)
 	path_show_in(shown, typed, strlen(typed));
 	if (path_absolute(cwd, typed, &path, e) < 0)
 		goto out;
+	(void)buf_str(&path);
+	if (buf_ok(&path, e) < 0)
+		goto out;
 	if (src_stat(AT_FDCWD, buf_str(&path), &st, &why) < 0) {
-		err_set(e, ERR_USAGE, "source %s: %s", shown, why.text);
+		err_set(e, kind_of(&why), "source %s: %s", shown, why.text);
 		goto out;
 	}
 	if (S_ISLNK(st.stx_mode)) {
 		if (follow(buf_str(&path), &real, e) < 0)
 			goto out;
+		(void)buf_str(&real);
+		if (buf_ok(&real, e) < 0)
+			goto out;
 		if (src_stat(AT_FDCWD, buf_str(&real), &st, &why) < 0) {
-			err_set(e, ERR_USAGE, "source %s: where it points: %s",
-				shown, why.text);
+			err_set(e, kind_of(&why),
+				"source %s: where it points: %s", shown,
+				why.text);
 			goto out;
 		}
 	} else {
 		buf_add(&real, path.data, path.len);
 	}
+	(void)buf_str(&real);
 	if (buf_ok(&real, e) < 0)
 		goto out;
 	*out = mem_strdup(buf_str(&real));

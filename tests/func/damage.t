@@ -28,9 +28,9 @@ for i in 1 2 3 4 5 6 7 8 9; do
 	seq "$i" 2000 >"src/text/$i"
 	head -c 30000 /dev/urandom >"src/text/noise-$i"
 done
-for i in $(seq 300); do echo "$i" >"src/many/$i"; done
-head -c 3000000 /dev/urandom >src/far/large
-seq 300000 >src/far/away/long
+for i in $(seq 80); do echo "$i" >"src/many/$i"; done
+head -c 600000 /dev/urandom >src/far/large
+seq 30000 >src/far/away/long
 truncate -s 1M src/far/away/sparse && echo end >>src/far/away/sparse
 ln -s nowhere src/far/link
 ln src/far/large src/far/large-too
@@ -42,7 +42,7 @@ setfattr -n user.big -v "0x$(od -An -v -tx1 value | tr -d ' \n')" \
 new_repo whole >/dev/null
 backup src >/dev/null && facts src facts-1 -H
 echo more >>src/text/1 && echo new >src/many/new && rm src/text/2
-head -c 200000 /dev/urandom >src/far/second
+head -c 100000 /dev/urandom >src/far/second
 backup src >/dev/null && facts src facts-2 -H
 cp -a cache cache-whole
 try "the repository is whole" sound
@@ -149,20 +149,27 @@ cat_is_right() {
 	[ "$1" -eq 1 ] || head -c "$(size_of shown)" "src/$2" | cmp - shown
 }
 
-# damaged WORDS COMMAND...: on a copy of the repository, judged with a cache
-# that knows it from before and without one.
+# damaged WORDS COMMAND...: on a copy of the repository, judged in turn with
+# a cache that knows it from before and without one.
+cold=
 damaged() {
 	words=$1
 	shift
-	rm -rf hurt && cp -a whole hurt && (cd hurt && "$@") || {
+	rm -rf hurt cache && cp -a whole hurt && (cd hurt && "$@") || {
 		try "$words: made" false
 		return
 	}
 	export ASOF_REPOSITORY="$T/hurt"
-	rm -rf cache && cp -a cache-whole cache
-	try "$words" judge
-	rm -rf cache
-	try "$words, without a cache" judge
+	[ -n "$cold" ] || cp -a cache-whole cache
+	try "$words${cold:+, without a cache}" judge
+	if [ -n "$cold" ]; then cold=; else cold=yes; fi
+}
+
+# damaged_in_both: with and without.
+damaged_in_both() {
+	cold=
+	damaged "$@"
+	damaged "$@"
 }
 
 # --- packs -----------------------------------------------------------------------
@@ -172,11 +179,9 @@ small=packs/$(ls -S whole/packs | tail -n 1)
 for pack in $large $small; do
 	size=$(size_of "whole/$pack")
 	# Header, frames, directory and footer; 1,000 is in the first frame.
-	for at in 0 9 20 50 1000 $((size / 5)) $((size / 3)) $((size / 2)) \
-		$((size * 4 / 5)) $((size - 2000)) $((size - 300)) \
-		$((size - 100)) $((size - 60)) $((size - 40)) $((size - 1)); do
-		[ "$at" -gt 0 ] || [ "$pack" = "$large" ] || continue
-		[ "$at" -lt "$size" ] && [ "$at" -ge 0 ] || continue
+	for at in 0 9 20 50 1000 $((size / 3)) $((size * 4 / 5)) \
+		$((size - 2000)) $((size - 500)) $((size - 100)) \
+		$((size - 60)) $((size - 40)) $((size - 1)); do
 		damaged "a byte at $at of $size of a pack" flip "$pack" "$at"
 	done
 	damaged "a block of zeros in a pack of $size" \
@@ -184,26 +189,26 @@ for pack in $large $small; do
 done
 size=$(size_of "whole/$large")
 damaged "a block of zeros at its end" zero "$large" $((size - 4096)) 4096
-damaged "a pack cut in half" truncate -s $((size / 2)) "$large"
+damaged_in_both "a pack cut in half" truncate -s $((size / 2)) "$large"
 damaged "a pack one byte short" truncate -s $((size - 1)) "$large"
 damaged "a pack one byte long" truncate -s $((size + 1)) "$large"
-damaged "an empty pack" truncate -s 0 "$large"
-damaged "a pack that is gone" rm "$large"
+damaged_in_both "an empty pack" truncate -s 0 "$large"
+damaged_in_both "a pack that is gone" rm "$large"
 damaged "the other pack gone" rm "$small"
 damaged "all packs gone" sh -c 'rm packs/*'
-damaged "a pack under another's name" cp "$large" "$small"
+damaged_in_both "a pack under another's name" cp "$large" "$small"
 
 as_link() { mv "$large" elsewhere && ln -s ../elsewhere "$large"; }
 as_fifo() { rm "$large" && mkfifo "$large"; }
 as_dir() { rm "$large" && mkdir "$large"; }
-damaged "a pack that is a link" as_link
-damaged "a pack that is a fifo" as_fifo
-damaged "a pack that is a directory" as_dir
+damaged_in_both "a pack that is a link" as_link
+damaged_in_both "a pack that is a fifo" as_fifo
+damaged_in_both "a pack that is a directory" as_dir
 
 # --- records -----------------------------------------------------------------------
 
 size=$(size_of whole/generations/2)
-for at in 0 8 16 60 $((size / 2)) $((size - 1)); do
+for at in 0 16 60 $((size / 2)) $((size - 1)); do
 	damaged "a byte at $at of a record" flip generations/2 "$at"
 done
 damaged "a record cut off" truncate -s $((size / 2)) generations/2
@@ -217,28 +222,75 @@ export ASOF_REPOSITORY="$T/hurt"
 rm -rf hurt cache && cp -a whole hurt && rm hurt/generations/2
 try "a record that is gone: the other is whole" all_right 1
 
+rm -rf hurt && cp -a whole hurt && flip hurt/generations/2 9
+try "a record of a newer version is not called sound" must_fail 1 asof check
+try "and is named" said "generation 2: .*newer"
+try "the other is whole" all_right 1
+
 # --- going on with a damaged repository ------------------------------------------
 
-# What vanished is read and stored again, and the new one is whole.
-heal() {
-	backup src && facts src facts-3 -H && [ "$G" -eq 3 ] &&
-		all_right 3 && asof check 3
+# again WHOLE COMMAND ...: a repository that this was done to, and its cache.
+again() {
+	again_whole=$1
+	shift
+	rm -rf hurt cache && cp -a "$again_whole" hurt &&
+		cp -a "cache-$again_whole" cache && (cd hurt && "$@")
 }
-rm -rf hurt cache && cp -a whole hurt && cp -a cache-whole cache
-rm "hurt/$large"
-try "after a pack has gone, the next generation is whole" heal
-rm -rf hurt cache && cp -a whole hurt && rm "hurt/$large"
-try "also without a cache" heal
-rm -rf hurt cache && cp -a whole hurt && cp -a cache-whole cache
-truncate -s 100 "hurt/$large"
-try "after a pack was cut off, too" heal
-rm -rf hurt cache && cp -a whole hurt && flip hurt/generations/2 100
-try "after a record was damaged, too" heal
-rm -rf hurt cache && cp -a whole hurt
-echo x >hurt/packs/.tmp-1 && echo x >hurt/packs/unknown && echo x >hurt/unknown
-echo x >hurt/generations/.tmp-2 && mkdir hurt/generations/x
-try "unknown names and unfinished files are ignored" sound
-try "by backups too" heal
+
+# What was lost is stored again, and the new one is whole.
+heals() {
+	backup src "$@" >/dev/null && facts src facts-3 -H && [ "$G" -eq 3 ] &&
+		all_right 3 && asof check --quick 3
+}
+
+try "a pack gone" again whole rm "$large"
+try "an incremental says that it reads all, and is whole" heals
+try "a pack gone" again whole rm "$large"
+try "a full is whole" heals -t full
+try "a pack gone, and the cache too" again whole rm -r "$large" ../cache
+try "a full is whole" heals -t full
+try "a record damaged" again whole flip generations/2 100
+try "the next one is whole" heals
+
+# All trees of generation 2 are in its own pack, but it needs a file of the
+# other one.  Who relies on what is lost hears of it.
+mkdir flat && head -c 100000 /dev/urandom >flat/noise
+rm -rf cache && new_repo flat-whole >/dev/null && backup flat >/dev/null
+echo x >flat/more && backup flat >/dev/null && facts flat facts-flat -H
+cp -a cache cache-flat-whole
+export ASOF_REPOSITORY="$T/hurt"
+large=packs/$(ls -S flat-whole/packs | head -n 1)
+
+flat_is_back() {
+	rm -rf got && asof restore "$G:$T/flat/" --to got &&
+		facts got facts.got -H && same_facts facts-flat facts.got
+}
+
+not_in_silence() {
+	backup flat >/dev/null
+	grep -q pack stderr || flat_is_back
+}
+
+full_heals() {
+	backup -t full flat >/dev/null && flat_is_back
+}
+
+for how in "gone:rm $large" "gone, and the cache too:rm -r $large ../cache" \
+	"cut off:truncate -s 100 $large" \
+	"cut off, without a cache:eval truncate -s 100 $large; rm -r ../cache"; do
+	# shellcheck disable=SC2086
+	try "a pack ${how%%:*}" again flat-whole ${how#*:}
+	try "an incremental is whole, or says what it relies on" not_in_silence
+	try "a full after it is whole" full_heals
+done
+
+strangers() {
+	echo x >packs/.tmp-1 && echo x >packs/unknown && echo x >unknown &&
+		echo x >generations/.tmp-2 && mkdir generations/x
+}
+try "unknown names and unfinished files" again whole strangers
+try "are no damage" sound
+try "and in nobody's way" heals
 
 # --- the cache ---------------------------------------------------------------------
 
@@ -262,27 +314,26 @@ spoiled() {
 export ASOF_REPOSITORY="$T/hurt"
 find cache-whole -type f ! -name lock | sort | sed 's/^cache-whole/cache/' \
 	>files
-n=0
+runs=0
 while read -r f; do
-	n=$((n + 1))
 	size=$(size_of "cache-whole${f#cache}")
-	what="file $n (${f##*/})"
-	what=$(echo "$what" | sed 's/\.[0-9a-f]*//')
+	what=$(echo "${f##*/}" | sed 's/\.[0-9a-f]*$//')
+	if [ "$what" = run ]; then runs=$((runs + 1)); fi
+	# One run is as good as the others.
+	[ "$what" != run ] || [ "$runs" -eq 1 ] || continue
 	spoiled "$what gone" rm "$f"
 	spoiled "$what empty" truncate -s 0 "$f"
 	[ "$size" -gt 1 ] || continue
 	spoiled "$what cut in half" truncate -s $((size / 2)) "$f"
 	spoiled "$what longer" truncate -s $((size + 5000)) "$f"
 	spoiled "$what all zeros" zero "$f" 0 "$size"
-	i=0
-	for at in 0 4 16 30 $((size / 4)) $((size / 2)) $((size - 1)); do
-		[ "$at" -lt "$size" ] || continue
-		spoiled "$what, byte $at" flip "$f" "$at"
+	for at in 0 16 $((size / 4)) $((size / 2)) $((size - 1)); do
+		spoiled "$what, byte $at of $size" flip "$f" "$at"
 	done
 	[ "$size" -gt 8192 ] || continue
-	for at in 4112 4140 8200 8240 12300 16400; do
+	for at in 24 4112 4140 8200 8240 12300 16400; do
 		[ "$at" -lt "$size" ] || continue
-		spoiled "$what, byte $at" flip "$f" "$at"
+		spoiled "$what, byte $at of $size" flip "$f" "$at"
 	done
 	[ "$size" -le 12288 ] || spoiled "$what, a page of zeros" \
 		zero "$f" 8192 4096

@@ -27,11 +27,11 @@ struct made_pack {
 /* What a pack is made of.  All zero but `frames` and `chunks` will do. */
 struct pack_shape {
 	size_t frames;
-	size_t chunks;         /* in each frame */
-	size_t chunk_len;      /* at most; default 40 */
-	bool packed;           /* compress the frames */
-	enum id_kind kind;     /* default KIND_DATA */
-	const struct id *ids;  /* take these ids, of frames * chunks chunks */
+	size_t chunks;        /* in each frame */
+	size_t chunk_len;     /* at most; default 40 */
+	bool packed;          /* compress the frames */
+	enum id_kind kind;    /* default KIND_DATA */
+	const struct id *ids; /* take these ids, of frames * chunks chunks */
 	const struct id_keys *keys; /* else: true ids; else: random ones */
 };
 
@@ -46,8 +46,8 @@ pack_maker_free(struct made_pack *m)
 }
 
 static inline void
-pack_maker_chunk(struct made_pack *m, const struct pack_shape *s,
-		 struct rng *r, uint8_t *p)
+pack_maker_chunk(struct made_pack *m, const struct pack_shape *s, struct rng *r,
+		 uint8_t *p)
 {
 	size_t max = s->chunk_len == 0 ? 40 : s->chunk_len;
 	uint32_t n = 1 + (uint32_t)rng_below(r, max);

@@ -409,7 +409,7 @@ no_allocation_may_fail_unnoticed(void **state)
 
 /* --- git -------------------------------------------------------------------- */
 
-#define SETS       300
+#define SETS       150
 #define TREE_NAMES 8
 
 /* Run git in `dir`, input and output being files; its exit code, or -1. */
@@ -487,7 +487,7 @@ has_odd_stars(const char *s)
 }
 
 static void
-random_pattern(struct rng *r, char out[64])
+random_pattern(struct rng *r, char out[100])
 {
 	static const char *const parts[] = {
 		"a",   "b",           "ab",   "c",    ".",    "B",
@@ -496,15 +496,16 @@ random_pattern(struct rng *r, char out[64])
 		"\\a", "[[:alpha:]]", "[a/]", "-",    "a*",   "[",
 	};
 	size_t n = 1 + rng_below(r, 6);
-	size_t i;
+	struct buf b = { 0 };
 
-	out[0] = '\0';
 	if (rng_below(r, 5) == 0)
-		strcpy(out, "!");
-	for (i = 0; i < n; i++)
-		strcat(out, parts[rng_below(r, N_OF(parts))]);
+		buf_add_char(&b, '!');
+	while (n-- > 0)
+		buf_add_str(&b, parts[rng_below(r, N_OF(parts))]);
 	if (rng_below(r, 6) == 0)
-		strcat(out, "/");
+		buf_add_char(&b, '/');
+	(void)snprintf(out, 100, "%s", buf_str(&b));
+	buf_clear(&b);
 }
 
 /* As the walk does: nothing beneath an excluded directory comes back. */
@@ -570,7 +571,7 @@ make_set(struct rng *r, const struct scratch *s, struct buf *text)
 {
 	struct exclude *x = with(NULL, 0);
 	size_t n = 1 + rng_below(r, 4);
-	char pattern[64];
+	char pattern[100];
 
 	buf_reset(text);
 	while (n-- > 0) {
