@@ -427,6 +427,9 @@ src_datasync(int fd, struct err *e)
 	do
 		rc = sys_source->fdatasync(fd);
 	while (rc < 0 && errno == EINTR);
+	/* Read-only file systems know no such call: nothing is to be done. */
+	if (rc < 0 && (errno == EINVAL || errno == EROFS))
+		return 0;
 	return rc < 0 ? err_source(e, "fdatasync") : 0;
 }
 

@@ -487,10 +487,18 @@ add_frame_locked(struct writer *w, const struct pack_frame *f, struct err *e)
 static int
 add_frame(struct writer *w, const struct pack_frame *f, struct err *e)
 {
+	struct err copy;
 	int rc;
 
 	(void)pthread_mutex_lock(&w->pack_lock);
 	rc = add_frame_locked(w, f, e);
+	if (rc < 0) {
+		/* Before another worker finds a pack that has failed. */
+		copy = *e;
+		(void)pthread_mutex_lock(&w->lock);
+		fail_locked(w, &copy);
+		(void)pthread_mutex_unlock(&w->lock);
+	}
 	(void)pthread_mutex_unlock(&w->pack_lock);
 	return rc;
 }

@@ -343,15 +343,24 @@ take_batched(struct collector *c, struct job *j, size_t cuts, struct err *e)
 	return 0;
 }
 
+/*
+ * The pieces of a larger file.  Its class is the reader's choice, known with
+ * the first piece.
+ */
 static int
 take_stream(struct collector *c, struct job *j, struct err *e)
 {
+	bool started = false;
 	struct piece *p;
 	int rc;
 
 	while ((rc = feed_piece(c->b->feed, j, &p, e)) == 1) {
 		size_t at = 0;
 
+		if (!started)
+			filemap_builder_start(c->map, MAP_CDC,
+					      j->file[0].item->hint);
+		started = true;
 		for (size_t i = 0; i < p->cuts && rc == 1; i++) {
 			if (take_cut(c, &p->cut[i], p->data + at, e) < 0)
 				rc = -1;
@@ -417,12 +426,13 @@ static int
 take_content(struct collector *c, struct job *j, struct file_result *fr,
 	     struct entry *en, struct err *e)
 {
-	filemap_builder_start(c->map, MAP_CDC, fr->item->hint);
 	if (j->stream) {
 		if (take_stream(c, j, e) < 0)
 			return -1;
-	} else if (take_batched(c, j, fr->cuts, e) < 0) {
-		return -1;
+	} else {
+		filemap_builder_start(c->map, MAP_CDC, fr->item->hint);
+		if (take_batched(c, j, fr->cuts, e) < 0)
+			return -1;
 	}
 	*en = fr->meta;
 	if (fr->gone || (en->flags & ENTRY_UNREADABLE) != 0)

@@ -87,8 +87,10 @@ gather_xattrs(int fd, const char *name, struct chunk_sink *sink,
 	buf_reset(bytes);
 	out->xattrs = 0;
 	out->flags &= ~ENTRY_XATTRS;
-	if (src_xattrs(fd, name, add_xattr, &g, e) < 0)
+	if (src_xattrs(fd, name, add_xattr, &g, e) < 0) {
+		out->flags |= ENTRY_RACY;
 		return -1;
+	}
 	if (g.count > 0) {
 		out->flags |= ENTRY_XATTRS;
 		out->xattrs = g.count;

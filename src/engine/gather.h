@@ -22,7 +22,8 @@ void gather_stat(const struct statx *st, uint32_t fs, struct entry *out);
 /*
  * The xattrs of fd (name NULL) or of a name below it, encoded into *bytes
  * (emptied first), which must live as long as the entry.  Values too long to be inlined become
- * chunks in `sink`.  ERR_SOURCE: the file's fault; the entry then has none.
+ * chunks in `sink`.  ERR_SOURCE: the file's fault; the entry then has
+ * none, and is racy: or the next run would take that for the truth.
  */
 int gather_xattrs(int fd, const char *name, struct chunk_sink *sink,
 		  struct buf *bytes, struct entry *out, struct err *e);

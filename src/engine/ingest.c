@@ -125,25 +125,33 @@ sync_young(struct backup *b, int fd, uint32_t fs, struct ts *when,
 
 /*
  * Bring what was stored through mappings into the file's times.  *racy: it
- * is younger than the call that stood for it.
+ * is younger than the call that stood for it, or that call has failed.  Then
+ * it is told, and what can be read is backed up all the same.
  */
 static int
-settle(struct backup *b, const struct file_result *fr, int fd,
+settle(struct backup *b, struct file_result *fr, int fd,
        const struct statx *st, bool *racy, struct err *e)
 {
 	struct ts m = ts_of(&st->stx_mtime), c = ts_of(&st->stx_ctime);
 	struct ts youngest = ts_cmp(m, c) > 0 ? m : c;
 	struct ts now = time_now_coarse(), when;
+	struct err why = { 0 };
 
 	*racy = false;
 	if (youngest.sec > now.sec || now.sec - youngest.sec >= YOUNG_S)
 		return 0;
-	if (atomic_fetch_add(&b->young, 1) < YOUNG_SYNCS)
-		return src_datasync(fd, e);
-	if (sync_young(b, fd, fr->item->fs, &when, e) < 0)
-		return -1;
-	*racy = ts_cmp(youngest, when) >= 0;
-	return 0;
+	if (atomic_fetch_add(&b->young, 1) < YOUNG_SYNCS) {
+		if (src_datasync(fd, &why) == 0)
+			return 0;
+	} else if (sync_young(b, fd, fr->item->fs, &when, &why) == 0) {
+		*racy = ts_cmp(youngest, when) >= 0;
+		return 0;
+	}
+	*racy = true;
+	if (why.kind == ERR_SOURCE)
+		return note_error(fr, why.text, e);
+	err_move(e, &why);
+	return -1;
 }
 
 /* --- opening and closing ---------------------------------------------------- */
@@ -176,8 +184,10 @@ open_file(struct backup *b, struct job *j, struct file_result *fr,
 		err_set(&why, ERR_SOURCE, "is no longer a regular file");
 		goto bad;
 	}
-	if (settle(b, fr, r->fd, &r->before, &r->racy, &why) < 0)
-		goto bad;
+	if (settle(b, fr, r->fd, &r->before, &r->racy, e) < 0) {
+		src_close(r->fd);
+		return -1;
+	}
 	return 0;
 bad:
 	src_close(r->fd);

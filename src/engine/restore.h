@@ -4,9 +4,11 @@
  * Everything happens beneath the target directory and nowhere else: each
  * step is one name below a directory descriptor, and no link is followed, so
  * that neither a hostile generation nor somebody who swaps directories for
- * links meanwhile leads outside.  Owner before mode; directories get their mode and times after
- * their children; holes and hard links are kept.  A file that cannot be
- * restored is named and the rest goes on.
+ * links meanwhile leads outside.  Owner before mode; directories get their
+ * mode and times after their children; holes and hard links are kept.  A file
+ * that cannot be restored is named and the rest goes on.  A directory that is
+ * there already keeps its own owner, mode and times, unless existing things
+ * are to be replaced; the target directory keeps its own in any case.
  */
 #ifndef ASOF_ENGINE_RESTORE_H
 #define ASOF_ENGINE_RESTORE_H

@@ -3,7 +3,7 @@
 # checks and restores; machines with caches of their own; and generations
 # that are forgotten without harm to the others.
 . "${srcdir:-$(dirname "$0")/../..}/tests/func/lib.sh"
-begin "${CC:-cc}"
+begin "${CC:-cc}" ps
 helper facts
 
 # same_as GEN PATH FACTS: restored, it is what these facts tell.
@@ -166,8 +166,10 @@ try "all is whole to the one" each_whole
 export ASOF_CACHE_DIR="$T/cache-1"
 try "and to the other" each_whole
 both_at_once() {
-	ASOF_CACHE_DIR="$T/cache-0" in_background a backup -s m0 a
-	ASOF_CACHE_DIR="$T/cache-1" in_background b backup -s m1 b
+	export ASOF_CACHE_DIR="$T/cache-0"
+	in_background a backup -s m0 a
+	export ASOF_CACHE_DIR="$T/cache-1"
+	in_background b backup -s m1 b
 	ended a 0 && ended b 0 && facts a facts-a -H &&
 		same_as m0@latest a facts-a && same_as m1@latest b facts-b
 }

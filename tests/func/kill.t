@@ -138,9 +138,9 @@ restored_in_the_end() {
 		killed "$(random_delay "$i" 80)" restore "latest:$T/src/" \
 			--to got --existing replace
 	done
+	find got -name '.asof-*' -delete
 	asof restore "latest:$T/src/" --to got --existing replace &&
-		find got -name '.asof-*' -delete && touch -r src got &&
-		facts got facts.got -H &&
+		touch -r src got && facts got facts.got -H &&
 		same_facts facts-99 facts.got
 }
 try "a restore killed again and again, and done" restored_in_the_end
