@@ -377,6 +377,10 @@ prepare(struct backup *b, struct run *r, struct err *e)
 	if (sources_resolve(b->opt->sources, b->opt->source_count, &b->sources,
 			    e) < 0)
 		return -1;
+	for (size_t i = 0; b->opt->exclude != NULL && i < b->sources.count; i++)
+		if (exclude_add_source(b->opt->exclude,
+				       b->sources.resolved[i], e) < 0)
+			return -1;
 	if (sys_repo->fstat(repo->fd, &b->repository) < 0)
 		return err_sys(e, "%s", repo->path);
 	for (size_t i = 0; i < b->config->classes; i++)
@@ -409,6 +413,31 @@ walk(struct backup *b, struct collected *got, struct err *e)
 	b->feed = NULL;
 	dir_unref(top);
 	return rc;
+}
+
+/*
+ * Walk, and walk again if the base turns out to be damaged: files that were
+ * taken from it unread may hang on what is lost, so now all are read.
+ */
+static int
+walk_all(struct backup *b, struct run *r, struct collected *got,
+	 struct err *e)
+{
+	const struct collected none = { .entries = 0 };
+
+	if (walk(b, got, e) < 0)
+		return -1;
+	if (!atomic_load(&b->base_damaged) || b->type == GEN_FULL ||
+	    b->type == GEN_COPY)
+		return 0;
+	note(b, "the generation to compare with is damaged: everything is "
+		"read");
+	collected_clear(got);
+	*got = none;
+	b->type = GEN_FULL;
+	b->base = NULL;
+	r->base = NULL;
+	return walk(b, got, e);
 }
 
 /* --- the record ---------------------------------------------------------------------- */
@@ -641,13 +670,14 @@ backup_run(struct store *st, const struct backup_options *opt,
 	b.start = time_now();
 	b.tick_ns = time_tick_ns();
 	atomic_init(&b.young, 0);
+	atomic_init(&b.base_damaged, false);
 	pthread_mutex_init(&b.fs.lock, NULL);
 	pthread_mutex_init(&b.note_lock, NULL);
 	if (prepare(&b, &r, e) < 0)
 		goto out;
 	if (writer_open(st, &wo, &b.writer, e) < 0)
 		goto out;
-	if (walk(&b, &got, e) < 0)
+	if (walk_all(&b, &r, &got, e) < 0)
 		goto out;
 	if (publish(&b, &r, &got, out, e) < 0)
 		goto out;

@@ -31,7 +31,7 @@ struct backup_options {
 	enum generation_type type; /* 0: incremental */
 	const char *set;           /* NULL: by host and sources */
 	const char *comment;
-	const struct exclude *exclude; /* may be NULL */
+	struct exclude *exclude; /* may be NULL; is told the sources */
 	bool one_file_system;
 	bool cachedir_tag;  /* honour CACHEDIR.TAG */
 	bool nodump;        /* honour the no-dump inode flag */

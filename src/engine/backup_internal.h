@@ -206,6 +206,7 @@ struct backup {
 	struct stat repository; /* not entered */
 	struct ts start;
 	int64_t tick_ns;
+	atomic_bool base_damaged; /* a part of it could not be read */
 	atomic_uint young; /* files that were young when they were read */
 	pthread_mutex_t note_lock;
 	struct feed *feed;

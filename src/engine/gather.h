@@ -14,7 +14,7 @@ struct chunk_sink;
 struct err;
 
 /* Inode flags that are kept: those a person can set with chattr(1). */
-#define GATHER_FLAGS_KEPT UINT32_C(0x2082C4FF)
+#define GATHER_FLAGS_KEPT UINT32_C(0x2083C4FF)
 
 /* Fill an entry from statx: all but name, xattrs, flags, content, target. */
 void gather_stat(const struct statx *st, uint32_t fs, struct entry *out);

@@ -7,6 +7,10 @@
  * so what has gone cannot be taken back: if the stats around it differ, it
  * is torn at once.
  *
+ * Holes are what SEEK_DATA says.  The count of blocks proves nothing: blocks
+ * can be reserved behind the end, and a file of less than a block is all hole
+ * or all data.  Asking costs about a microsecond a file.
+ *
  * Young files: a store through a memory mapping reaches mtime only when the
  * page is written out, so a file whose times are younger than YOUNG_S may be
  * changing unseen.  It is fdatasync'ed before it is read; from the
@@ -52,13 +56,6 @@ same_file(const struct statx *a, const struct statx *b)
 	       a->stx_dev_minor == b->stx_dev_minor &&
 	       ts_cmp(ts_of(&a->stx_mtime), ts_of(&b->stx_mtime)) == 0 &&
 	       ts_cmp(ts_of(&a->stx_ctime), ts_of(&b->stx_ctime)) == 0;
-}
-
-/* May it have holes?  Fewer blocks than its length needs. */
-static bool
-is_sparse(const struct statx *st)
-{
-	return st->stx_blocks < st->stx_size / 512;
 }
 
 static const struct id_keys *
@@ -327,22 +324,19 @@ read_small(struct backup *b, const struct chunker *c, struct reading *r,
 	   struct piece *p, uint64_t size, bool *shrunk, struct err *e)
 {
 	uint64_t range[2] = { 0, size }, at = 0;
-	bool sparse = is_sparse(&r->before);
 
 	*shrunk = false;
 	while (at < size && !*shrunk) {
-		if (sparse) {
-			int rc = src_next_data(r->fd, at, size, &range[0],
-					       &range[1], e);
+		int rc = src_next_data(r->fd, at, size, &range[0], &range[1],
+				       e);
 
-			if (rc < 0)
-				return -1;
-			if (rc == 1)
-				range[0] = range[1] = size;
-			if (range[0] > at && add_cut(p, range[0] - at, true,
-						     NULL, e) < 0)
-				return -1;
-		}
+		if (rc < 0)
+			return -1;
+		if (rc == 1)
+			range[0] = range[1] = size;
+		if (range[0] > at &&
+		    add_cut(p, range[0] - at, true, NULL, e) < 0)
+			return -1;
 		if (range[1] > range[0] &&
 		    read_stretch(b, c, r->fd, p, range, shrunk, e) < 0)
 			return -1;
@@ -544,19 +538,16 @@ static int
 stream_file(struct stream *s, struct reading *r, struct err *e)
 {
 	uint64_t size = r->before.stx_size, at = 0, from = 0, to = size;
-	bool sparse = is_sparse(&r->before);
 
 	while (at < size && !s->shrunk) {
-		if (sparse) {
-			int rc = src_next_data(r->fd, at, size, &from, &to, e);
+		int rc = src_next_data(r->fd, at, size, &from, &to, e);
 
-			if (rc < 0)
-				return -1;
-			if (rc == 1)
-				from = to = size;
-			if (from > at && stream_hole(s, from - at, e) < 0)
-				return -1;
-		}
+		if (rc < 0)
+			return -1;
+		if (rc == 1)
+			from = to = size;
+		if (from > at && stream_hole(s, from - at, e) < 0)
+			return -1;
 		if (to > from && stream_data(s, r->fd, from, to, e) < 0)
 			return -1;
 		at = to;

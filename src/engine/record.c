@@ -699,8 +699,6 @@ decode_frame(const void *p, size_t len, const struct id_keys *keys,
 		return corrupt("it does not begin like one", e);
 	if (!rd_ok(&in))
 		return corrupt("it ends too soon", e);
-	if (version != VERSION)
-		return unsupported(e);
 	if (body_len > BODY_MAX ||
 	    len != (size_t)HEADER_LEN + body_len + ID_LEN)
 		return corrupt("its length is not what it says", e);
@@ -711,6 +709,9 @@ decode_frame(const void *p, size_t len, const struct id_keys *keys,
 	*body = rd_init(rd_bytes(&in, body_len), body_len);
 	if (memcmp(sum.b, in.p, ID_LEN) != 0)
 		return corrupt("its checksum is wrong", e);
+	/* What surrounds the body is the same in every version. */
+	if (version != VERSION)
+		return unsupported(e);
 	if ((r->features.read & ~FEATURES_READ_KNOWN) != 0)
 		return unsupported(e);
 	return 0;

@@ -521,6 +521,7 @@ open_base(struct backup *b, struct dir *d, struct err *e)
 		d->has_base = false;
 		d->base_lost = true;
 		d->meta_kept = false;
+		atomic_store(&b->base_damaged, true);
 		return 0;
 	}
 	d->listing->base_open = true;
@@ -658,6 +659,7 @@ base_find(struct backup *b, struct dir *d, const struct item *it,
 			}
 			backup_note(b, d, why.text);
 			d->base_lost = true;
+			atomic_store(&b->base_damaged, true);
 		}
 	}
 	if (l->base_open && cmp == 0)

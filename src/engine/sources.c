@@ -146,6 +146,41 @@ kind_of(const struct err *why)
 	return why->kind == ERR_NOMEM ? ERR_NOMEM : ERR_USAGE;
 }
 
+/* The directory part as the kernel sees it, whatever links lead there. */
+static int
+real_parent(const char *shown, struct buf *path, struct err *e)
+{
+	const char *slash;
+	struct buf out = { 0 };
+	char *dir, *real;
+	int rc = -1;
+
+	slash = strrchr(buf_str(path), '/');
+	if (slash == buf_str(path))
+		return 0;
+	dir = mem_dup(path->data, (size_t)(slash - buf_str(path)));
+	if (dir == NULL)
+		return err_nomem(e);
+	real = realpath(dir, NULL);
+	if (real == NULL) {
+		err_set(e, ERR_USAGE, "source %s: %s", shown, strerror(errno));
+	} else {
+		if (strcmp(real, "/") != 0)
+			buf_add_str(&out, real);
+		buf_add_str(&out, slash);
+		rc = buf_ok(&out, e);
+	}
+	if (rc == 0) {
+		buf_clear(path);
+		*path = out;
+	} else {
+		buf_clear(&out);
+	}
+	free(real);
+	mem_free(dir);
+	return rc;
+}
+
 static int
 resolve_one(const char *cwd, const char *typed, char **out, struct err *e)
 {
@@ -166,7 +201,8 @@ resolve_one(const char *cwd, const char *typed, char **out, struct err *e)
 		goto out;
 	}
 	if (S_ISLNK(st.stx_mode)) {
-		if (follow(buf_str(&path), &real, e) < 0)
+		if (follow(buf_str(&path), &real, e) < 0 ||
+		    real_parent(shown, &real, e) < 0)
 			goto out;
 		(void)buf_str(&real);
 		if (buf_ok(&real, e) < 0)

@@ -2,7 +2,8 @@
  * sources - what a run backs up: the paths as typed, made absolute, and the
  * small tree of directories that leads to them.
  *
- * A source that is a symlink is followed once, and both are recorded.  A
+ * Links on the way to a source are followed, as any program would; a source
+ * that is a symlink itself is followed once, and both are recorded.  A
  * source inside another adds nothing and is dropped.  The directories above
  * the sources are stored with their metadata only, so the skeleton has, for
  * each of them, just the names that lead on.
