@@ -91,6 +91,9 @@ src_open(int dirfd, const char *name, int flags, struct err *e)
 			return fd;
 		if (errno == EINTR)
 			continue;
+		/* Our own want of descriptors is no fault of the file's. */
+		if (errno == EMFILE || errno == ENFILE)
+			return err_sys(e, "open %s", SHOWN(name));
 		/* O_NOATIME is for the owner of the file, and for root. */
 		if (errno != EPERM || !(flags & O_NOATIME))
 			return err_source(e, "open %s", SHOWN(name));

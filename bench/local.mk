@@ -1,5 +1,6 @@
-EXTRA_PROGRAMS = %D%/primitives
+EXTRA_PROGRAMS = %D%/primitives %D%/index
 bench_primitives_LDADD = $(STORE_LIBS) $(STORE_SYSLIBS) -lm
+bench_index_LDADD = $(STORE_LIBS) $(STORE_SYSLIBS)
 EXTRA_DIST += %D%/run %D%/make-tree
 bench: $(EXTRA_PROGRAMS)
 .PHONY: bench

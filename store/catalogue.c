@@ -65,6 +65,9 @@
 /* How often a race with another process may send us round again. */
 #define TRIES 20
 
+/* Of LMDB's lock file with its 126 reader slots. */
+#define LOCK_LEN 8192
+
 static size_t map_first = MAP_FIRST;
 
 void
@@ -209,6 +212,32 @@ open_database(struct environment *s, struct err *e)
 }
 
 /*
+ * LMDB maps its lock file after making it long by ftruncate; on a full disk
+ * the first store into that map is a SIGBUS.  So its blocks are written
+ * before.  False: there is no room, or no right.
+ */
+static bool
+reserve_lock(const char *path)
+{
+	static const uint8_t zeros[LOCK_LEN];
+	struct buf name = { 0 };
+	uint64_t len = 0;
+	bool ok = false;
+	int fd;
+
+	buf_printf(&name, "%s/lock.mdb", path);
+	fd = io_open(AT_FDCWD, buf_str(&name), O_RDWR | O_CREAT, 0600, NULL,
+		     NULL);
+	if (fd >= 0 && io_size(fd, &len, "lock.mdb", NULL) == 0)
+		ok = len >= LOCK_LEN ||
+		     io_write_at(fd, zeros + len, LOCK_LEN - (size_t)len, len,
+				 "lock.mdb", NULL) == 0;
+	(void)io_close(fd, "lock.mdb", NULL);
+	buf_clear(&name);
+	return ok;
+}
+
+/*
  * Returns 1 where LMDB cannot work: no map to be had, no right to write, a
  * file system without mmap or locks.
  */
@@ -219,6 +248,8 @@ open_lmdb(struct environment *s, const char *path, bool fresh, struct err *e)
 
 	if (check_metas(s, fresh, e) < 0)
 		return -1;
+	if (!reserve_lock(path))
+		return 1;
 	rc = mdb_env_create(&s->env);
 	if (rc != 0)
 		return lmdb_err(rc, "create", e);

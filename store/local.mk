@@ -12,6 +12,11 @@ libstore_a_SOURCES = \
 	%D%/id.c %D%/id.h \
 	%D%/idset.c %D%/idset.h \
 	%D%/index.c %D%/index.h \
+	%D%/index_internal.h \
+	%D%/index_merge.c \
+	%D%/index_own.c \
+	%D%/index_sync.c \
+	%D%/index_view.c \
 	%D%/pack.c %D%/pack.h \
 	%D%/packset.c %D%/packset.h \
 	%D%/repository.c %D%/repository.h \

@@ -450,13 +450,21 @@ out:
 static int
 give_name(struct pack_writer *w, struct err *e)
 {
-	if (sys_repo->renameat2(w->dirfd, w->tmp, w->dirfd, w->name,
-				RENAME_NOREPLACE) == 0)
+	int rc;
+
+	do
+		rc = sys_repo->renameat2(w->dirfd, w->tmp, w->dirfd, w->name,
+					 RENAME_NOREPLACE);
+	while (rc < 0 && errno == EINTR);
+	if (rc == 0)
 		return 0;
 	/* Not every file system knows the flag: link gives the same promise. */
 	if (errno != EINVAL && errno != ENOSYS)
 		return err_sys(e, "pack %s: rename", w->name);
-	if (sys_repo->linkat(w->dirfd, w->tmp, w->dirfd, w->name, 0) < 0)
+	do
+		rc = sys_repo->linkat(w->dirfd, w->tmp, w->dirfd, w->name, 0);
+	while (rc < 0 && errno == EINTR);
+	if (rc < 0)
 		return err_sys(e, "pack %s: link", w->name);
 	(void)sys_repo->unlinkat(w->dirfd, w->tmp, 0);
 	return 0;
@@ -644,15 +652,22 @@ pack_open(int packs_fd, const struct pack_id *id, struct pack **out,
 	  struct err *e)
 {
 	struct pack *p = mem_zalloc(sizeof(*p));
+	struct err why = { 0 };
 	bool missing = false;
 
 	if (p == NULL)
 		return err_nomem(e);
 	p->id = *id;
 	pack_name(p->name, id);
-	p->fd = io_open(packs_fd, p->name, O_RDONLY, 0, &missing, e);
-	if (p->fd < 0)
+	p->fd = io_open(packs_fd, p->name, O_RDONLY, 0, &missing, &why);
+	if (p->fd < 0) {
+		/* A link, a socket: not what a writer ever put there. */
+		if (why.saved_errno == ELOOP || why.saved_errno == ENXIO)
+			err_set(e, ERR_CORRUPT, "pack %s: not a regular file",
+				p->name);
+		err_move(e, &why);
 		goto fail;
+	}
 	if (io_size(p->fd, &p->len, p->name, e) < 0)
 		goto fail;
 	if (p->len < HEADER_LEN + TABLE_ENTRY_LEN + FOOTER_LEN) {

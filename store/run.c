@@ -36,6 +36,7 @@
 #include "base/sys.h"
 #include "store/id.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -409,13 +410,18 @@ int
 run_writer_finish(struct run_writer *w, struct err *e)
 {
 	int fd = w->fd;
+	int rc;
 
 	if (write_rest(w, e) < 0 || io_sync(fd, w->tmp, e) < 0)
 		return -1;
 	w->fd = -1;
 	if (io_close(fd, w->tmp, e) < 0)
 		return -1;
-	if (sys_repo->renameat2(w->dirfd, w->tmp, w->dirfd, w->name, 0) < 0)
+	do
+		rc = sys_repo->renameat2(w->dirfd, w->tmp, w->dirfd, w->name,
+					 0);
+	while (rc < 0 && errno == EINTR);
+	if (rc < 0)
 		return err_sys(e, "rename %s", w->tmp);
 	w->tmp[0] = '\0';
 	return io_sync_dir(w->dirfd, "the cache", e);

@@ -26,6 +26,7 @@
 #include "store/store.h"
 
 #include "base/buf.h"
+#include "base/cursor.h"
 #include "base/err.h"
 #include "base/io.h"
 #include "base/mem.h"
@@ -42,6 +43,9 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
+
+/* The catalogue's key of what lost packs may hurt: a generation number. */
+#define LOST_KEY "lost until"
 
 #define FRAME_CACHE_DEFAULT ((size_t)16 << 20)
 #define BLOCK_CACHE_DEFAULT ((size_t)4 << 20)
@@ -104,6 +108,7 @@ struct store {
 	struct timespec synced_mtime; /* of packs/ before that; index_lock */
 	bool sync_is_final;           /* all read, mtime settled; index_lock */
 	_Atomic size_t bad_packs, gone_packs;
+	_Atomic uint32_t lost_until; /* generations that lost packs may hurt */
 
 	struct {
 		_Atomic uint64_t gets, frame_hits, frames_decoded;
@@ -335,6 +340,49 @@ note_bad(void *ctx, const struct pack_id *id, const struct err *why)
 		*unread = true;
 }
 
+/*
+ * Packs that were known have vanished.  The index forgets them; that every
+ * generation up to now may hang on them is remembered until it is no longer so:
+ * in the catalogue, for whichever process comes next.
+ */
+static void
+note_lost(struct store *st)
+{
+	struct catalogue *cat = index_catalogue(st->index);
+	struct generation_names names = { 0 };
+	struct buf value = { 0 };
+
+	if (repository_generations(st->repository, &names, NULL) == 0 &&
+	    names.highest > atomic_load(&st->lost_until)) {
+		atomic_store(&st->lost_until, names.highest);
+		wr_u32(&value, names.highest);
+		if (cat != NULL && !value.failed)
+			(void)catalogue_put(cat, LOST_KEY, sizeof(LOST_KEY),
+					    value.data, value.len, NULL);
+	}
+	generation_names_clear(&names);
+	buf_clear(&value);
+}
+
+/* What an earlier process remembered. */
+static void
+recall_lost(struct store *st)
+{
+	struct catalogue *cat = index_catalogue(st->index);
+	struct buf value = { 0 };
+	struct rd r;
+	uint32_t n;
+
+	if (cat != NULL && catalogue_get(cat, LOST_KEY, sizeof(LOST_KEY),
+					 &value, NULL) == 0) {
+		r = rd_init(value.data, value.len);
+		n = rd_u32(&r);
+		if (rd_done(&r))
+			atomic_store(&st->lost_until, n);
+	}
+	buf_clear(&value);
+}
+
 static int
 sync_locked(struct store *st, struct err *e)
 {
@@ -354,6 +402,7 @@ sync_locked(struct store *st, struct err *e)
 	atomic_store(&st->bad_packs, found.bad);
 	(void)atomic_fetch_add(&st->gone_packs, found.gone);
 	if (found.gone > 0) {
+		note_lost(st);
 		shelf_purge(st->packs);
 		shelf_purge(st->blocks);
 	}
@@ -818,6 +867,7 @@ open_index(struct store *st, struct err *e)
 	if (index_open(st->cache_fd, buf_str(&st->cache_path), &st->index, e) <
 	    0)
 		return -1;
+	recall_lost(st);
 	return store_refresh(st, e);
 }
 
@@ -897,6 +947,12 @@ size_t
 store_bad_packs(const struct store *st)
 {
 	return atomic_load(&st->bad_packs);
+}
+
+uint32_t
+store_lost_until(const struct store *st)
+{
+	return atomic_load(&st->lost_until);
 }
 
 size_t

@@ -54,6 +54,13 @@ size_t store_bad_packs(const struct store *st);
 /* Packs that the catalogue knew and that are no longer there. */
 size_t store_gone_packs(const struct store *st);
 
+/*
+ * Highest number of the generations that were there when packs were found to
+ * have vanished, now or by an earlier process with this cache; 0 if never.
+ * They may lack chunks: a backup must not take them as a base unread.
+ */
+uint32_t store_lost_until(const struct store *st);
+
 /* Learn packs that have appeared or vanished since. */
 int store_refresh(struct store *st, struct err *e);
 

@@ -215,6 +215,7 @@ FUNC_TESTS = \
 	%D%/func/damage.t \
 	%D%/func/errors.t \
 	%D%/func/format.t \
+	%D%/func/generations.t \
 	%D%/func/kill.t \
 	%D%/func/mount.t \
 	%D%/func/sources.t \

@@ -324,7 +324,7 @@ take_set(struct backup *b, struct run *r, struct err *e)
 static void
 choose_base(struct backup *b, struct run *r)
 {
-	char text[120];
+	uint32_t lost = store_lost_until(b->store);
 
 	r->session_type = b->opt->type;
 	generation_base(&r->list, r->set_id, r->session_type, &r->base);
@@ -335,12 +335,9 @@ choose_base(struct backup *b, struct run *r)
 		r->session_type = GEN_FULL;
 	}
 	b->type = r->session_type;
-	if (r->base != NULL && store_gone_packs(b->store) > 0) {
-		snprintf(text, sizeof(text),
-			 "%zu packs have vanished from the repository: "
-			 "everything is read",
-			 store_gone_packs(b->store));
-		note(b, text);
+	if (r->base != NULL && r->base->number <= lost) {
+		note(b, "packs have vanished from the repository: everything "
+			"is read");
 		b->type = GEN_FULL;
 		r->base = NULL;
 	}

@@ -97,6 +97,7 @@ struct item {
 	bool same;    /* the bytes are the base's */
 	bool xattrs;  /* KEPT, MADE: it has some */
 	bool changed; /* FILE: changed while it was read */
+	bool gone;    /* the consumer's: it has vanished, no entry */
 	uint64_t inodes;
 	struct dir *dir;   /* DIR */
 	struct job *job;   /* FILE: who reads it; NULL: a link to one before */
@@ -159,6 +160,7 @@ struct dir {
 	atomic_uint refs;
 	int fd;
 	bool in_source;    /* at or beneath a source */
+	bool gone;         /* vanished before it could be opened */
 	bool pass_only;    /* fd is O_PATH: we may not list it, and need not */
 	size_t source_len; /* bytes of the path that are the source */
 	uint64_t source_dev;

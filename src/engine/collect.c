@@ -471,7 +471,7 @@ take_file(struct collector *c, struct slice *sl, struct item *it,
 	if (take_content(c, j, fr, &en, e) < 0)
 		return -1;
 	if (fr->gone) {
-		it->state = ITEM_DROPPED;
+		it->gone = true;
 	} else {
 		en.name = (const uint8_t *)it->name;
 		en.name_len = it->name_len;
@@ -524,7 +524,7 @@ take_item(struct collector *c, struct slice *sl, struct item *it,
 	if (it->state == ITEM_FILE) {
 		if (take_file(c, sl, it, e) < 0)
 			return -1;
-		if (it->state == ITEM_FILE && !whole &&
+		if (!it->gone && !whole &&
 		    add_exception(c, sl->dir, it->name, EXCEPTION_READ,
 				  it->reason, "", e) < 0)
 			return -1;
@@ -532,7 +532,7 @@ take_item(struct collector *c, struct slice *sl, struct item *it,
 	if (it->error != NULL &&
 	    tell_error(c, sl->dir, it->name, it->error, e) < 0)
 		return -1;
-	if (it->state == ITEM_DROPPED || it->state == ITEM_DIR)
+	if (it->gone || it->state == ITEM_DROPPED || it->state == ITEM_DIR)
 		return 0;
 	return count_item(c, sl->dir, it, e);
 }
@@ -554,7 +554,7 @@ close_slice(struct collector *c, struct dir *d, bool build, struct err *e)
 		const struct item *it = &sl->item[i];
 		struct entry en;
 
-		if (it->bytes == NULL || it->state == ITEM_DROPPED)
+		if (it->bytes == NULL || it->gone)
 			continue;
 		if (entry_decode(it->bytes, it->len, false, &en, e) < 0 ||
 		    tree_builder_add(d->builder, &en, e) < 0)
@@ -571,7 +571,7 @@ count_entries(struct dir *d, const struct slice *sl)
 	for (size_t i = 0; i < sl->count; i++) {
 		const struct item *it = &sl->item[i];
 
-		if (it->bytes == NULL || it->state == ITEM_DROPPED)
+		if (it->bytes == NULL || it->gone)
 			continue;
 		d->added++;
 		if (it->same)
@@ -619,6 +619,18 @@ finish_tree(struct collector *c, struct dir *d, struct tree_root *out,
 	return tree_builder_finish(d->builder, out, e);
 }
 
+/* It vanished before it could be opened: as if it had not been listed. */
+static int
+drop_dir(struct collector *c, struct dir *d, struct err *e)
+{
+	if (close_slice(c, d, false, e) < 0)
+		return -1;
+	d->item->gone = true;
+	d->item->dir = NULL;
+	dir_unref(d);
+	return 0;
+}
+
 /* Its entry: the base's bytes if nothing at all is new. */
 static int
 finish_dir(struct collector *c, struct dir *d, struct err *e)
@@ -627,6 +639,8 @@ finish_dir(struct collector *c, struct dir *d, struct err *e)
 	struct tree_root root;
 	struct entry en;
 
+	if (d->gone)
+		return drop_dir(c, d, e);
 	if (finish_tree(c, d, &root, e) < 0)
 		return -1;
 	tree_builder_free(d->builder);

@@ -38,6 +38,7 @@
 #define ITEMS_AHEAD   4096           /* names scanned and not consumed */
 #define BYTES_AHEAD   (8u << 20)     /* bytes read and not consumed */
 #define BYTES_WAKE    (6u << 20)     /* readers sleep until it is less */
+#define DIR_PRICE     8 /* names that an open directory counts for */
 #define BATCH_FILES   32
 #define SPARE_PIECES  8
 #define READERS       32
@@ -437,6 +438,13 @@ scan_take_locked(struct feed *f, struct dir *d)
 	d->state = SCAN_RUNNING;
 }
 
+/* What it counts for: an empty directory, too, holds a descriptor. */
+static size_t
+slice_price(const struct slice *sl)
+{
+	return sl->count + DIR_PRICE;
+}
+
 /* Called with the lock, returns with it. */
 static void
 scan_locked(struct feed *f, struct dir *d, struct scan_scratch *s)
@@ -459,7 +467,7 @@ scan_locked(struct feed *f, struct dir *d, struct scan_scratch *s)
 	if (f->slices != NULL)
 		f->slices->prev = sl;
 	f->slices = sl;
-	f->items_out += sl->count;
+	f->items_out += slice_price(sl);
 	for (size_t i = sl->count; i > 0; i--)
 		if (sl->item[i - 1].state == ITEM_DIR)
 			scan_push_locked(f, sl->item[i - 1].dir);
@@ -866,6 +874,14 @@ pacer_main(void *arg)
 		}
 		pthread_cond_clockwait(&f->pace, &f->lock, CLOCK_MONOTONIC,
 				       &until);
+		if (f->b->opt->cancel != NULL && *f->b->opt->cancel != 0) {
+			struct err why = { 0 };
+
+			/* Here it ends every wait, whoever waits for what. */
+			err_set(&why, ERR_CANCELLED, "interrupted");
+			fail_locked(f, &why);
+			break;
+		}
 		cpu_now = cpu_ns();
 		wall_now = time_monotonic_ns();
 		pace_locked(f, cpu_now - cpu, (int64_t)(wall_now - wall), cpus);
@@ -951,7 +967,7 @@ feed_slice_done(struct feed *f, struct slice *s)
 {
 	s->done_next = f->done;
 	f->done = s;
-	f->done_items += s->count;
+	f->done_items += slice_price(s);
 }
 
 static size_t

@@ -12,8 +12,9 @@
  * or all data.  Asking costs about a microsecond a file.
  *
  * Young files: a store through a memory mapping reaches mtime only when the
- * page is written out, so a file whose times are younger than YOUNG_S may be
- * changing unseen.  It is fdatasync'ed before it is read; from the
+ * page is written out, so a file whose ctime is younger than YOUNG_S may be
+ * changing unseen.  (On tmpfs such a store never moves the times: nothing
+ * but reading can see it.)  It is fdatasync'ed before it is read; from the
  * YOUNG_SYNCS'th such file on, one syncfs of its file system stands for all
  * of them, and what is younger than that call is stored as racy
  * (fdatasync costs about 180 microseconds a file).
@@ -40,7 +41,7 @@
 #define YOUNG_SYNCS 64
 
 /* A small file that grew under our hands is read up to here. */
-#define GROWN_MAX (1u << 20)
+#define GROWN_MAX (16u << 20)
 
 static struct ts
 ts_of(const struct statx_timestamp *t)
@@ -129,13 +130,14 @@ static int
 settle(struct backup *b, struct file_result *fr, int fd,
        const struct statx *st, bool *racy, struct err *e)
 {
-	struct ts m = ts_of(&st->stx_mtime), c = ts_of(&st->stx_ctime);
-	struct ts youngest = ts_cmp(m, c) > 0 ? m : c;
+	/* What moves mtime moves ctime too; mtime anybody can set. */
+	struct ts youngest = ts_of(&st->stx_ctime);
 	struct ts now = time_now_coarse(), when;
 	struct err why = { 0 };
 
 	*racy = false;
-	if (youngest.sec > now.sec || now.sec - youngest.sec >= YOUNG_S)
+	/* A time that is yet to come is young, too. */
+	if (now.sec - youngest.sec >= YOUNG_S)
 		return 0;
 	if (atomic_fetch_add(&b->young, 1) < YOUNG_SYNCS) {
 		if (src_datasync(fd, &why) == 0)

@@ -135,8 +135,10 @@ settle(struct job *j, int rc, struct err *e)
 	 * Renaming one link of an inode over another one does nothing; then
 	 * the temporary name is still there.
 	 */
-	if (rc < 0 || (j->at != j->name && j->link_name != NULL))
-		(void)sys_target->unlinkat(j->dirfd, j->at, 0);
+	if (rc == 0 && (j->at == j->name || j->link_name == NULL))
+		return 0;
+	if (sys_target->unlinkat(j->dirfd, j->at, 0) < 0 && rc < 0)
+		(void)err_prefix(e, "left behind incomplete");
 	return rc;
 }
 

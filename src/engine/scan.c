@@ -545,6 +545,11 @@ open_dir(struct backup *b, struct dir *d, struct err *e)
 		d->pass_only = true;
 		d->fd = src_open(parent, name, O_DIRECTORY | O_PATH, &why);
 	}
+	if (d->fd < 0 && why.saved_errno == ENOENT && d->item != NULL &&
+	    d->parent->skeleton == NULL) {
+		d->gone = true;
+		return 1;
+	}
 	if (d->fd < 0 || src_stat(d->fd, "", &now, &why) < 0)
 		return unreadable_dir(d, &why, e) < 0 ? -1 : 1;
 	if (d->meta_kept &&

@@ -306,12 +306,15 @@ apply_entry(const struct target_dir *d, int fd, bool *damage, struct err *e)
 static int
 sync_below(const struct target_dir *d, int fd, struct err *e)
 {
+	int rc;
+
 	if (!d->target->opt.sync ||
 	    (d->parent != NULL && d->parent->dev == d->dev))
 		return 0;
-	if (sys_target->syncfs(fd) < 0)
-		return err_sys(e, "sync its file system");
-	return 0;
+	do
+		rc = sys_target->syncfs(fd);
+	while (rc < 0 && errno == EINTR);
+	return rc < 0 ? err_sys(e, "sync its file system") : 0;
 }
 
 /* Open a closed parent from its child, while that is still open. */

@@ -131,7 +131,7 @@ rm_tree(const char *path)
 
 /* --- the source ------------------------------------------------------------- */
 
-#define THINGS_MAX 40
+#define THINGS_MAX 120
 #define SPANS_MAX  3
 
 /* One thing of the source, and the stretches of it that are compared. */
@@ -237,6 +237,20 @@ add_xattrs(void)
 	(void)setxattr(at("src/d"), "user.dir", value, 30, 0);
 }
 
+/* With the others more than are fdatasync'ed one by one, being young. */
+static void
+add_many(void)
+{
+	if (mkdir(at("src/many"), 0755) < 0)
+		give_up("cannot make the source");
+	for (unsigned i = 0; i < 55; i++) {
+		char name[40];
+
+		snprintf(name, sizeof(name), "src/many/%u", i);
+		add_file(name, i, true, i);
+	}
+}
+
 static void
 make_source(void)
 {
@@ -255,6 +269,7 @@ make_source(void)
 	add_links();
 	add_xattrs();
 	add_large("src/d/large");
+	add_many();
 	if (mkdir(at("src/empty"), 0755) < 0 ||
 	    mkfifo(at("src/fifo"), 0600) < 0)
 		give_up("cannot make the source");
@@ -1080,20 +1095,30 @@ run_all(int argc, char **argv, unsigned step)
 	}
 }
 
+/* Nothing here is about power cuts, so memory does, and is quicker. */
+static void
+make_top(void)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	if (tmp == NULL)
+		tmp = access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" :
+							     "/tmp";
+	snprintf(top, sizeof(top), "%.200s/asof-nth.XXXXXX", tmp);
+	if (mkdtemp(top) == NULL)
+		give_up("no temporary directory");
+}
+
 int
 main(int argc, char **argv)
 {
 	unsigned step = number_from("NTH_STEP", DEFAULT_STEP);
 	unsigned seed = number_from("NTH_SEED", (unsigned)time(NULL));
-	const char *tmp = getenv("TMPDIR");
 	struct err e = { 0 };
 
 	srand(seed);
 	printf("# seed %u, step %u\n", seed, step);
-	snprintf(top, sizeof(top), "%s/asof-nth.XXXXXX",
-		 tmp != NULL ? tmp : "/tmp");
-	if (mkdtemp(top) == NULL)
-		give_up("no temporary directory");
+	make_top();
 	setenv("ASOF_CACHE_DIR", at("cache"), 1);
 	signal(SIGALRM, hung);
 	if (exclude_new(&excludes, &e) < 0 ||

@@ -152,6 +152,7 @@ in_turn() {
 		export ASOF_CACHE_DIR="$T/cache-$((i % 2))"
 		head -c 300000 /dev/urandom >"c/noise-$i"
 		facts c "facts-c-$i" -H
+		sleep 0.1 # old enough to be trusted the next time
 		backup c && [ "$G" -eq "$i" ] && field_is files_read 1 ||
 			return 1
 	done

@@ -52,7 +52,15 @@ mkdir src && mutate 0
 facts src facts-0 -H
 try "a first generation" backup -c round-0 src
 
-n=1 hits=0
+# Moments are spread over the time that a run takes here, and a bit more.
+begun=$(date +%s%N)
+mutate 1
+backup -t full -c round-1 src >/dev/null
+facts src facts-1 -H
+longest=$((($(date +%s%N) - begun) / 1000000))
+[ "$longest" -le 300 ] || longest=300
+
+n=2 hits=0
 while [ "$n" -le "$rounds" ]; do
 	mutate "$n"
 	facts src "facts-$n" -H
@@ -63,14 +71,14 @@ while [ "$n" -le "$rounds" ]; do
 	esac
 	# Every fourth is full, and reads more.
 	type=incremental && [ $((n % 4)) -ne 0 ] || type=full
-	if killed "$(random_delay "$n" 300)" backup -t "$type" \
+	if killed "$(random_delay "$n" "$longest")" backup -t "$type" \
 		-c "round-$n" src; then
 		hits=$((hits + 1))
 	fi
 	[ $((n % 20)) -ne 0 ] || try "after $n rounds: nothing is damaged" sound
 	n=$((n + 1))
 done
-echo "# $hits of $rounds were killed"
+echo "# $hits of $rounds were killed, within $longest ms"
 try "some were killed" [ "$hits" -gt 5 ]
 
 # Each of the generations is what the source was in its round.
@@ -106,7 +114,7 @@ signalled() {
 		mutate "$try"
 		"$ASOF" backup -t full src >stdout 2>stderr &
 		pid=$!
-		sleep "$(random_delay "$try" 60)"
+		sleep "$(random_delay "$try" "$longest")"
 		kill "-$1" "$pid"
 		wait "$pid"
 		code=$?
@@ -135,7 +143,7 @@ try "a generation to restore" backup src
 restored_in_the_end() {
 	rm -rf got
 	for i in 1 2 3 4 5 6 7 8; do
-		killed "$(random_delay "$i" 80)" restore "latest:$T/src/" \
+		killed "$(random_delay "$i" "$longest")" restore "latest:$T/src/" \
 			--to got --existing replace
 	done
 	find got -name '.asof-*' -delete

@@ -807,7 +807,7 @@ static int
 mark_name(void *ctx, const char *name, struct err *e)
 {
 	int *seen = ctx;
-	int n = atoi(name + 1);
+	int n = (int)strtol(name + 1, NULL, 10);
 
 	(void)e;
 	assert_in_range(n, 0, 49);

@@ -533,7 +533,7 @@ see_entry(void *ctx, const struct src_dirent *d, struct err *e)
 	assert_int_equal(d->name[0], 'n');
 	assert_true(d->type == DT_REG || d->type == DT_UNKNOWN);
 	assert_true(d->ino != 0);
-	s->n[atoi(d->name + 1)]++;
+	s->n[strtol(d->name + 1, NULL, 10)]++;
 	return 0;
 }
 
