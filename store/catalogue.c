@@ -214,27 +214,34 @@ open_database(struct environment *s, struct err *e)
 /*
  * LMDB maps its lock file after making it long by ftruncate; on a full disk
  * the first store into that map is a SIGBUS.  So its blocks are written
- * before.  False: there is no room, or no right.
+ * before.  Returns 1 when there is no room, or no right.
  */
-static bool
-reserve_lock(const char *path)
+static int
+reserve_lock(const char *path, struct err *e)
 {
 	static const uint8_t zeros[LOCK_LEN];
 	struct buf name = { 0 };
 	uint64_t len = 0;
-	bool ok = false;
-	int fd;
+	int fd = -1, rc = 1;
 
 	buf_printf(&name, "%s/lock.mdb", path);
+	(void)buf_str(&name);
+	if (buf_ok(&name, e) < 0) {
+		rc = -1;
+		goto out;
+	}
 	fd = io_open(AT_FDCWD, buf_str(&name), O_RDWR | O_CREAT, 0600, NULL,
 		     NULL);
-	if (fd >= 0 && io_size(fd, &len, "lock.mdb", NULL) == 0)
-		ok = len >= LOCK_LEN ||
-		     io_write_at(fd, zeros + len, LOCK_LEN - (size_t)len, len,
-				 "lock.mdb", NULL) == 0;
+	if (fd < 0 || io_size(fd, &len, "lock.mdb", NULL) < 0)
+		goto out;
+	if (len >= LOCK_LEN ||
+	    io_write_at(fd, zeros + len, LOCK_LEN - (size_t)len, len,
+			"lock.mdb", NULL) == 0)
+		rc = 0;
+out:
 	(void)io_close(fd, "lock.mdb", NULL);
 	buf_clear(&name);
-	return ok;
+	return rc;
 }
 
 /*
@@ -248,8 +255,9 @@ open_lmdb(struct environment *s, const char *path, bool fresh, struct err *e)
 
 	if (check_metas(s, fresh, e) < 0)
 		return -1;
-	if (!reserve_lock(path))
-		return 1;
+	rc = reserve_lock(path, e);
+	if (rc != 0)
+		return rc;
 	rc = mdb_env_create(&s->env);
 	if (rc != 0)
 		return lmdb_err(rc, "create", e);
