@@ -37,8 +37,9 @@ struct src_counts {
 void src_counts(struct src_counts *out);
 
 /*
- * Open for reading below dirfd.  Running out of descriptors is ERR_SYS.  `flags` may add O_DIRECTORY.  A file that
- * is not there returns -1 with saved_errno ENOENT like any other failure.
+ * Open for reading below dirfd.  `flags` may add O_DIRECTORY, or O_PATH.  A
+ * file that is not there returns -1 with saved_errno ENOENT like any other
+ * failure.  Running out of descriptors is ERR_SYS: no fault of the file's.
  */
 int src_open(int dirfd, const char *name, int flags, struct err *e);
 void src_close(int fd);
