@@ -218,6 +218,7 @@ FUNC_TESTS = \
 	%D%/func/generations.t \
 	%D%/func/kill.t \
 	%D%/func/mount.t \
+	%D%/func/review.t \
 	%D%/func/sources.t \
 	%D%/func/torture.t
 

@@ -60,10 +60,11 @@
 #define DEFAULT_STEP 3
 
 /*
- * The source and "/" are stat'ed before anything else; without them there is
- * nothing to back up.  What fails later is one file's matter.
+ * The link that names the source, where it points, and "/" are looked at
+ * before anything else; without them there is nothing to back up.  What
+ * fails later is one file's matter.
  */
-#define TOP_CALLS 2
+#define TOP_CALLS 4
 
 /* Runs on one repository: that leftovers do no harm is tested too. */
 #define RUNS_PER_REPOSITORY 50
@@ -374,7 +375,7 @@ static struct exclude *excludes;
 static int
 run_backup(enum generation_type type, struct err *e)
 {
-	const char *sources[1] = { at("src") };
+	const char *sources[1] = { at("source") };
 	struct backup_options o = { .sources = sources,
 				    .source_count = 1,
 				    .type = type,
@@ -1105,7 +1106,7 @@ make_top(void)
 		tmp = access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" :
 							     "/tmp";
 	snprintf(top, sizeof(top), "%.200s/asof-nth.XXXXXX", tmp);
-	if (mkdtemp(top) == NULL)
+	if (mkdtemp(top) == NULL || symlink("src", at("source")) < 0)
 		give_up("no temporary directory");
 }
 

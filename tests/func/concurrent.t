@@ -40,7 +40,7 @@ within() {
 	done
 }
 
-# --- different sets at once -------------------------------------------------------
+# --- different sets at once --------------------------------------------------
 
 mkdir a b common
 head -c 12000000 /dev/urandom >common/shared
@@ -75,7 +75,7 @@ beside() {
 }
 try "a backup beside a check and a restore" beside
 
-# --- the same set -------------------------------------------------------------------
+# --- the same set ------------------------------------------------------------
 
 # Slow by its work, and then stopped in the midst of it.
 mkdir slow && seq 1500000 >slow/text && facts slow facts-slow -H
@@ -105,7 +105,7 @@ rush() {
 try "four that wait for each other" rush
 try "nothing is damaged" sound
 
-# --- a mount beside them --------------------------------------------------------------
+# --- a mount beside them -----------------------------------------------------
 
 export ASOF_REPOSITORY="$T/repo"
 # Reading goes on while there are new generations.
@@ -143,7 +143,7 @@ else
 	skip "a mount beside backups" "cannot mount"
 fi
 
-# --- two machines ----------------------------------------------------------------------
+# --- two machines ------------------------------------------------------------
 
 new_repo shared >/dev/null
 mkdir c
@@ -178,7 +178,7 @@ try "both at once" both_at_once
 try "nothing is damaged" sound
 export ASOF_CACHE_DIR="$T/cache"
 
-# --- forgetting -------------------------------------------------------------------------
+# --- forgetting --------------------------------------------------------------
 
 new_repo whole >/dev/null
 mkdir d
@@ -187,8 +187,11 @@ for i in 1 2 3 4 5; do
 	echo "$i" >d/changes
 	rm -f "d/noise-$((i - 2))"
 	facts d "facts-d-$i" -H
-	case $i in 1 | 4) type=full ;; 3) type=differential ;; *) type=incremental ;; esac
-	backup -t $type d >/dev/null
+	case $i in
+	1 | 4) backup -t full d ;;
+	3) backup -t differential d ;;
+	*) backup d ;;
+	esac >/dev/null
 done
 mkdir copy
 forget_one() {

@@ -21,7 +21,7 @@ zero() {
 
 size_of() { stat -c %s "$1"; }
 
-# --- a repository worth damaging --------------------------------------------------
+# --- a repository worth damaging ---------------------------------------------
 
 mkdir -p src/text src/many src/far/away src/attr
 for i in 1 2 3 4 5 6 7 8 9; do
@@ -49,7 +49,7 @@ try "the repository is whole" sound
 try "generation 1" [ -s facts-1 ]
 try "generation 2" [ -s facts-2 ]
 
-# --- judging ---------------------------------------------------------------------
+# --- judging -----------------------------------------------------------------
 
 # Directories change when something in them is missing; links are told apart
 # by numbers that shift.
@@ -177,7 +177,7 @@ damaged_in_both() {
 	damaged "$@"
 }
 
-# --- packs -----------------------------------------------------------------------
+# --- packs -------------------------------------------------------------------
 
 large=packs/$(ls -S whole/packs | head -n 1)
 small=packs/$(ls -S whole/packs | tail -n 1)
@@ -210,10 +210,10 @@ damaged_in_both "a pack that is a link" as_link
 damaged_in_both "a pack that is a fifo" as_fifo
 damaged_in_both "a pack that is a directory" as_dir
 
-# --- records -----------------------------------------------------------------------
+# --- records -----------------------------------------------------------------
 
 size=$(size_of whole/generations/2)
-for at in 0 16 60 $((size / 2)) $((size - 1)); do
+for at in 0 8 16 60 $((size / 2)) $((size - 1)); do
 	damaged "a byte at $at of a record" flip generations/2 "$at"
 done
 damaged "a record cut off" truncate -s $((size / 2)) generations/2
@@ -227,12 +227,7 @@ export ASOF_REPOSITORY="$T/hurt"
 rm -rf hurt cache && cp -a whole hurt && rm hurt/generations/2
 try "a record that is gone: the other is whole" all_right 1
 
-rm -rf hurt && cp -a whole hurt && flip hurt/generations/2 9
-try "a record of a newer version is not called sound" must_fail 1 asof check
-try "and is named" said "generation 2: .*newer"
-try "the other is whole" all_right 1
-
-# --- going on with a damaged repository ------------------------------------------
+# --- going on with a damaged repository --------------------------------------
 
 # again WHOLE COMMAND ...: a repository that this was done to, and its cache.
 again() {
@@ -282,7 +277,8 @@ full_heals() {
 
 for how in "gone:rm $large" "gone, and the cache too:rm -r $large ../cache" \
 	"cut off:truncate -s 100 $large" \
-	"cut off, without a cache:eval truncate -s 100 $large; rm -r ../cache"; do
+	"cut off, and the cache gone:eval truncate -s 9 $large; rm -r ../cache"
+do
 	# shellcheck disable=SC2086
 	try "a pack ${how%%:*}" again flat-whole ${how#*:}
 	try "an incremental is whole, or says what it relies on" not_in_silence
@@ -297,7 +293,7 @@ try "unknown names and unfinished files" again whole strangers
 try "are no damage" sound
 try "and in nobody's way" heals
 
-# --- the cache ---------------------------------------------------------------------
+# --- the cache ---------------------------------------------------------------
 
 # Results with that cache: what is there, and a generation more.
 cache_is_nothing() {

@@ -22,7 +22,7 @@ flip() {
 		set_byte "$1" "$2" "$(printf %o $((old ^ 1)))"
 }
 
-# --- the command line ------------------------------------------------------------
+# --- the command line --------------------------------------------------------
 
 mkdir src src/dir && echo one >src/one && echo two >src/dir/two
 new_repo repo >/dev/null
@@ -61,7 +61,7 @@ pipe_gone() {
 }
 try "a reader that hangs up is no error" pipe_gone
 
-# --- what is no repository ---------------------------------------------------------
+# --- what is no repository ---------------------------------------------------
 
 mkdir empty && echo x >file
 try "a directory that is none" fails 2 empty generations -r empty
@@ -93,7 +93,7 @@ try "nothing is made" fails 4 half backup -r half src
 truncate -s 5 half/config && : >half/keys/config.copy
 try "with both cut off" must_fail 4 asof generations -r half
 
-# --- what cannot be read ---------------------------------------------------------
+# --- what cannot be read -----------------------------------------------------
 
 cp "$ASOF" asof.copy && chmod 755 asof.copy
 mkdir locked locked/dir locked/sub locked/listed
@@ -164,7 +164,8 @@ if as_nobody --version >/dev/null; then
 	try "what became readable is read" as_nobody cat "2:$T/locked/shut"
 	try "as it is now" printed longer
 	chmod 600 locked/shut
-	try "and when it is unreadable again" must_fail 3 as_nobody backup locked
+	try "and when it is unreadable again" \
+		must_fail 3 as_nobody backup locked
 	try "the old content is not put in its place" \
 		must_fail 1 as_nobody cat "3:$T/locked/shut"
 	chmod -R go+rX locked
@@ -179,7 +180,7 @@ else
 	skip "an ordinary user" "cannot run a program in $T"
 fi
 
-# --- what changes meanwhile --------------------------------------------------------
+# --- what changes meanwhile --------------------------------------------------
 
 head -c 40000000 /dev/urandom >src/large
 try "a large file" backup src
@@ -224,7 +225,7 @@ rm go && wait "$writer"
 rm -rf churn src/large
 try "and nothing is damaged" sound
 
-# --- a repository that cannot be written ---------------------------------------------
+# --- a repository that cannot be written -------------------------------------
 
 reading_works() {
 	asof generations && asof ls -R 1 && asof show 1 && asof stats &&
@@ -244,7 +245,7 @@ if can_mount; then
 	try "so does forgetting" fails 1 read-only forget 1
 	export ASOF_REPOSITORY="$T/repo"
 
-	# --- no space ----------------------------------------------------------------
+	# --- no space --------------------------------------------------------
 
 	try "a small disk" disk small 32M -m 0 -O ^has_journal
 	head -c 12000000 /dev/urandom >small/filler
@@ -293,13 +294,14 @@ try "and the next backup works" asof backup -q src
 few_files() { (ulimit -n 64 && asof backup -q src); }
 try "a limit on open files is borne" few_files
 
-# --- things in the way of a restore -----------------------------------------------------
+# --- things in the way of a restore ------------------------------------------
 
 mkdir back back/dir && echo mine >back/one && echo mine >back/dir/other
 refused() {
 	must_fail 1 asof restore "latest:$T/src/" --to back &&
 		said "src/one: " && cmp src/dir/two back/dir/two &&
-		[ "$(cat back/one)" = mine ] && [ "$(cat back/dir/other)" = mine ]
+		[ "$(cat back/one)" = mine ] &&
+		[ "$(cat back/dir/other)" = mine ]
 }
 try "what is in the way is named and left alone" refused
 rm back/dir/two

@@ -107,7 +107,7 @@ print_bytes(const char *p, size_t n)
 	}
 }
 
-/* --- one entry -------------------------------------------------------------- */
+/* --- one entry ------------------------------------------------------------ */
 
 /* Its place in `met`, where it is added if it is not there. */
 static struct met *
@@ -317,7 +317,7 @@ print_entry(const char *name, const struct stat *st)
 	putchar('\n');
 }
 
-/* --- the walk --------------------------------------------------------------- */
+/* --- the walk ------------------------------------------------------------- */
 
 static char **
 sorted_names(size_t *count)

@@ -32,7 +32,7 @@ mutate() {
 	ln -f src/text src/linked
 }
 
-# --- init -----------------------------------------------------------------------
+# --- init --------------------------------------------------------------------
 
 export ASOF_REPOSITORY="$T/repo"
 half_made() {
@@ -46,7 +46,7 @@ try "a repository half made can be made" half_made
 rm -rf repo cache
 try "a repository" new_repo repo
 
-# --- backup ---------------------------------------------------------------------
+# --- backup ------------------------------------------------------------------
 
 mkdir src && mutate 0
 facts src facts-0 -H
@@ -102,7 +102,7 @@ try "nothing is damaged" sound
 rm -rf cache
 try "nor without the cache" sound
 
-# --- signals that can be caught ----------------------------------------------------
+# --- signals that can be caught ----------------------------------------------
 
 count() { find repo/generations -type f | wc -l; }
 
@@ -110,11 +110,11 @@ count() { find repo/generations -type f | wc -l; }
 # came too late.
 signalled() {
 	before=$(count)
-	for try in 1 2 3 4 5 6 7 8; do
-		mutate "$try"
+	for round in 1 2 3 4 5 6 7 8; do
+		mutate "$round"
 		"$ASOF" backup -t full src >stdout 2>stderr &
 		pid=$!
-		sleep "$(random_delay "$try" "$longest")"
+		sleep "$(random_delay "$round" "$longest")"
 		kill "-$1" "$pid"
 		wait "$pid"
 		code=$?
@@ -133,7 +133,7 @@ try "SIGTERM ends it with 143, and nothing is published" signalled 15
 try "SIGHUP with 129" signalled 1
 try "and nothing is damaged" sound
 
-# --- restore ----------------------------------------------------------------------
+# --- restore -----------------------------------------------------------------
 
 mutate 99
 for i in $(seq 400); do echo "$i" >"src/small-$i"; done
@@ -143,8 +143,8 @@ try "a generation to restore" backup src
 restored_in_the_end() {
 	rm -rf got
 	for i in 1 2 3 4 5 6 7 8; do
-		killed "$(random_delay "$i" "$longest")" restore "latest:$T/src/" \
-			--to got --existing replace
+		killed "$(random_delay "$i" "$longest")" restore --to got \
+			--existing replace "latest:$T/src/"
 	done
 	find got -name '.asof-*' -delete
 	asof restore "latest:$T/src/" --to got --existing replace &&

@@ -41,7 +41,7 @@ done
 echo 'Signature: 8a477f597d28d172789f06886806bc55' >cache/CACHEDIR.TAG
 new_repo repo >/dev/null
 
-# --- ways of writing -----------------------------------------------------------
+# --- ways of writing ---------------------------------------------------------
 
 try "two sources" backup a b
 try "both are there" holds a a/1.c a/in/deep/3.o b b/b
@@ -94,7 +94,7 @@ try "a fifo as a source" backup fifo
 try "is there" holds fifo
 try "what is inside links is a link" backup a dangling/../b
 
-# --- what is not there -----------------------------------------------------------
+# --- what is not there -------------------------------------------------------
 
 count() { asof generations && grep -c '^ *[0-9]' "$T/stdout"; }
 before=$(count | tail -n 1)
@@ -107,7 +107,7 @@ try "an empty name" must_fail 2 asof backup ''
 try "no name" must_fail 2 asof backup
 try "nothing was made of these" [ "$(count | tail -n 1)" = "$before" ]
 
-# --- patterns --------------------------------------------------------------------
+# --- patterns ----------------------------------------------------------------
 
 try "a pattern without a slash" backup a -e '*.o'
 try "matches at any depth" lacks a/1.o a/in/2.o a/in/deep/3.o
@@ -150,7 +150,7 @@ grow() {
 try "without the pattern, in the same set" grow "$((G + 1))"
 try "all is there again" holds a/1.o a/in/2.o
 
-# --- tags and flags ------------------------------------------------------------
+# --- tags and flags ----------------------------------------------------------
 
 try "a cache is ordinary" backup cache a
 try "unless one says so" holds cache/big cache/sub/big
@@ -174,7 +174,7 @@ else
 	skip "the no-dump flag" "no such flag here"
 fi
 
-# --- the repository and its mounts ---------------------------------------------
+# --- the repository and its mounts -------------------------------------------
 
 mkdir f && echo x >f/file && new_repo f/repo >/dev/null
 inside() {
@@ -185,7 +185,7 @@ try "the repository is not in its own backup, with a note" inside
 try "nor the next time" inside
 export ASOF_REPOSITORY="$T/repo"
 
-# --- other file systems ----------------------------------------------------------
+# --- other file systems ------------------------------------------------------
 
 if [ "$(id -u)" -eq 0 ] && can_mount; then
 	mkdir -p g/mem g/proc g/bind g/view && echo x >g/file

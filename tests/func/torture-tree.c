@@ -60,7 +60,7 @@ need(bool done, const char *what)
 		die("%s", what);
 }
 
-/* --- small steps ------------------------------------------------------------ */
+/* --- small steps ---------------------------------------------------------- */
 
 static void
 make_dir(const char *name)
@@ -157,7 +157,7 @@ make_socket(const char *name)
 	close(fd);
 }
 
-/* --- types and names -------------------------------------------------------- */
+/* --- types and names ------------------------------------------------------ */
 
 static void
 make_types(void)
@@ -240,7 +240,7 @@ make_names(void)
 	leave();
 }
 
-/* --- links ------------------------------------------------------------------ */
+/* --- links ---------------------------------------------------------------- */
 
 static void
 give_name(const char *from, const char *to)
@@ -278,7 +278,7 @@ make_links(int out)
 	leave();
 }
 
-/* --- holes ------------------------------------------------------------------ */
+/* --- holes ---------------------------------------------------------------- */
 
 static void
 make_sparse(void)
@@ -341,7 +341,7 @@ make_sparse(void)
 	leave();
 }
 
-/* --- attributes ------------------------------------------------------------- */
+/* --- attributes ----------------------------------------------------------- */
 
 /* Whether it took it: what it does not take is left out. */
 static bool
@@ -438,7 +438,7 @@ make_modes(void)
 	leave();
 }
 
-/* --- sizes and numbers ------------------------------------------------------ */
+/* --- sizes and numbers ---------------------------------------------------- */
 
 static void
 make_sizes(void)
@@ -495,7 +495,7 @@ make_deep(void)
 	close(start);
 }
 
-/* --- times ------------------------------------------------------------------ */
+/* --- times ---------------------------------------------------------------- */
 
 static void
 make_times(void)
@@ -538,7 +538,7 @@ make_times(void)
 	leave();
 }
 
-/* --- what changes ----------------------------------------------------------- */
+/* --- what changes --------------------------------------------------------- */
 
 /* A change that neither size nor mtime shows: only ctime does. */
 static void

@@ -75,9 +75,10 @@ shallow() {
 
 stated() {
 	(
-		cd "$1" && find . -path ./deep -prune -o ! -type d -print0 |
-			sort -z | xargs -0 stat -c '%n %F %a %u %g %s %t:%T %y' &&
-			find . -path ./deep -prune -o -type d -print0 | sort -z |
+		cd "$1" || exit 1
+		find . -path ./deep -prune -o ! -type d -print0 | sort -z |
+			xargs -0 stat -c '%n %F %a %u %g %s %t:%T %y' || exit 1
+		find . -path ./deep -prune -o -type d -print0 | sort -z |
 			xargs -0 stat -c '%n %F %a %u %g %y'
 	) >"$T/stat.$2"
 }
@@ -114,7 +115,7 @@ try "lists and capabilities" dress live/src
 try "flags" set_flags live/src
 new_repo repo >/dev/null
 
-# --- five generations ---------------------------------------------------------
+# --- five generations --------------------------------------------------------
 
 n=1
 for g in full:null incremental:1 differential:1 copy:null incremental:2; do
@@ -146,14 +147,14 @@ try "a hole is kept where blocks are reserved behind the end" \
 	same_hole hole-and-more
 try "a file of one byte that is a hole is kept" same_hole hole-of-a-byte
 
-# --- the same in a mount -------------------------------------------------------
+# --- the same in a mount -----------------------------------------------------
 
 # Asking for 20,000 names takes its time: twice is enough.
 if can_view; then
 	try "the mount answers" view view --allow-other
 	for n in 1 2 3 4 5; do
 		dir=view/generations/$n$T/live/src
-		if [ "$n" -eq 1 ] || [ "$n" -eq 5 ]; then but=; else but=many; fi
+		case $n in 1 | 5) but= ;; *) but=many ;; esac
 		told "kept-$n/src" "facts-$n.view" -F -x "$but"
 		try "generation $n in the mount is what the source was" \
 			same_as_told "$dir" "facts-$n.view" -F -x "$but"
@@ -164,7 +165,7 @@ else
 	skip "the mount shows what the source was" "no /dev/fuse"
 fi
 
-# --- tmpfs ----------------------------------------------------------------------
+# --- tmpfs -------------------------------------------------------------------
 
 memory() {
 	mkdir -p mem && mount_later -t tmpfs -o size=900m,mode=755 none mem &&
