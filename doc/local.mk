@@ -4,3 +4,4 @@ dist_noinst_DATA += %D%/format.md
 # What "asof completion bash" prints; tests/func/cli.t compares the two.
 bashcompletiondir = $(datadir)/bash-completion/completions
 dist_bashcompletion_DATA = %D%/asof.bash
+EXTRA_DIST += %D%/decisions %D%/invariants.md %D%/testing.md

@@ -236,22 +236,41 @@ THREAD_TESTS = %D%/unit/test_pool %D%/unit/test_store %D%/unit/test_writer \
 check-threads: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(THREAD_TESTS)'
 
+# What a build with the address sanitizer is asked: all but what only says
+# again, slowly, what the plain build has said.
+SANITIZED_TESTS = $(UNIT_TESTS) %D%/fuzz/replay.t %D%/fault/nth \
+	%D%/func/torture.t %D%/func/errors.t %D%/func/concurrent.t \
+	%D%/func/review.t %D%/func/mount.t
+check-sanitized: all
+	NTH_STEP=$${NTH_STEP-29} $(MAKE) $(AM_MAKEFLAGS) check \
+		TESTS='$(SANITIZED_TESTS)'
+
 # What a second compiler is asked.
 check-units: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(UNIT_TESTS) %D%/fuzz/replay.t'
-.PHONY: check-threads check-units
+.PHONY: check-threads check-units check-sanitized
 
 VALGRIND = valgrind -q --error-exitcode=99 --leak-check=full \
 	--show-leak-kinds=definite,possible --child-silent-after-fork=yes
+# In CI the quick ones; check-valgrind-all takes half an hour.
+VALGRIND_TESTS = %D%/unit/test_buf %D%/unit/test_cursor %D%/unit/test_err \
+	%D%/unit/test_path %D%/unit/test_time %D%/unit/test_id \
+	%D%/unit/test_split %D%/unit/test_config %D%/unit/test_frame \
+	%D%/unit/test_entry %D%/unit/test_list %D%/unit/test_plan \
+	%D%/unit/test_names %D%/unit/test_sources %D%/unit/test_opt \
+	%D%/unit/test_session %D%/unit/test_idset
+check-valgrind-all: $(check_PROGRAMS)
+	$(MAKE) $(AM_MAKEFLAGS) check-valgrind VALGRIND_TESTS='$(UNIT_TESTS)'
 check-valgrind: $(check_PROGRAMS)
-	@bad=; for t in $(UNIT_TESTS); do \
+	@bad=; for t in $(VALGRIND_TESTS); do \
 		echo "$$t"; \
 		CMOCKA_MESSAGE_OUTPUT=TAP TEST_QUICK=1 $(VALGRIND) ./$$t \
 			>$$t.valgrind 2>&1 || { \
 			tail -n 30 $$t.valgrind; bad="$$bad $$t"; }; \
 	done; test -z "$$bad" || { echo "valgrind:$$bad"; exit 1; }
-.PHONY: check-valgrind
+.PHONY: check-valgrind check-valgrind-all
 CLEANFILES += $(UNIT_TESTS:=.valgrind)
 
 EXTRA_DIST += $(FUNC_TESTS) %D%/func/lib.sh %D%/fuzz/replay.t \
-	%D%/fuzz/corpus %D%/fuzz/make_corpus.c %D%/install-test %D%/clean-tree
+	%D%/fuzz/corpus %D%/fuzz/make_corpus.c \
+	%D%/golden/reader.py %D%/install-test %D%/clean-tree

@@ -703,6 +703,19 @@ check_exceptions(struct check *c, struct err *e)
 	return 0;
 }
 
+/* The sentence without the place that it begins with, which is told beside. */
+static const char *
+without(const char *where, const char *why, const char *none)
+{
+	size_t len = strlen(where);
+
+	if (why == NULL)
+		return none;
+	return strncmp(why, where, len) == 0 && why[len] == ':' ?
+		       why + len + 2 :
+		       why;
+}
+
 /* --- generations ------------------------------------------------------------ */
 
 /* Is the generation's record usable?  If not, that is told. */
@@ -716,9 +729,9 @@ record_usable(struct check *c, const struct generation *g)
 	generation_name(where, g->number);
 	c->blind = true;
 	if (g->unsupported)
-		note(c, where, g->why != NULL ? g->why : "it is newer");
+		note(c, where, without(where, g->why, "it is newer"));
 	else
-		problem(c, where, g->why != NULL ? g->why : "it is damaged");
+		problem(c, where, without(where, g->why, "it is damaged"));
 	return false;
 }
 

@@ -21,7 +21,9 @@
 #include "base/src.h"
 #include "src/engine/exclude.h"
 #include "src/engine/feed.h"
+#include "src/engine/filemap.h"
 #include "src/engine/gather.h"
+#include "store/store.h"
 #include "store/writer.h"
 
 #include <errno.h>
@@ -789,6 +791,55 @@ excluded(struct backup *b, struct dir *d, const struct item *it,
 			     S_ISDIR(it->st.stx_mode));
 }
 
+/*
+ * Is what the base's entry refers to still there?  Packs can be lost behind
+ * our back.  Asked of the chunks that the entry names itself; what is deeper
+ * in the map of a large file is left to `check`.  1 yes, 0 no, -1 failed.
+ */
+static int
+still_stored(struct backup *b, const struct entry *base, struct err *e)
+{
+	const struct content *content = &base->content;
+	struct rd r;
+	struct xattr x;
+
+	if (base->type == ENTRY_FILE && content->form == CONTENT_MAPPED)
+		return store_has(b->store, &content->root, e);
+	if (base->type == ENTRY_FILE && content->form == CONTENT_INLINE) {
+		struct filemap_iter it;
+		struct extent piece;
+		int rc, there = 1;
+
+		if (filemap_iter_init(&it, b->reader, content, base->size, e) <
+		    0)
+			return -1;
+		while (there == 1 &&
+		       (rc = filemap_iter_next(&it, &piece, e)) != 0) {
+			if (rc < 0)
+				there = -1;
+			else if (!piece.hole)
+				there = store_has(b->store, &piece.id, e);
+			if (there == 1 && piece.repeat > 1 &&
+			    filemap_iter_seek(&it,
+					      piece.offset + piece.len *
+						      piece.repeat,
+					      e) < 0)
+				there = -1;
+		}
+		filemap_iter_clear(&it);
+		if (there != 1)
+			return there;
+	}
+	for (r = xattr_first(base); xattr_next(&r, &x);)
+		if (!x.inlined) {
+			int there = store_has(b->store, &x.id, e);
+
+			if (there != 1)
+				return there;
+		}
+	return 1;
+}
+
 static int
 scan_name(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 	  struct scan_scratch *s, size_t prefix, struct err *e)
@@ -827,6 +878,16 @@ scan_name(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 	    dev_of(&it->st) != dev_of(&d->st))
 		in.fs = in.base->fs; /* checked again once it is open */
 	plan = plan_file(&in);
+	if (!plan.read && !S_ISDIR(it->st.stx_mode)) {
+		int there = still_stored(b, in.base, e);
+
+		if (there < 0)
+			return -1;
+		if (there == 0) {
+			plan.read = true;
+			plan.reason = PLAN_NO_BASE;
+		}
+	}
 	it->reason = (uint8_t)(d->base_lost && plan.reason == PLAN_NEW ?
 				       PLAN_NO_BASE :
 				       plan.reason);

@@ -155,6 +155,9 @@ real_parent(const char *shown, struct buf *path, struct err *e)
 	char *dir, *real;
 	int rc = -1;
 
+	(void)buf_str(path);
+	if (buf_ok(path, e) < 0)
+		return -1;
 	slash = strrchr(buf_str(path), '/');
 	if (slash == buf_str(path))
 		return 0;
@@ -191,7 +194,8 @@ resolve_one(const char *cwd, const char *typed, char **out, struct err *e)
 	int rc = -1;
 
 	path_show_in(shown, typed, strlen(typed));
-	if (path_absolute(cwd, typed, &path, e) < 0)
+	if (path_absolute(cwd, typed, &path, e) < 0 ||
+	    real_parent(shown, &path, e) < 0)
 		goto out;
 	(void)buf_str(&path);
 	if (buf_ok(&path, e) < 0)

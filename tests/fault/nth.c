@@ -370,16 +370,14 @@ backup_failed(void *ctx, const char *path, const struct err *why)
 	tell(path, why);
 }
 
-static struct exclude *excludes;
-
 static int
 run_backup(enum generation_type type, struct err *e)
 {
 	const char *sources[1] = { at("source") };
+	struct exclude *x = NULL;
 	struct backup_options o = { .sources = sources,
 				    .source_count = 1,
 				    .type = type,
-				    .exclude = excludes,
 				    .cachedir_tag = true,
 				    .readers = 3,
 				    .threads = 2,
@@ -391,11 +389,17 @@ run_backup(enum generation_type type, struct err *e)
 	told.count = 0;
 	if (use_begin(&u, "backup", e) < 0)
 		return -1;
-	rc = backup_run(u.store, &o, &res, e);
+	rc = exclude_new(&x, e);
+	if (rc == 0)
+		rc = exclude_add(x, "*.skip", e);
+	o.exclude = x;
+	if (rc == 0)
+		rc = backup_run(u.store, &o, &res, e);
 	if (rc == 0 && res.errors != told.count)
 		complain("backup", "counts other errors than it tells");
 	if (rc == 0 && res.errors > 0)
 		rc = 3;
+	exclude_free(x);
 	use_end(&u);
 	return rc;
 }
@@ -940,23 +944,38 @@ count_names(const char *dir)
 	return n;
 }
 
-/* A thread that was joined may still be on its way out. */
-static bool
-is_alone(void)
+/* What the process has of the kernel. */
+struct holdings {
+	unsigned fds, threads;
+};
+
+static struct holdings
+count_holdings(void)
+{
+	return (struct holdings){ count_names("/proc/self/fd"),
+				  count_names("/proc/self/task") };
+}
+
+static void
+judge_holdings(const struct holdings *before)
 {
 	const struct timespec ms = { .tv_nsec = 1000000 };
+	struct holdings now = count_holdings();
 
-	for (int i = 0; i < 1000; i++) {
-		if (count_names("/proc/self/task") == 3) /* with . and .. */
-			return true;
+	/* A thread that was joined may still be on its way out. */
+	for (int i = 0; i < 1000 && now.threads > before->threads; i++) {
 		nanosleep(&ms, NULL);
+		now = count_holdings();
 	}
-	return false;
+	if (now.threads > before->threads)
+		complain("threads", "are left");
+	if (now.fds != before->fds)
+		complain("descriptors", "are left open, or closed twice");
 }
 
 /* What holds for every scenario. */
 static void
-judge(const struct outcome *o, bool fired, unsigned fds)
+judge(const struct outcome *o, bool fired, const struct holdings *before)
 {
 	static bool leaked;
 
@@ -976,10 +995,7 @@ judge(const struct outcome *o, bool fired, unsigned fds)
 	if (o->kind != FAULT_NOMEM && o->rc < 0 && o->e->kind == ERR_NOMEM)
 		complain("a failing call is called a lack of memory",
 			 o->e->text);
-	if (!is_alone())
-		complain("threads", "are left");
-	if (count_names("/proc/self/fd") != fds)
-		complain("descriptors", "are left open, or closed twice");
+	judge_holdings(before);
 	if (!leaked && __lsan_do_recoverable_leak_check != NULL &&
 	    __lsan_do_recoverable_leak_check() != 0) {
 		leaked = true;
@@ -994,17 +1010,17 @@ run_nth(const struct scenario *s, enum fault_kind kind, bool forever,
 {
 	struct err e = { 0 };
 	struct outcome o = { kind, forever, n, 0, &e };
-	unsigned fds;
+	struct holdings before;
 	bool fired;
 
 	s->before();
-	fds = count_names("/proc/self/fd");
+	before = count_holdings();
 	alarm(RUN_SECONDS);
 	fault_arm(kind, s->where, n, forever);
 	o.rc = s->run(&e);
 	fired = fault_disarm();
 	alarm(0);
-	judge(&o, fired, fds);
+	judge(&o, fired, &before);
 	alarm(RUN_SECONDS);
 	s->after(&o);
 	alarm(0);
@@ -1115,19 +1131,14 @@ main(int argc, char **argv)
 {
 	unsigned step = number_from("NTH_STEP", DEFAULT_STEP);
 	unsigned seed = number_from("NTH_SEED", (unsigned)time(NULL));
-	struct err e = { 0 };
 
 	srand(seed);
 	printf("# seed %u, step %u\n", seed, step);
 	make_top();
 	setenv("ASOF_CACHE_DIR", at("cache"), 1);
 	signal(SIGALRM, hung);
-	if (exclude_new(&excludes, &e) < 0 ||
-	    exclude_add(excludes, "*.skip", &e) < 0)
-		give_up(e.text);
 	run_all(argc, argv, step);
 	printf("1..%u\n", test_no);
-	exclude_free(excludes);
 	rm_tree(top);
 	return failures > 0;
 }

@@ -140,7 +140,9 @@ judge() {
 			return 1
 		}
 		first=$(head -n 1 lost.keep)
-		[ ! -f "src/$first" ] || cat_is_right "$g" "$first" || return 1
+		if [ -f "src/$first" ] && [ ! -e "got/$first" ]; then
+			cat_is_right "$g" "$first" || return 1
+		fi
 	done
 }
 
@@ -181,17 +183,18 @@ damaged_in_both() {
 
 large=packs/$(ls -S whole/packs | head -n 1)
 small=packs/$(ls -S whole/packs | tail -n 1)
-for pack in $large $small; do
-	size=$(size_of "whole/$pack")
-	# Header, frames, directory and footer; 1,000 is in the first frame.
-	for at in 0 9 20 50 1000 $((size / 3)) $((size * 4 / 5)) \
-		$((size - 2000)) $((size - 500)) $((size - 100)) \
-		$((size - 60)) $((size - 40)) $((size - 1)); do
-		damaged "a byte at $at of $size of a pack" flip "$pack" "$at"
-	done
-	damaged "a block of zeros in a pack of $size" \
-		zero "$pack" $((size / 2)) 512
+# Header, frames, directory and footer; 1,000 is in the first frame.
+size=$(size_of "whole/$large")
+for at in 0 9 20 50 1000 $((size / 3)) $((size * 4 / 5)) $((size - 2000)) \
+	$((size - 500)) $((size - 100)) $((size - 60)) $((size - 40)) \
+	$((size - 1)); do
+	damaged "a byte at $at of $size of a pack" flip "$large" "$at"
 done
+size=$(size_of "whole/$small")
+for at in 1000 $((size / 2)) $((size - 2000)) $((size - 500)); do
+	damaged "a byte at $at of $size of another" flip "$small" "$at"
+done
+damaged "a block of zeros in it" zero "$small" $((size / 2)) 512
 size=$(size_of "whole/$large")
 damaged "a block of zeros at its end" zero "$large" $((size - 4096)) 4096
 damaged_in_both "a pack cut in half" truncate -s $((size / 2)) "$large"
@@ -297,8 +300,8 @@ try "and in nobody's way" heals
 
 # Results with that cache: what is there, and a generation more.
 cache_is_nothing() {
-	asof ls -R 1 && all_right 1 && backup src && facts src facts-3 -H &&
-		[ "$G" -eq 3 ] && field_is errors 0 && all_right 3 && sound
+	all_right 1 && backup src && [ "$G" -eq 3 ] && field_is errors 0 &&
+		all_right 3 && asof check --quick
 }
 
 spoiled() {
@@ -313,6 +316,7 @@ spoiled() {
 }
 
 export ASOF_REPOSITORY="$T/hurt"
+facts src facts-3 -H
 find cache-whole -type f ! -name lock | sort | sed 's/^cache-whole/cache/' \
 	>files
 runs=0

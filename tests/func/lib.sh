@@ -39,6 +39,7 @@ begin() {
 		*) command -v "$tool" >/dev/null || skip_all "needs $tool" ;;
 		esac
 	done
+	case $ASOF in /*) ;; *) ASOF=$PWD/$ASOF ;; esac
 	[ -x "$ASOF" ] || skip_all "there is no $ASOF"
 	T=$(mktemp -d "${TMPDIR:-/tmp}/asof-func.XXXXXX") || exit 99
 	T=$(cd "$T" && pwd -P)
@@ -218,11 +219,11 @@ same_generation() {
 
 # disk NAME SIZE [OPTION ...]: a new ext4 of its own, mounted at $T/NAME.
 disk() {
-	disk_name=$1 disk_size=$2
+	disk_dir=$T/$1 disk_size=$2
 	shift 2
-	mkdir -p "$T/$disk_name" && truncate -s "$disk_size" "$T/$disk_name.img" &&
-		mkfs.ext4 -q -b 4096 "$@" "$T/$disk_name.img" >"$T/mkfs.log" 2>&1 &&
-		mount_later -o loop "$T/$disk_name.img" "$T/$disk_name"
+	mkdir -p "$disk_dir" && truncate -s "$disk_size" "$disk_dir.img" &&
+		mkfs.ext4 -q -b 4096 "$@" "$disk_dir.img" &&
+		mount_later -o loop "$disk_dir.img" "$disk_dir"
 }
 
 # mount_later WORD ...: mount(8), to be undone in the end; the last word is
