@@ -321,11 +321,31 @@ take_set(struct backup *b, struct run *r, struct err *e)
 	return load_list(b, r, e) < 0 || find_set(b, r, e) < 0 ? -1 : 0;
 }
 
+/* Say of newer generations why none of them was taken. */
+static void
+note_damaged(struct backup *b, const struct run *r)
+{
+	struct buf line = { 0 };
+
+	for (size_t i = 0; i < r->list.count; i++) {
+		const struct generation *g = &r->list.item[i];
+
+		if (!g->damaged ||
+		    (r->newest != NULL && g->number < r->newest->number))
+			continue;
+		buf_reset(&line);
+		buf_printf(&line, "passed over: %s", g->why);
+		note(b, buf_str(&line));
+	}
+	buf_clear(&line);
+}
+
 static void
 choose_base(struct backup *b, struct run *r)
 {
 	uint32_t lost = store_lost_until(b->store);
 
+	note_damaged(b, r);
 	r->session_type = b->opt->type;
 	generation_base(&r->list, r->set_id, r->session_type, &r->base);
 	if ((r->session_type == GEN_INCREMENTAL ||

@@ -687,6 +687,7 @@ next_backup(size_t known)
 
 /* How the armed run ended. */
 struct outcome {
+	enum fault_where where;
 	enum fault_kind kind;
 	bool forever;
 	uint64_t nth;
@@ -762,6 +763,9 @@ after_init(const struct outcome *o)
 static void
 before_first(void)
 {
+	/* Now and then, because what is young is read in another way. */
+	if (turn % RUNS_PER_REPOSITORY == 1)
+		make_source();
 	fresh_repository();
 	known = 0;
 }
@@ -857,9 +861,7 @@ compare_restored(const struct thing *t, const char *path)
 	struct stat st;
 	int a = open(t->path, O_RDONLY), b = open(path, O_RDONLY | O_NOFOLLOW);
 
-	if (b < 0 || fstat(b, &st) < 0)
-		why = "is missing";
-	else if ((uint64_t)st.st_size != t->size)
+	if (b < 0 || fstat(b, &st) < 0 || (uint64_t)st.st_size != t->size)
 		why = "is not whole";
 	for (size_t i = 0; i < SPANS_MAX && why == NULL; i++) {
 		uint8_t *p = read_span(a, &t->span[i]);
@@ -877,31 +879,37 @@ compare_restored(const struct thing *t, const char *path)
 }
 
 /*
- * Whatever is there under its final name must be whole, unless it was told:
- * where everything fails, what was begun cannot be taken away.
+ * Whatever is there under its final name is whole, and what is missing was
+ * told.  Only where all calls fail, what was begun cannot be taken away.
  */
+static void
+judge_restored(const struct outcome *o, const struct thing *t)
+{
+	bool stuck = o->where == FAULT_TARGET && o->kind == FAULT_EIO &&
+		     o->forever;
+	const char *why = NULL;
+	struct stat st;
+	char path[800];
+
+	snprintf(path, sizeof(path), "%.300s/out%.440s", top, t->path);
+	if (lstat(path, &st) < 0) {
+		if (o->rc == 0 || (o->rc > 0 && !was_told(t->path)))
+			complain(path, "is missing");
+		return;
+	}
+	if (!t->link)
+		why = compare_restored(t, path);
+	else if (!S_ISLNK(st.st_mode))
+		why = "is no link";
+	if (why != NULL && !(stuck && (o->rc < 0 || was_told(t->path))))
+		complain(path, why);
+}
+
 static void
 after_restore(const struct outcome *o)
 {
-	for (size_t i = 0; i < things; i++) {
-		const struct thing *t = &thing[i];
-		const char *why;
-		struct stat st;
-		char path[800];
-
-		snprintf(path, sizeof(path), "%.300s/out%.440s", top,
-			 t->path);
-		if (lstat(path, &st) < 0 && o->rc < 0)
-			continue;
-		if (t->link)
-			why = S_ISLNK(st.st_mode) ? NULL : "is no link";
-		else
-			why = compare_restored(t, path);
-		if (why == NULL || (o->rc != 0 && was_told(t->path)) ||
-		    (o->rc < 0 && o->forever))
-			continue;
-		complain(path, why);
-	}
+	for (size_t i = 0; i < things; i++)
+		judge_restored(o, &thing[i]);
 	if (turn % 20 == 1)
 		check_all(1, 1, true, false);
 }
@@ -1009,7 +1017,7 @@ run_nth(const struct scenario *s, enum fault_kind kind, bool forever,
 	uint64_t n, int *rc)
 {
 	struct err e = { 0 };
-	struct outcome o = { kind, forever, n, 0, &e };
+	struct outcome o = { s->where, kind, forever, n, 0, &e };
 	struct holdings before;
 	bool fired;
 
