@@ -17,9 +17,9 @@
  * was, and the next backup works.
  *
  *	nth [SCENARIO ...]	numbers, from 0; without any: all
- *	NTH_STEP=k	behind the first DENSE calls only every kth, on average
- *			(default DEFAULT_STEP; 1: every call)
- *	NTH_SEED=n	begin with this seed instead of a random one
+ *	NTH_STEP=k	behind the first DENSE calls every kth only, on
+ *			average (default DEFAULT_STEP; 1: every call)
+ *	NTH_SEED=n	this seed instead of a random one
  *
  * TAP on standard output: one line per scenario, kind and mode, at its end.
  */
@@ -28,8 +28,6 @@
 #endif
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/mem.h"
-#include "base/sys.h"
 #include "src/engine/backup.h"
 #include "src/engine/check.h"
 #include "src/engine/exclude.h"
@@ -45,7 +43,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -81,8 +78,8 @@ static void
 complain(const char *where, const char *what)
 {
 	if (complaint[0] == '\0')
-		snprintf(complaint, sizeof(complaint), "%.300s: %.600s",
-			 where, what);
+		snprintf(complaint, sizeof(complaint), "%.300s: %.600s", where,
+			 what);
 }
 
 static void
@@ -130,7 +127,7 @@ rm_tree(const char *path)
 	nftw(path, rm_one, 32, FTW_DEPTH | FTW_PHYS);
 }
 
-/* --- the source ------------------------------------------------------------- */
+/* --- the source ----------------------------------------------------------- */
 
 #define THINGS_MAX 120
 #define SPANS_MAX  3
@@ -298,7 +295,7 @@ change_source(unsigned turn)
 	write_thing(&thing[i], turn);
 }
 
-/* --- one use of the program, in-process ---------------------------------------- */
+/* --- one use of the program, in-process ----------------------------------- */
 
 struct use {
 	struct repository *repo;
@@ -482,7 +479,7 @@ do_init(struct err *e)
 	return repository_init(at("repo"), e);
 }
 
-/* --- comparing ----------------------------------------------------------------- */
+/* --- comparing ------------------------------------------------------------ */
 
 /* The stretch of a file on disk, to be freed; NULL: it has not so much. */
 static uint8_t *
@@ -590,7 +587,7 @@ compare_generation(struct store *st, uint32_t number, bool all, bool some_told)
 	view_unref(g);
 }
 
-/* --- what must hold ------------------------------------------------------------ */
+/* --- what must hold ------------------------------------------------------- */
 
 static bool first_is_whole; /* generation 1 is there and lacks nothing */
 
@@ -616,13 +613,16 @@ check_list(const struct use *u, size_t least, size_t most, uint32_t *newest)
 		complain("generations", "a published one is not there");
 	else if (l.count > most)
 		complain("generations", "there is one that was not published");
-	for (size_t i = 0; i < l.count; i++)
-		if (l.item[i].damaged)
-			complain("a generation is damaged", l.item[i].why);
-		else if (memcmp(l.item[i].record.set_id,
-				l.item[0].record.set_id, 16) != 0 ||
-			 strcmp(l.item[i].record.set, l.item[0].record.set) != 0)
+	for (size_t i = 0; i < l.count; i++) {
+		const struct generation *g = &l.item[i];
+
+		if (g->damaged)
+			complain("a generation is damaged", g->why);
+		else if (memcmp(g->record.set_id, l.item[0].record.set_id,
+				16) != 0 ||
+			 strcmp(g->record.set, l.item[0].record.set) != 0)
 			complain("a generation", "is of another set");
+	}
 	if (l.count > 0)
 		*newest = l.item[l.count - 1].number;
 	generation_list_clear(&l);
@@ -683,7 +683,7 @@ next_backup(size_t known)
 	check_all(known + 1, known + 1, true, false);
 }
 
-/* --- scenarios ----------------------------------------------------------------- */
+/* --- scenarios ------------------------------------------------------------ */
 
 /* How the armed run ended. */
 struct outcome {
@@ -885,8 +885,8 @@ compare_restored(const struct thing *t, const char *path)
 static void
 judge_restored(const struct outcome *o, const struct thing *t)
 {
-	bool stuck = o->where == FAULT_TARGET && o->kind == FAULT_EIO &&
-		     o->forever;
+	bool stuck =
+		o->where == FAULT_TARGET && o->kind == FAULT_EIO && o->forever;
 	const char *why = NULL;
 	struct stat st;
 	char path[800];
@@ -938,7 +938,7 @@ static const struct scenario scenarios[] = {
 
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
-/* --- one run ------------------------------------------------------------------- */
+/* --- one run -------------------------------------------------------------- */
 
 static unsigned
 count_names(const char *dir)
@@ -1084,7 +1084,7 @@ loop(const struct scenario *s, enum fault_kind kind, bool forever,
 	fflush(stdout);
 }
 
-/* --- the program --------------------------------------------------------------- */
+/* --- the program ---------------------------------------------------------- */
 
 static unsigned
 number_from(const char *name, unsigned otherwise)
@@ -1127,8 +1127,8 @@ make_top(void)
 	const char *tmp = getenv("TMPDIR");
 
 	if (tmp == NULL)
-		tmp = access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm" :
-							     "/tmp";
+		tmp = access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm"
+							   : "/tmp";
 	snprintf(top, sizeof(top), "%.200s/asof-nth.XXXXXX", tmp);
 	if (mkdtemp(top) == NULL || symlink("src", at("source")) < 0)
 		give_up("no temporary directory");

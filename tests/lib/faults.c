@@ -25,7 +25,13 @@ static struct {
  * those that may need SPACE, EINTR those that are SLOW everywhere or, on
  * network and FUSE file systems, in the source or the repository.
  */
-enum { ANY = 0, SPACE = 1, SLOW = 2, SLOW_SOURCE = 4, SLOW_REPO = 8 };
+enum {
+	ANY = 0,
+	SPACE = 1,
+	SLOW = 2,
+	SLOW_SOURCE = 4,
+	SLOW_REPO = 8
+};
 
 const char *
 fault_kind_name(enum fault_kind k)
@@ -82,13 +88,13 @@ shorter(size_t n)
 	return plan.kind == FAULT_SHORT && n > 1 && hit() ? n / 2 : n;
 }
 
-#define TRY(what)                        \
-	do {                             \
-		int err_ = fails(what);  \
-		if (err_ != 0) {         \
-			errno = err_;    \
-			return -1;       \
-		}                        \
+#define TRY(what)                                                              \
+	do {                                                                   \
+		int err_ = fails(what);                                        \
+		if (err_ != 0) {                                               \
+			errno = err_;                                          \
+			return -1;                                             \
+		}                                                              \
 	} while (0)
 
 static int
