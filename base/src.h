@@ -98,7 +98,10 @@ int src_xattrs(int fd, const char *name, src_xattr_fn fn, void *ctx,
 /* FS_IOC_GETFLAGS; 0 where the file system has none. */
 uint32_t src_inode_flags(int fd);
 
-/* Make what was stored through mappings visible in the file's times. */
+/*
+ * Make what was stored through mappings visible in mtime.  Nothing to do on
+ * file systems that are read-only and know no such call.
+ */
 int src_datasync(int fd, struct err *e);
 int src_syncfs(int fd, struct err *e);
 

@@ -18,7 +18,8 @@
  *
  *	nth [SCENARIO ...]	numbers, from 0; without any: all
  *	NTH_STEP=k	behind the first DENSE calls every kth only, on
- *			average (default DEFAULT_STEP; 1: every call)
+ *			average, and fewer where the machine is slow
+ *			(default DEFAULT_STEP; 1: every call, always)
  *	NTH_SEED=n	this seed instead of a random one
  *
  * TAP on standard output: one line per scenario, kind and mode, at its end.
@@ -55,6 +56,7 @@
 #define RUN_SECONDS  60 /* a run that takes longer hangs */
 #define DENSE        60
 #define DEFAULT_STEP 3
+#define LOOP_SECONDS 3 /* each time it takes so long, steps get longer */
 
 /*
  * The link that names the source, where it points, and "/" are looked at
@@ -1036,52 +1038,76 @@ run_nth(const struct scenario *s, enum fault_kind kind, bool forever,
 	return fired;
 }
 
-static uint64_t
-next_n(uint64_t n, unsigned step)
+static double
+now(void)
 {
-	if (n < DENSE || step <= 1)
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* The call to fail next, after so many seconds of this loop. */
+static uint64_t
+next_n(uint64_t n, unsigned step, double seconds)
+{
+	unsigned late = (unsigned)(seconds / LOOP_SECONDS);
+
+	if (step <= 1 || (n < DENSE && late == 0))
 		return n + 1;
+	step <<= late < 8 ? late : 8;
 	return n + 1 + (uint64_t)rand() % (2 * step - 1);
+}
+
+struct tally {
+	unsigned runs, failed, partly;
+	uint64_t last;
+	double seconds;
+};
+
+static void
+report(const struct tally *t)
+{
+	bool ok = complaint[0] == '\0';
+
+	printf("%s %u - %s: %u runs, %u failed, %u in part, %.1f s\n",
+	       ok ? "ok" : "not ok", ++test_no, now_doing, t->runs, t->failed,
+	       t->partly, t->seconds);
+	if (!ok) {
+		printf("# at call %llu: %s\n", (unsigned long long)t->last,
+		       complaint);
+		failures++;
+	}
+	fflush(stdout);
 }
 
 static void
 loop(const struct scenario *s, enum fault_kind kind, bool forever,
      unsigned step)
 {
-	unsigned runs = 0, failed = 0, partly = 0;
-	struct timespec t0, t1;
-	uint64_t n, last = 0;
+	struct tally t = { .runs = 0 };
+	double start = now();
 	bool fired = true;
+	uint64_t n = 1;
+	int rc;
 
 	turn = 0;
 	complaint[0] = '\0';
-	clock_gettime(CLOCK_MONOTONIC, &t0);
-	for (n = 1; fired && complaint[0] == '\0'; n = next_n(n, step)) {
-		int rc;
-
+	while (fired && complaint[0] == '\0') {
 		snprintf(now_doing, sizeof(now_doing), "%s, %s, %s, call %llu",
 			 s->name, fault_kind_name(kind),
 			 forever ? "for ever" : "once", (unsigned long long)n);
 		turn++;
 		fired = run_nth(s, kind, forever, n, &rc);
-		runs++;
-		failed += rc < 0;
-		partly += rc > 0;
-		last = n;
+		t.runs++;
+		t.failed += rc < 0;
+		t.partly += rc > 0;
+		t.last = n;
+		t.seconds = now() - start;
+		n = next_n(n, step, t.seconds);
 	}
-	clock_gettime(CLOCK_MONOTONIC, &t1);
-	printf("%s %u - %s, %s, %s: %u runs, %u failed, %u in part, %.1f s\n",
-	       complaint[0] == '\0' ? "ok" : "not ok", ++test_no, s->name,
-	       fault_kind_name(kind), forever ? "for ever" : "once", runs,
-	       failed, partly,
-	       (double)(t1.tv_sec - t0.tv_sec) +
-		       (double)(t1.tv_nsec - t0.tv_nsec) / 1e9);
-	if (complaint[0] != '\0') {
-		printf("# at call %llu: %s\n", (unsigned long long)last,
-		       complaint);
-		failures++;
-	}
-	fflush(stdout);
+	*strrchr(now_doing, ',') = '\0';
+	report(&t);
 }
 
 /* --- the program ---------------------------------------------------------- */

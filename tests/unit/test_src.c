@@ -1144,6 +1144,11 @@ src_datasync_and_syncfs_report_failures(void **state)
 	assert_int_equal(src_syncfs(3, &b), -1);
 	assert_int_equal(b.saved_errno, EIO);
 	assert_int_equal(calls, 4);
+	/* What cannot be written needs no such call. */
+	fail_errno = EINVAL;
+	assert_int_equal(src_datasync(3, NULL), 0);
+	fail_errno = EROFS;
+	assert_int_equal(src_datasync(3, NULL), 0);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, enter, leave)
