@@ -99,7 +99,7 @@ int src_xattrs(int fd, const char *name, src_xattr_fn fn, void *ctx,
 uint32_t src_inode_flags(int fd);
 
 /*
- * Make what was stored through mappings visible in mtime.  Nothing to do on
+ * Make what was stored through mappings visible in its times.  Nothing to do on
  * file systems that are read-only and know no such call.
  */
 int src_datasync(int fd, struct err *e);
