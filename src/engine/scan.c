@@ -803,8 +803,12 @@ still_stored(struct backup *b, const struct entry *base, struct err *e)
 	struct rd r;
 	struct xattr x;
 
-	if (base->type == ENTRY_FILE && content->form == CONTENT_MAPPED)
-		return store_has(b->store, &content->root, e);
+	if (base->type == ENTRY_FILE && content->form == CONTENT_MAPPED) {
+		int there = store_has(b->store, &content->root, e);
+
+		if (there != 1)
+			return there;
+	}
 	if (base->type == ENTRY_FILE && content->form == CONTENT_INLINE) {
 		struct filemap_iter it;
 		struct extent piece;
