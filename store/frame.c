@@ -26,6 +26,13 @@
 
 #define ZSTD_FRAME_MAGIC UINT32_C(0xfd2fb528)
 
+/*
+ * Half the tables that zstd takes at level 3 stay in the second-level cache:
+ * a tenth faster for 0.4 % more bytes (doc/decisions/003).
+ */
+#define HASH_LOG  16
+#define CHAIN_LOG 15
+
 /* Bits of the byte behind the magic. */
 #define HAS_DICTIONARY 0x03
 #define HAS_CHECKSUM   0x04
@@ -97,6 +104,14 @@ set_parameters(ZSTD_CCtx *cctx, int level)
 	if (!ZSTD_isError(r))
 		r = ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel,
 					   level);
+	if (level == FRAME_LEVEL_DEFAULT) {
+		if (!ZSTD_isError(r))
+			r = ZSTD_CCtx_setParameter(cctx, ZSTD_c_hashLog,
+						   HASH_LOG);
+		if (!ZSTD_isError(r))
+			r = ZSTD_CCtx_setParameter(cctx, ZSTD_c_chainLog,
+						   CHAIN_LOG);
+	}
 	if (!ZSTD_isError(r))
 		r = ZSTD_CCtx_setParameter(cctx, ZSTD_c_contentSizeFlag, 1);
 	if (!ZSTD_isError(r))

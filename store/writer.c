@@ -218,7 +218,8 @@ put_back(struct writer *w, struct batch *b)
 		b->cap == w->opt.meta_frame || b->cap == w->opt.data_frame;
 
 	w->in_work -= b->cap;
-	if (pooled && w->in_work + w->spare_bytes + b->cap <= w->work_max) {
+	/* New ones are made only when none is spare: no more than work at once. */
+	if (pooled && w->spare_bytes + b->cap <= w->work_max) {
 		w->spare_bytes += b->cap;
 		b->next = w->spare;
 		w->spare = b;

@@ -40,7 +40,6 @@
 #define BYTES_WAKE    (6u << 20)     /* readers sleep until it is less */
 #define DIR_PRICE     8 /* names that an open directory counts for */
 #define BATCH_FILES   32
-#define SPARE_PIECES  8
 #define READERS       32
 #define READERS_MAX   256
 #define PACE_NS       2000000
@@ -77,6 +76,7 @@ struct feed {
 	struct job *job_first, *job_last;
 	size_t idle, busy;       /* readers waiting for work, working */
 	size_t allowed;          /* to be busy */
+	size_t waking;           /* readers, once the lock is given up */
 	const struct dir *awaited; /* by the driver */
 	bool consumer_waits, driver_waits; /* both on `steps` */
 	struct slice *slices; /* all that are alive */
@@ -86,8 +86,8 @@ struct feed {
 	const struct job *wanted; /* by the consumer */
 	struct step step[STEPS];
 	size_t step_first, step_count;
-	struct piece *spare;
-	size_t spares;
+	struct piece *spare; /* fresh memory costs page faults */
+	size_t piece_bytes;  /* of all pieces, the spare ones included */
 
 	/* The consumer's own. */
 	struct step taken[STEPS_WORTH];
@@ -123,12 +123,41 @@ wake_all(struct feed *f)
 	pthread_cond_broadcast(&f->pace);
 }
 
-/* One more reader, if one sleeps that may work. */
+/*
+ * One more reader, if one sleeps that may work: as soon as the lock is given
+ * up, for it would only wake to wait for that.
+ */
 static void
 wake_reader_locked(struct feed *f)
 {
-	if (f->idle > 0 && f->busy < f->allowed)
+	if (f->idle > f->waking && f->busy + f->waking < f->allowed)
+		f->waking++;
+}
+
+static void
+lock(struct feed *f)
+{
+	pthread_mutex_lock(&f->lock);
+}
+
+static void
+unlock(struct feed *f)
+{
+	size_t waking = f->waking;
+
+	f->waking = 0;
+	pthread_mutex_unlock(&f->lock);
+	for (; waking > 0; waking--)
 		pthread_cond_signal(&f->work);
+}
+
+/* Wait, as ever, for what the condition stands for. */
+static void
+wait_for(struct feed *f, pthread_cond_t *cond)
+{
+	for (; f->waking > 0; f->waking--)
+		pthread_cond_signal(&f->work);
+	pthread_cond_wait(cond, &f->lock);
 }
 
 static void
@@ -156,9 +185,9 @@ feed_stopped(struct feed *f)
 {
 	bool stop;
 
-	pthread_mutex_lock(&f->lock);
+	lock(f);
 	stop = f->stop;
-	pthread_mutex_unlock(&f->lock);
+	unlock(f);
 	return stop;
 }
 
@@ -196,20 +225,24 @@ feed_job_unref(struct job *j)
 	mem_free(j);
 }
 
-/* A used piece with enough room, or an empty one to fill. */
+/* A used piece of just this size, or NULL: then one is to be made. */
 static struct piece *
 piece_take_locked(struct feed *f, size_t cap)
 {
-	struct piece *p = f->spare;
+	struct piece **at = &f->spare;
+	struct piece *p;
 
-	if (p == NULL || p->cap < cap)
-		return NULL;
-	f->spare = p->next;
-	f->spares--;
-	p->next = NULL;
+	while (*at != NULL && (*at)->cap != cap)
+		at = &(*at)->next;
+	p = *at;
+	if (p != NULL)
+		*at = p->next;
+	else
+		f->piece_bytes += cap;
 	return p;
 }
 
+/* Failing ends the run, so that its size stays on the books does no harm. */
 static struct piece *
 piece_alloc(size_t cap)
 {
@@ -258,7 +291,7 @@ pay_locked(struct feed *f, struct job *j, size_t cap, struct err *e)
 	j->paid = 0;
 	while (!f->stop && !affordable(f, j, cap)) {
 		f->budget_waits++;
-		pthread_cond_wait(&f->budget, &f->lock);
+		wait_for(f, &f->budget);
 		f->budget_waits--;
 	}
 	if (f->stop)
@@ -274,10 +307,10 @@ feed_piece_new(struct feed *f, struct job *j, size_t cap, struct err *e)
 	struct piece *p;
 	int rc;
 
-	pthread_mutex_lock(&f->lock);
+	lock(f);
 	rc = pay_locked(f, j, size, e);
 	p = rc == 0 ? piece_take_locked(f, size) : NULL;
-	pthread_mutex_unlock(&f->lock);
+	unlock(f);
 	if (rc < 0)
 		return NULL;
 	if (p == NULL)
@@ -296,7 +329,7 @@ feed_piece_new(struct feed *f, struct job *j, size_t cap, struct err *e)
 void
 feed_piece_put(struct feed *f, struct job *j, struct piece *p)
 {
-	pthread_mutex_lock(&f->lock);
+	lock(f);
 	p->next = NULL;
 	if (j->last != NULL)
 		j->last->next = p;
@@ -305,26 +338,42 @@ feed_piece_put(struct feed *f, struct job *j, struct piece *p)
 	j->last = p;
 	if (f->wanted == j)
 		pthread_cond_signal(&f->pieces);
-	pthread_mutex_unlock(&f->lock);
+	unlock(f);
+}
+
+/* Keep a piece for the next user.  Returns what is too much, or NULL. */
+static struct piece *
+piece_keep_locked(struct feed *f, struct piece *p)
+{
+	struct piece **at = &f->spare;
+
+	if (p->cap == p->charged) {
+		p->next = f->spare;
+		f->spare = p;
+		if (f->piece_bytes <= BYTES_AHEAD)
+			return NULL;
+		/* The one that nobody has used for longest. */
+		while ((*at)->next != NULL)
+			at = &(*at)->next;
+		p = *at;
+		*at = NULL;
+	}
+	f->piece_bytes -= p->charged;
+	return p;
 }
 
 void
 feed_piece_drop(struct feed *f, struct piece *p)
 {
-	pthread_mutex_lock(&f->lock);
+	lock(f);
 	f->bytes_out -= p->charged;
 	if (f->budget_waits > 0)
 		pthread_cond_broadcast(&f->budget);
 	/* Readers work in bursts: waking one for every piece costs more. */
 	if (f->bytes_out <= BYTES_WAKE && f->job_first != NULL)
 		wake_reader_locked(f);
-	if (f->spares < SPARE_PIECES && p->cap <= PIECE_LEN) {
-		p->next = f->spare;
-		f->spare = p;
-		f->spares++;
-		p = NULL;
-	}
-	pthread_mutex_unlock(&f->lock);
+	p = piece_keep_locked(f, p);
+	unlock(f);
 	if (p != NULL) {
 		p->next = NULL;
 		pieces_free(p);
@@ -336,7 +385,7 @@ feed_piece(struct feed *f, struct job *j, struct piece **out, struct err *e)
 {
 	int rc = 1;
 
-	pthread_mutex_lock(&f->lock);
+	lock(f);
 	f->wanted = j;
 	if (j->first == NULL && !j->finished) {
 		if (f->budget_waits > 0)
@@ -345,7 +394,7 @@ feed_piece(struct feed *f, struct job *j, struct piece **out, struct err *e)
 			pthread_cond_signal(&f->work);
 	}
 	while (j->first == NULL && !j->finished && !f->stop)
-		pthread_cond_wait(&f->pieces, &f->lock);
+		wait_for(f, &f->pieces);
 	if (j->first != NULL) {
 		*out = j->first;
 		j->first = j->first->next;
@@ -357,7 +406,7 @@ feed_piece(struct feed *f, struct job *j, struct piece **out, struct err *e)
 	} else {
 		rc = 0;
 	}
-	pthread_mutex_unlock(&f->lock);
+	unlock(f);
 	return rc;
 }
 
@@ -453,9 +502,9 @@ scan_locked(struct feed *f, struct dir *d, struct scan_scratch *s)
 	struct slice *sl = NULL;
 	int rc;
 
-	pthread_mutex_unlock(&f->lock);
+	unlock(f);
 	rc = scan_slice(f->b, d, s, &sl, &why);
-	pthread_mutex_lock(&f->lock);
+	lock(f);
 	if (rc < 0) {
 		fail_locked(f, &why);
 		d->state = SCAN_DONE;
@@ -506,9 +555,9 @@ job_run_locked(struct feed *f)
 	f->bytes_out += j->paid;
 	if (job_ready(f))
 		wake_reader_locked(f);
-	pthread_mutex_unlock(&f->lock);
+	unlock(f);
 	rc = ingest_run(f->b, j, &why);
-	pthread_mutex_lock(&f->lock);
+	lock(f);
 	j->finished = true;
 	f->bytes_out -= j->paid;
 	j->paid = 0;
@@ -516,9 +565,9 @@ job_run_locked(struct feed *f)
 		fail_locked(f, &why);
 	if (f->wanted == j)
 		pthread_cond_signal(&f->pieces);
-	pthread_mutex_unlock(&f->lock);
+	unlock(f);
 	feed_job_unref(j);
-	pthread_mutex_lock(&f->lock);
+	lock(f);
 }
 
 static bool
@@ -535,7 +584,7 @@ reader_main(void *arg)
 	struct scan_scratch *s = mem_zalloc(sizeof(*s));
 	struct err why = { 0 };
 
-	pthread_mutex_lock(&f->lock);
+	lock(f);
 	if (s == NULL) {
 		err_nomem(&why);
 		fail_locked(f, &why);
@@ -543,7 +592,7 @@ reader_main(void *arg)
 	while (!f->stop) {
 		if (f->busy >= f->allowed || !has_work(f)) {
 			f->idle++;
-			pthread_cond_wait(&f->work, &f->lock);
+			wait_for(f, &f->work);
 			f->idle--;
 			continue;
 		}
@@ -558,7 +607,7 @@ reader_main(void *arg)
 		}
 		f->busy--;
 	}
-	pthread_mutex_unlock(&f->lock);
+	unlock(f);
 	if (s != NULL)
 		scan_scratch_clear(s);
 	mem_free(s);
@@ -600,7 +649,7 @@ link_seen(struct seen_links *l, uint64_t fs, uint64_t ino)
 static void
 job_queue(struct feed *f, struct job *j)
 {
-	pthread_mutex_lock(&f->lock);
+	lock(f);
 	if (f->job_last != NULL)
 		f->job_last->next = j;
 	else
@@ -608,7 +657,7 @@ job_queue(struct feed *f, struct job *j)
 	f->job_last = j;
 	if (f->bytes_out <= BYTES_WAKE)
 		wake_reader_locked(f);
-	pthread_mutex_unlock(&f->lock);
+	unlock(f);
 }
 
 struct batch {
@@ -679,7 +728,7 @@ flush_steps_locked(struct feed *f)
 		f->driver_waits = true;
 		if (f->consumer_waits)
 			pthread_cond_broadcast(&f->steps);
-		pthread_cond_wait(&f->steps, &f->lock);
+		wait_for(f, &f->steps);
 		f->driver_waits = false;
 	}
 	if (f->stop)
@@ -706,10 +755,10 @@ push_step(struct feed *f, enum step_kind kind, struct dir *d,
 	s->slice = sl;
 	if (kind != STEP_DONE && f->made_count < STEPS_WORTH)
 		return 0;
-	pthread_mutex_lock(&f->lock);
+	lock(f);
 	rc = flush_steps_locked(f);
 	pthread_cond_broadcast(&f->steps);
-	pthread_mutex_unlock(&f->lock);
+	unlock(f);
 	return rc;
 }
 
@@ -719,7 +768,7 @@ next_slice(struct feed *f, struct dir *d)
 {
 	struct slice *sl = NULL;
 
-	pthread_mutex_lock(&f->lock);
+	lock(f);
 	if (f->consumer_waits)
 		(void)flush_steps_locked(f);
 	if (!f->stop && d->state == SCAN_QUEUED) {
@@ -741,7 +790,7 @@ next_slice(struct feed *f, struct dir *d)
 			scan_take_locked(f, other);
 			scan_locked(f, other, &f->scratch);
 		} else {
-			pthread_cond_wait(&f->scanned, &f->lock);
+			wait_for(f, &f->scanned);
 		}
 	}
 	f->awaited = NULL;
@@ -752,7 +801,7 @@ next_slice(struct feed *f, struct dir *d)
 		if (!sl->last)
 			scan_push_locked(f, d);
 	}
-	pthread_mutex_unlock(&f->lock);
+	unlock(f);
 	return sl;
 }
 
@@ -817,9 +866,9 @@ driver_main(void *arg)
 	if (rc == 0)
 		(void)push_step(f, STEP_DONE, NULL, NULL);
 	if (rc < 0) {
-		pthread_mutex_lock(&f->lock);
+		lock(f);
 		fail_locked(f, &why);
-		pthread_mutex_unlock(&f->lock);
+		unlock(f);
 	}
 	return NULL;
 }
@@ -847,7 +896,7 @@ pace_locked(struct feed *f, int64_t used, int64_t wall, size_t cpus)
 			f->allowed = f->readers;
 		for (size_t i = f->busy; i < f->allowed; i++)
 			pthread_cond_signal(&f->work);
-	} else if (used * 20 > all * 19 && f->allowed > cpus + 1) {
+	} else if (used * 20 > all * 19 && f->allowed > 1) {
 		f->allowed--;
 	}
 }
@@ -860,7 +909,7 @@ pacer_main(void *arg)
 	int64_t cpu = cpu_ns();
 	uint64_t wall = time_monotonic_ns();
 
-	pthread_mutex_lock(&f->lock);
+	lock(f);
 	while (!f->stop) {
 		struct timespec until;
 		int64_t cpu_now;
@@ -888,7 +937,7 @@ pacer_main(void *arg)
 		cpu = cpu_now;
 		wall = wall_now;
 	}
-	pthread_mutex_unlock(&f->lock);
+	unlock(f);
 	return NULL;
 }
 
@@ -923,14 +972,14 @@ take_steps(struct feed *f, struct err *e)
 	struct slice *done;
 	int rc = 0;
 
-	pthread_mutex_lock(&f->lock);
+	lock(f);
 	done = settle_done_locked(f);
 	while (f->step_count == 0 && !f->stop) {
 		f->consumer_waits = true;
 		/* For steps, or for names to be done with: they are now. */
 		if (f->driver_waits)
 			pthread_cond_broadcast(&f->steps);
-		pthread_cond_wait(&f->steps, &f->lock);
+		wait_for(f, &f->steps);
 		f->consumer_waits = false;
 	}
 	if (f->stop)
@@ -943,7 +992,7 @@ take_steps(struct feed *f, struct err *e)
 	}
 	if (f->driver_waits)
 		pthread_cond_broadcast(&f->steps);
-	pthread_mutex_unlock(&f->lock);
+	unlock(f);
 	while (done != NULL) {
 		struct slice *next = done->done_next;
 
@@ -1059,10 +1108,10 @@ feed_stop(struct feed *f)
 {
 	if (f == NULL)
 		return;
-	pthread_mutex_lock(&f->lock);
+	lock(f);
 	f->stop = true;
 	wake_all(f);
-	pthread_mutex_unlock(&f->lock);
+	unlock(f);
 	for (size_t i = 0; i < f->readers; i++)
 		pthread_join(f->reader[i], NULL);
 	if (f->driver_up)
