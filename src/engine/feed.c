@@ -40,6 +40,7 @@
 #define BYTES_WAKE    (6u << 20)     /* readers sleep until it is less */
 #define DIR_PRICE     8 /* names that an open directory counts for */
 #define BATCH_FILES   32
+#define SCAN_BATCH    8 /* directories per hand-over */
 #define READERS       32
 #define READERS_MAX   256
 #define PACE_NS       2000000
@@ -73,6 +74,7 @@ struct feed {
 	bool stop;
 	struct err err; /* the first failure; kind says whether there is one */
 	struct dir *scan_top;
+	size_t scan_count;
 	struct job *job_first, *job_last;
 	size_t idle, busy;       /* readers waiting for work, working */
 	size_t allowed;          /* to be busy */
@@ -472,11 +474,13 @@ scan_push_locked(struct feed *f, struct dir *d)
 	if (f->scan_top != NULL)
 		f->scan_top->prev_queued = d;
 	f->scan_top = d;
+	f->scan_count++;
 }
 
 static void
 scan_take_locked(struct feed *f, struct dir *d)
 {
+	f->scan_count--;
 	if (d->prev_queued != NULL)
 		d->prev_queued->next_queued = d->next_queued;
 	else
@@ -494,22 +498,10 @@ slice_price(const struct slice *sl)
 	return sl->count + DIR_PRICE;
 }
 
-/* Called with the lock, returns with it. */
+/* What a scan has made becomes everybody's. */
 static void
-scan_locked(struct feed *f, struct dir *d, struct scan_scratch *s)
+scan_publish_locked(struct feed *f, struct dir *d, struct slice *sl)
 {
-	struct err why = { 0 };
-	struct slice *sl = NULL;
-	int rc;
-
-	unlock(f);
-	rc = scan_slice(f->b, d, s, &sl, &why);
-	lock(f);
-	if (rc < 0) {
-		fail_locked(f, &why);
-		d->state = SCAN_DONE;
-		return;
-	}
 	d->ready = sl;
 	d->state = SCAN_DONE;
 	sl->next = f->slices;
@@ -524,6 +516,60 @@ scan_locked(struct feed *f, struct dir *d, struct scan_scratch *s)
 		pthread_cond_signal(&f->scanned);
 	if (f->scan_top != NULL)
 		wake_reader_locked(f);
+}
+
+/* Scan what was taken; called with the lock, returns with it. */
+static void
+scan_taken_locked(struct feed *f, struct dir **d, size_t count,
+		  struct scan_scratch *s)
+{
+	struct slice *sl[SCAN_BATCH] = { NULL };
+	struct err why = { 0 };
+	size_t done;
+
+	unlock(f);
+	for (done = 0; done < count; done++)
+		if (scan_slice(f->b, d[done], s, &sl[done], &why) < 0)
+			break;
+	lock(f);
+	/* The last first: its children go below those of the ones before. */
+	for (size_t i = count; i > 0; i--) {
+		if (i - 1 < done)
+			scan_publish_locked(f, d[i - 1], sl[i - 1]);
+		else
+			d[i - 1]->state = SCAN_DONE;
+	}
+	if (done < count)
+		fail_locked(f, &why);
+}
+
+/* Just this one, which is needed now. */
+static void
+scan_locked(struct feed *f, struct dir *d, struct scan_scratch *s)
+{
+	scan_take_locked(f, d);
+	scan_taken_locked(f, &d, 1, s);
+}
+
+/*
+ * As many from the stack as leave enough for the other readers: handing over
+ * one small directory costs more than to scan it.
+ */
+static void
+scan_some_locked(struct feed *f, struct scan_scratch *s)
+{
+	struct dir *d[SCAN_BATCH];
+	size_t want = f->scan_count / (2 * f->allowed), count = 0;
+
+	if (want < 1)
+		want = 1;
+	if (want > SCAN_BATCH)
+		want = SCAN_BATCH;
+	while (count < want) {
+		d[count] = f->scan_top;
+		scan_take_locked(f, d[count++]);
+	}
+	scan_taken_locked(f, d, count, s);
 }
 
 /* What its first piece will cost, paid when the job is taken. */
@@ -600,10 +646,7 @@ reader_main(void *arg)
 		if (job_ready(f)) {
 			job_run_locked(f);
 		} else {
-			struct dir *d = f->scan_top;
-
-			scan_take_locked(f, d);
-			scan_locked(f, d, s);
+			scan_some_locked(f, s);
 		}
 		f->busy--;
 	}
@@ -772,7 +815,6 @@ next_slice(struct feed *f, struct dir *d)
 	if (f->consumer_waits)
 		(void)flush_steps_locked(f);
 	if (!f->stop && d->state == SCAN_QUEUED) {
-		scan_take_locked(f, d);
 		scan_locked(f, d, &f->scratch);
 	}
 	f->awaited = d;
@@ -785,10 +827,7 @@ next_slice(struct feed *f, struct dir *d)
 			break;
 		/* Somebody is at it: help with others rather than sleep. */
 		if (f->scan_top != NULL && f->items_out < ITEMS_AHEAD) {
-			struct dir *other = f->scan_top;
-
-			scan_take_locked(f, other);
-			scan_locked(f, other, &f->scratch);
+			scan_locked(f, f->scan_top, &f->scratch);
 		} else {
 			wait_for(f, &f->scanned);
 		}
