@@ -1,5 +1,6 @@
 noinst_LIBRARIES += libbase.a
 libbase_a_SOURCES = \
+	%D%/block.c %D%/block.h \
 	%D%/buf.c %D%/buf.h \
 	%D%/cursor.c %D%/cursor.h \
 	%D%/err.c %D%/err.h \

@@ -16,6 +16,7 @@
 #include "store/pack.h"
 
 #include "base/buf.h"
+#include "base/block.h"
 #include "base/cursor.h"
 #include "base/err.h"
 #include "base/io.h"
@@ -966,14 +967,14 @@ pack_read_frame(const struct pack *p, struct frame_coder *c,
 
 	if (check_frame_at(p, f, e) < 0)
 		return err_prefix(e, "pack %s", p->name);
-	stored = mem_alloc(f->stored_len);
+	stored = block_get(f->stored_len);
 	if (stored == NULL)
 		return err_nomem(e);
 	rc = io_read_at(p->fd, stored, f->stored_len, f->offset, p->name, e);
 	if (rc == 0)
 		rc = frame_decode(c, f->kind, f->method, stored, f->stored_len,
 				  raw, f->raw_len, e);
-	mem_free(stored);
+	block_free(stored, f->stored_len);
 	if (rc < 0)
 		(void)err_prefix(e, "pack %s: frame at %u", p->name, f->offset);
 	return rc;

@@ -25,6 +25,7 @@
 
 #include "store/store.h"
 
+#include "base/block.h"
 #include "base/buf.h"
 #include "base/cursor.h"
 #include "base/err.h"
@@ -579,7 +580,7 @@ drop_frame(void *value)
 		f->checked.next = c->next;
 		mem_free(c);
 	}
-	mem_free(f);
+	block_free(f, sizeof(*f) + f->raw_len);
 }
 
 static int
@@ -594,7 +595,7 @@ decode_frame(struct store *st, const struct place *p, struct frame **out,
 
 	if (take_pack(st, place_pack(p), &pack, e) < 0)
 		return -1;
-	f = mem_alloc(sizeof(*f) + at->raw_len);
+	f = block_get(sizeof(*f) + at->raw_len);
 	rc = f == NULL ? err_nomem(e) : take_coder(st, &c, e);
 	if (rc == 0) {
 		rc = pack_read_frame(shelf_value(pack), c, at, f->data, e);
@@ -602,7 +603,7 @@ decode_frame(struct store *st, const struct place *p, struct frame **out,
 	}
 	shelf_release(st->packs, pack);
 	if (rc < 0) {
-		mem_free(f);
+		block_free(f, sizeof(*f) + at->raw_len);
 		return -1;
 	}
 	f->raw_len = at->raw_len;

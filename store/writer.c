@@ -31,6 +31,7 @@
 
 #include "store/writer.h"
 
+#include "base/block.h"
 #include "base/err.h"
 #include "base/io.h"
 #include "base/mem.h"
@@ -99,8 +100,6 @@ struct writer {
 	pthread_cond_t changed; /* a batch or a pack is done, or all failed */
 	struct batch *open[KIND_MAX + 1];
 	struct batch *first, **last; /* the queue */
-	struct batch *spare;
-	size_t spare_bytes;
 	size_t in_work; /* bytes of batches that left `open` */
 	struct pack_writer *sealing[SEALING_MAX]; /* those not taken yet */
 	unsigned n_to_seal;                       /* in sealing[] */
@@ -147,7 +146,7 @@ free_batch(struct batch *b)
 {
 	if (b == NULL)
 		return;
-	mem_free(b->data);
+	block_free(b->data, b->cap);
 	mem_free(b->ids);
 	mem_free(b->lens);
 	mem_free(b);
@@ -164,69 +163,33 @@ free_batches(struct batch *b)
 	}
 }
 
+/* An empty batch with room for `cap` bytes. */
 static struct batch *
-take_spare(struct writer *w, size_t cap)
+new_batch(enum id_kind kind, size_t cap)
 {
-	struct batch **at = &w->spare;
-	struct batch *b;
+	struct batch *b = mem_zalloc(sizeof(*b));
 
-	while (*at != NULL && (*at)->cap != cap)
-		at = &(*at)->next;
-	b = *at;
-	if (b != NULL) {
-		*at = b->next;
-		w->spare_bytes -= b->cap;
-	}
-	return b;
-}
-
-/* An empty batch with room for `len` bytes, of one of two sizes if it can. */
-static struct batch *
-get_batch(struct writer *w, enum id_kind kind, size_t len)
-{
-	struct batch *b;
-	size_t cap = len;
-
-	if (len <= w->opt.meta_frame)
-		cap = w->opt.meta_frame;
-	else if (len <= w->opt.data_frame)
-		cap = w->opt.data_frame;
-	b = take_spare(w, cap);
-	if (b == NULL) {
-		b = mem_zalloc(sizeof(*b));
-		if (b == NULL)
-			return NULL;
-		b->data = mem_alloc(cap);
-		b->cap = cap;
-	}
+	if (b == NULL)
+		return NULL;
+	b->data = block_get(cap);
+	b->cap = cap;
+	b->kind = kind;
 	if (b->data == NULL) {
 		free_batch(b);
 		return NULL;
 	}
-	b->kind = kind;
-	b->next = NULL;
-	b->len = 0;
-	b->chunks = 0;
 	return b;
 }
 
-/* The batch is done with. */
+/* The batch is done with; the lock is given up meanwhile. */
 static void
-put_back(struct writer *w, struct batch *b)
+end_batch(struct writer *w, struct batch *b)
 {
-	bool pooled =
-		b->cap == w->opt.meta_frame || b->cap == w->opt.data_frame;
-
 	w->in_work -= b->cap;
-	/* New ones are made only when none is spare: no more than work at once. */
-	if (pooled && w->spare_bytes + b->cap <= w->work_max) {
-		w->spare_bytes += b->cap;
-		b->next = w->spare;
-		w->spare = b;
-		b = NULL;
-	}
-	free_batch(b);
 	(void)pthread_cond_broadcast(&w->changed);
+	(void)pthread_mutex_unlock(&w->lock);
+	free_batch(b);
+	(void)pthread_mutex_lock(&w->lock);
 }
 
 /* Hand a batch whose bytes are counted in in_work to the workers. */
@@ -340,7 +303,7 @@ append(struct writer *w, enum id_kind kind, const struct id *id, const void *p,
 		b = NULL;
 	}
 	if (b == NULL) {
-		b = get_batch(w, kind, cap);
+		b = new_batch(kind, cap);
 		if (b == NULL)
 			return err_nomem(e);
 		w->open[kind] = b;
@@ -359,7 +322,7 @@ static int
 append_alone(struct writer *w, enum id_kind kind, const struct id *id,
 	     const void *p, size_t len, struct err *e)
 {
-	struct batch *b = get_batch(w, kind, len);
+	struct batch *b = new_batch(kind, len);
 	uint8_t *to;
 
 	if (b == NULL)
@@ -609,7 +572,7 @@ work(void *arg)
 		(void)pthread_mutex_lock(&w->lock);
 		if (failed)
 			fail_locked(w, &why);
-		put_back(w, b);
+		end_batch(w, b);
 	}
 	(void)pthread_mutex_unlock(&w->lock);
 	return NULL;
@@ -903,7 +866,6 @@ writer_close(struct writer *w)
 	for (i = 0; i <= KIND_MAX; i++)
 		free_batch(w->open[i]);
 	free_batches(w->first);
-	free_batches(w->spare);
 	for (i = 0; i < w->n_to_seal; i++)
 		pack_writer_free(w->sealing[i]);
 	pack_writer_free(w->pack);

@@ -57,6 +57,7 @@ UNIT_TESTS = \
 	%D%/unit/test_io \
 	%D%/unit/test_links \
 	%D%/unit/test_list \
+	%D%/unit/test_block \
 	%D%/unit/test_mem \
 	%D%/unit/test_names \
 	%D%/unit/test_opt \
@@ -101,6 +102,7 @@ tests_unit_test_index_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_io_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_links_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_list_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_block_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_mem_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_names_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_opt_SOURCES = %D%/unit/test_opt.c src/cli/opt.c src/cli/opt.h
@@ -229,7 +231,7 @@ check_PROGRAMS += $(UNIT_TESTS) $(FAULT_TESTS) $(REPLAYS) $(FUNC_HELPERS)
 TESTS += $(UNIT_TESTS) %D%/fuzz/replay.t $(FAULT_TESTS) $(FUNC_TESTS)
 
 # What has threads, for a build with the thread sanitizer.
-THREAD_TESTS = %D%/unit/test_pool %D%/unit/test_store %D%/unit/test_writer \
+THREAD_TESTS = %D%/unit/test_block %D%/unit/test_pool %D%/unit/test_store %D%/unit/test_writer \
 	%D%/unit/test_index %D%/unit/test_view %D%/unit/test_restore \
 	%D%/unit/test_shelf %D%/func/generations.t %D%/func/concurrent.t \
 	%D%/func/mount.t

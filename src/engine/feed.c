@@ -26,6 +26,7 @@
 #endif
 #include "src/engine/feed.h"
 
+#include "base/block.h"
 #include "base/mem.h"
 #include "base/pool.h"
 #include "src/engine/ingest.h"
@@ -88,8 +89,6 @@ struct feed {
 	const struct job *wanted; /* by the consumer */
 	struct step step[STEPS];
 	size_t step_first, step_count;
-	struct piece *spare; /* fresh memory costs page faults */
-	size_t piece_bytes;  /* of all pieces, the spare ones included */
 
 	/* The consumer's own. */
 	struct step taken[STEPS_WORTH];
@@ -201,7 +200,7 @@ pieces_free(struct piece *p)
 	while (p != NULL) {
 		struct piece *next = p->next;
 
-		mem_free(p->data);
+		block_free(p->data, p->cap);
 		mem_free(p->cut);
 		mem_free(p);
 		p = next;
@@ -227,24 +226,6 @@ feed_job_unref(struct job *j)
 	mem_free(j);
 }
 
-/* A used piece of just this size, or NULL: then one is to be made. */
-static struct piece *
-piece_take_locked(struct feed *f, size_t cap)
-{
-	struct piece **at = &f->spare;
-	struct piece *p;
-
-	while (*at != NULL && (*at)->cap != cap)
-		at = &(*at)->next;
-	p = *at;
-	if (p != NULL)
-		*at = p->next;
-	else
-		f->piece_bytes += cap;
-	return p;
-}
-
-/* Failing ends the run, so that its size stays on the books does no harm. */
 static struct piece *
 piece_alloc(size_t cap)
 {
@@ -252,7 +233,7 @@ piece_alloc(size_t cap)
 
 	if (p == NULL)
 		return NULL;
-	p->data = mem_alloc(cap);
+	p->data = block_get(cap);
 	if (p->data == NULL) {
 		mem_free(p);
 		return NULL;
@@ -311,20 +292,15 @@ feed_piece_new(struct feed *f, struct job *j, size_t cap, struct err *e)
 
 	lock(f);
 	rc = pay_locked(f, j, size, e);
-	p = rc == 0 ? piece_take_locked(f, size) : NULL;
 	unlock(f);
 	if (rc < 0)
 		return NULL;
-	if (p == NULL)
-		p = piece_alloc(size);
+	p = piece_alloc(size);
 	if (p == NULL) {
 		err_nomem(e);
 		return NULL;
 	}
-	p->len = 0;
-	p->cuts = 0;
 	p->charged = size;
-	p->next = NULL;
 	return p;
 }
 
@@ -343,27 +319,6 @@ feed_piece_put(struct feed *f, struct job *j, struct piece *p)
 	unlock(f);
 }
 
-/* Keep a piece for the next user.  Returns what is too much, or NULL. */
-static struct piece *
-piece_keep_locked(struct feed *f, struct piece *p)
-{
-	struct piece **at = &f->spare;
-
-	if (p->cap == p->charged) {
-		p->next = f->spare;
-		f->spare = p;
-		if (f->piece_bytes <= BYTES_AHEAD)
-			return NULL;
-		/* The one that nobody has used for longest. */
-		while ((*at)->next != NULL)
-			at = &(*at)->next;
-		p = *at;
-		*at = NULL;
-	}
-	f->piece_bytes -= p->charged;
-	return p;
-}
-
 void
 feed_piece_drop(struct feed *f, struct piece *p)
 {
@@ -374,12 +329,9 @@ feed_piece_drop(struct feed *f, struct piece *p)
 	/* Readers work in bursts: waking one for every piece costs more. */
 	if (f->bytes_out <= BYTES_WAKE && f->job_first != NULL)
 		wake_reader_locked(f);
-	p = piece_keep_locked(f, p);
 	unlock(f);
-	if (p != NULL) {
-		p->next = NULL;
-		pieces_free(p);
-	}
+	p->next = NULL;
+	pieces_free(p);
 }
 
 int
@@ -1139,7 +1091,6 @@ drop_unfinished(struct feed *f)
 		f->job_first = j->next;
 		feed_job_unref(j);
 	}
-	pieces_free(f->spare);
 }
 
 void

@@ -26,6 +26,7 @@
 #endif
 #include "src/engine/ingest.h"
 
+#include "base/block.h"
 #include "base/mem.h"
 #include "base/src.h"
 #include "src/engine/feed.h"
@@ -298,9 +299,11 @@ piece_room(struct piece *p, size_t n, struct err *e)
 
 	if (p->cap - p->len >= n)
 		return 0;
-	grown = mem_resize(p->data, p->len + n, 1);
+	grown = block_get(p->len + n);
 	if (grown == NULL)
 		return err_nomem(e);
+	memcpy(grown, p->data, p->len);
+	block_free(p->data, p->cap);
 	p->data = grown;
 	p->cap = p->len + n;
 	return 0;
