@@ -2,7 +2,8 @@
  * fs - the state behind a mount.
  *
  * Made before the first request and then only read; what changes is inside
- * the things it points to, each with a lock of its own.
+ * the things it points to, each with a lock of its own, and the counts, which
+ * need none.
  */
 #ifndef ASOF_FUSE_FS_H
 #define ASOF_FUSE_FS_H
@@ -10,6 +11,8 @@
 #ifndef FUSE_USE_VERSION
 #define FUSE_USE_VERSION 314
 #endif
+#include "fuse/counts.h"
+
 #include <fuse_lowlevel.h>
 
 #include <stdbool.h>
@@ -34,6 +37,8 @@ struct fs {
 	bool allow_other; /* the kernel checks modes and ACLs */
 	uid_t uid;        /* owner of the virtual directories */
 	gid_t gid;
+
+	struct counts counts;
 };
 
 /* How long the kernel may keep what it was told, in seconds. */

@@ -2,6 +2,7 @@ noinst_LIBRARIES += libfuseview.a
 libfuseview_a_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE_CFLAGS)
 libfuseview_a_SOURCES = \
 	%D%/attr.c %D%/attr.h \
+	%D%/counts.c %D%/counts.h \
 	%D%/file.c %D%/file.h \
 	%D%/fs.h \
 	%D%/inode.c %D%/inode.h \

@@ -12,6 +12,7 @@
 
 #include "fuse/ops.h"
 
+#include "fuse/counts.h"
 #include "fuse/root.h"
 #include "fuse/stored.h"
 #include "fuse/virtual.h"
@@ -54,10 +55,14 @@ op_init(void *data, struct fuse_conn_info *c)
 
 /* --- requests ------------------------------------------------------------- */
 
+/* Every request passes here, once. */
 static struct fs *
-fs_of(fuse_req_t req)
+counted(fuse_req_t req, enum counts_kind kind)
 {
-	return fuse_req_userdata(req);
+	struct fs *fs = fuse_req_userdata(req);
+
+	counts_request(&fs->counts, kind);
+	return fs;
 }
 
 /* A node of the mount alone? */
@@ -70,7 +75,7 @@ is_virtual(const struct fs *fs, fuse_ino_t node)
 static void
 op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
-	struct fs *fs = fs_of(req);
+	struct fs *fs = counted(req, COUNTS_LOOKUP);
 
 	if (is_virtual(fs, parent))
 		virtual_lookup(fs, req, parent, name);
@@ -84,6 +89,7 @@ op_forget(fuse_req_t req, fuse_ino_t node, uint64_t count)
 {
 	(void)node;
 	(void)count;
+	(void)counted(req, COUNTS_FORGET);
 	fuse_reply_none(req);
 }
 
@@ -92,13 +98,14 @@ op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
 	(void)count;
 	(void)forgets;
+	(void)counted(req, COUNTS_FORGET);
 	fuse_reply_none(req);
 }
 
 static void
 op_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	struct fs *fs = fs_of(req);
+	struct fs *fs = counted(req, COUNTS_GETATTR);
 
 	(void)fi;
 	if (is_virtual(fs, node))
@@ -110,7 +117,7 @@ op_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 static void
 op_readlink(fuse_req_t req, fuse_ino_t node)
 {
-	struct fs *fs = fs_of(req);
+	struct fs *fs = counted(req, COUNTS_READLINK);
 
 	if (is_virtual(fs, node))
 		virtual_readlink(fs, req, node);
@@ -128,13 +135,43 @@ op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	(void)node;
 	(void)fi;
+	(void)counted(req, COUNTS_OPEN);
+	(void)fuse_reply_err(req, ENOSYS);
+}
+
+static void
+op_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	(void)node;
+	(void)fi;
+	(void)counted(req, COUNTS_OPENDIR);
+	(void)fuse_reply_err(req, ENOSYS);
+}
+
+/* As if these were not in the table: asked once, to be counted. */
+static void
+op_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	(void)node;
+	(void)fi;
+	(void)counted(req, COUNTS_FLUSH);
+	(void)fuse_reply_err(req, ENOSYS);
+}
+
+static void
+op_access(fuse_req_t req, fuse_ino_t node, int mask)
+{
+	(void)node;
+	(void)mask;
+	(void)counted(req, COUNTS_ACCESS);
 	(void)fuse_reply_err(req, ENOSYS);
 }
 
 static void
 list(fuse_req_t req, fuse_ino_t node, size_t size, off_t from, bool plus)
 {
-	struct fs *fs = fs_of(req);
+	struct fs *fs =
+		counted(req, plus ? COUNTS_READDIRPLUS : COUNTS_READDIR);
 
 	if (is_virtual(fs, node))
 		virtual_list(fs, req, node, size, from, plus);
@@ -162,7 +199,7 @@ static void
 op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
 	struct fuse_file_info *fi)
 {
-	struct fs *fs = fs_of(req);
+	struct fs *fs = counted(req, COUNTS_READ);
 
 	(void)fi;
 	if (is_virtual(fs, node))
@@ -175,7 +212,7 @@ static void
 op_lseek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence,
 	 struct fuse_file_info *fi)
 {
-	struct fs *fs = fs_of(req);
+	struct fs *fs = counted(req, COUNTS_LSEEK);
 
 	(void)fi;
 	if (is_virtual(fs, node))
@@ -191,7 +228,7 @@ op_lseek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence,
 static void
 op_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_t size)
 {
-	struct fs *fs = fs_of(req);
+	struct fs *fs = counted(req, COUNTS_GETXATTR);
 
 	if (fs->no_xattrs)
 		(void)fuse_reply_err(req, ENOSYS);
@@ -204,7 +241,7 @@ op_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_t size)
 static void
 op_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
 {
-	struct fs *fs = fs_of(req);
+	struct fs *fs = counted(req, COUNTS_LISTXATTR);
 
 	if (fs->no_xattrs)
 		(void)fuse_reply_err(req, ENOSYS);
@@ -216,19 +253,35 @@ op_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
 		(void)fuse_reply_buf(req, NULL, 0);
 }
 
-/* For lsattr. */
+static void
+reply_counts(fuse_req_t req)
+{
+	const struct fs *fs = fuse_req_userdata(req);
+	struct counts_answer a;
+
+	counts_tell(&fs->counts, &a);
+	(void)fuse_reply_ioctl(req, 0, &a, sizeof(a));
+}
+
+/* For lsattr, and what counts.h tells. */
 static void
 op_ioctl(fuse_req_t req, fuse_ino_t node, unsigned cmd, void *arg,
 	 struct fuse_file_info *fi, unsigned flags, const void *in,
 	 size_t in_size, size_t out_size)
 {
-	struct fs *fs = fs_of(req);
+	struct fs *fs;
 
 	(void)arg;
 	(void)fi;
 	(void)flags;
 	(void)in;
 	(void)in_size;
+	if (cmd == (unsigned)COUNTS_QUESTION &&
+	    out_size >= sizeof(struct counts_answer)) {
+		reply_counts(req);
+		return;
+	}
+	fs = counted(req, COUNTS_IOCTL);
 	if (cmd != (unsigned)FS_IOC_GETFLAGS || out_size < sizeof(unsigned) ||
 	    is_virtual(fs, node))
 		(void)fuse_reply_err(req, ENOTTY);
@@ -244,7 +297,7 @@ op_ioctl(fuse_req_t req, fuse_ino_t node, unsigned cmd, void *arg,
 static void
 op_statfs(fuse_req_t req, fuse_ino_t node)
 {
-	struct fs *fs = fs_of(req);
+	struct fs *fs = counted(req, COUNTS_STATFS);
 	struct statvfs v = { 0 };
 	uint64_t bytes = 0;
 	uint64_t inodes = 0;
@@ -279,10 +332,12 @@ const struct fuse_lowlevel_ops ops_table = {
 	.getattr = op_getattr,
 	.readlink = op_readlink,
 	.open = op_open,
-	.opendir = op_open,
+	.opendir = op_opendir,
 	.readdir = op_readdir,
 	.readdirplus = op_readdirplus,
 	.read = op_read,
+	.flush = op_flush,
+	.access = op_access,
 	.lseek = op_lseek,
 	.getxattr = op_getxattr,
 	.listxattr = op_listxattr,

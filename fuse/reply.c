@@ -127,10 +127,16 @@ listing_add_dots(struct listing *l, off_t from, uint64_t ino, uint64_t parent)
 void
 listing_end(struct listing *l, uint64_t ino, int rc, const struct err *why)
 {
-	if (rc < 0 && l->len == 0)
+	struct fs *fs = fuse_req_userdata(l->req);
+
+	if (rc < 0 && l->len == 0) {
 		reply_failure(l->req, ino, why);
-	else
+	} else {
+		counts_bytes(&fs->counts,
+			     l->plus ? COUNTS_READDIRPLUS : COUNTS_READDIR,
+			     l->len);
 		(void)fuse_reply_buf(l->req, l->p, l->len);
+	}
 	mem_free(l->p);
 	l->p = NULL;
 }

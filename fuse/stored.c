@@ -336,6 +336,7 @@ static int
 reply_in_place(fuse_req_t req, struct file *file, uint64_t offset, size_t n,
 	       struct err *e)
 {
+	struct fs *fs = fuse_req_userdata(req);
 	const uint8_t *p;
 	uint64_t len;
 	int rc = file_peek(&file->reader, offset, &p, &len, e);
@@ -348,6 +349,7 @@ reply_in_place(fuse_req_t req, struct file *file, uint64_t offset, size_t n,
 	}
 	if (p == NULL || len < n)
 		return 0;
+	counts_bytes(&fs->counts, COUNTS_READ, n);
 	(void)fuse_reply_buf(req, (const char *)p, n);
 	return 1;
 }
@@ -355,6 +357,7 @@ reply_in_place(fuse_req_t req, struct file *file, uint64_t offset, size_t n,
 static void
 reply_copy(fuse_req_t req, struct file *file, uint64_t offset, size_t n)
 {
+	struct fs *fs = fuse_req_userdata(req);
 	struct err e = { 0 };
 	uint64_t bad = offset;
 	char *p = mem_alloc(n);
@@ -364,10 +367,12 @@ reply_copy(fuse_req_t req, struct file *file, uint64_t offset, size_t n)
 		(void)err_nomem(&e);
 	else
 		got = file_read(&file->reader, offset, p, n, &bad, &e);
-	if (got < 0)
+	if (got < 0) {
 		fail_at(req, file, bad, &e);
-	else
+	} else {
+		counts_bytes(&fs->counts, COUNTS_READ, (size_t)got);
 		(void)fuse_reply_buf(req, p, (size_t)got);
+	}
 	mem_free(p);
 }
 

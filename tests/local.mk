@@ -44,6 +44,7 @@ UNIT_TESTS = \
 	%D%/unit/test_check \
 	%D%/unit/test_chunker \
 	%D%/unit/test_config \
+	%D%/unit/test_counts \
 	%D%/unit/test_cursor \
 	%D%/unit/test_entry \
 	%D%/unit/test_err \
@@ -89,6 +90,7 @@ tests_unit_test_catalogue_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_check_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_chunker_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_config_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_counts_LDADD = libfuseview.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_cursor_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_entry_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_err_LDADD = $(LDADD) $(CMOCKA_LIBS)
@@ -222,6 +224,7 @@ FUNC_TESTS = \
 	%D%/func/mount.t \
 	%D%/func/review.t \
 	%D%/func/sources.t \
+	%D%/func/stats.t \
 	%D%/func/torture.t
 
 # --- which of them --------------------------------------------------------------

@@ -13,7 +13,9 @@
 
 #include "base/err.h"
 #include "base/path.h"
+#include "fuse/counts.h"
 #include "fuse/mount.h"
+#include "src/cli/json.h"
 #include "src/cli/ui.h"
 #include "src/engine/view.h"
 #include "store/store.h"
@@ -41,6 +43,8 @@ static const struct opt options[] = {
 	  .help = "write a newline to descriptor N when mounted" },
 	{ .name = "options", .letter = 'o', .kind = OPT_TEXT, .value = "OPTS",
 	  .help = "mount options, as for mount(8)" },
+	{ .name = "stats",
+	  .help = "mount nothing; tell what a mount has been asked for" },
 	{ 0 },
 };
 /* clang-format on */
@@ -245,6 +249,70 @@ detach(struct request *q, int *code, struct err *e)
 	return 0;
 }
 
+/* --- --stats -------------------------------------------------------------- */
+
+static int
+stats_json(const struct counts_answer *a, struct err *e)
+{
+	struct json j = json_object_begin();
+	size_t i;
+
+	for (i = 0; i < a->rows; i++) {
+		struct json one = json_object_begin();
+
+		json_put_u64(&one, "requests", a->row[i].requests);
+		json_put_u64(&one, "bytes", a->row[i].bytes);
+		json_put(&j, a->row[i].name, &one);
+	}
+	return json_print(&j, false, e);
+}
+
+static void
+stats_text(const struct counts_answer *a)
+{
+	char requests[UI_TEXT_LEN];
+	char bytes[UI_TEXT_LEN];
+	size_t i;
+
+	for (i = 0; i < a->rows; i++) {
+		const struct counts_row *r = &a->row[i];
+
+		if (r->requests == 0)
+			continue;
+		ui_printf("%-*s %15s", COUNTS_NAME_LEN, r->name,
+			  ui_count(requests, r->requests));
+		if (r->bytes > 0)
+			ui_printf("  %s", ui_size(bytes, r->bytes));
+		ui_printf("\n");
+	}
+}
+
+static int
+stats(const struct cli *c, struct err *e)
+{
+	struct counts_answer a;
+	size_t i;
+
+	for (i = 0; i < c->opts.values; i++) {
+		const char *name = c->opts.value[i].opt->name;
+		const struct opt *o = options;
+
+		while (o->name != NULL && strcmp(o->name, name) != 0)
+			o++;
+		if (o->name != NULL && strcmp(name, "stats") != 0)
+			return err_set(e, ERR_USAGE,
+				       "mount: --%s and --stats exclude each "
+				       "other",
+				       name);
+	}
+	if (counts_ask(c->opts.arg[0], &a, e) < 0)
+		return -1;
+	if (c->json)
+		return stats_json(&a, e);
+	stats_text(&a);
+	return CODE_DONE;
+}
+
 /* --- the command ---------------------------------------------------------- */
 
 /* What is not there is the person's mistake; and better said at once. */
@@ -290,8 +358,13 @@ run(struct cli *c, struct err *e)
 {
 	struct request q = { 0 };
 	int code = CODE_DONE;
-	int rc = read_request(&c->opts, &q, e);
+	int rc;
 
+	if (opt_given(&c->opts, "stats"))
+		return stats(c, e);
+	if (c->json)
+		return err_set(e, ERR_USAGE, "mount: --json is for --stats");
+	rc = read_request(&c->opts, &q, e);
 	q.mount.ready_fd = q.user_fd;
 	if (rc == 0 && !q.mount.foreground)
 		rc = detach(&q, &code, e);
@@ -311,11 +384,15 @@ const struct command cmd_mount = {
 	.args_max = 1,
 	.about = "Show all generations, or one tree, as a read-only folder "
 		 "at MOUNTPOINT, until it is unmounted with umount or "
-		 "fusermount3 -u.  New generations appear by themselves.",
+		 "fusermount3 -u.  New generations appear by themselves.  "
+		 "With --stats: tell how often the kernel has asked the mount "
+		 "at MOUNTPOINT for what.",
 	.examples = "asof mount -r /backup/repo /mnt && ls /mnt/latest\n"
 		    "asof mount -r /backup/repo --at latest:/home /mnt\n"
-		    "mount -t fuse.asof /backup/repo /mnt -o at=42",
+		    "mount -t fuse.asof /backup/repo /mnt -o at=42\n"
+		    "asof mount --stats /mnt",
 	.options = options,
+	.json = true,
 	.own_signals = true,
 	.run = run,
 };
