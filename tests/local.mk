@@ -235,6 +235,7 @@ TESTS += $(UNIT_TESTS) %D%/fuzz/replay.t $(FAULT_TESTS) $(FUNC_TESTS)
 
 # What has threads, for a build with the thread sanitizer.
 THREAD_TESTS = %D%/unit/test_block %D%/unit/test_pool %D%/unit/test_store %D%/unit/test_writer \
+	%D%/unit/test_counts \
 	%D%/unit/test_index %D%/unit/test_view %D%/unit/test_restore \
 	%D%/unit/test_shelf %D%/func/generations.t %D%/func/concurrent.t \
 	%D%/func/mount.t
@@ -245,7 +246,7 @@ check-threads: all
 # again, slowly, what the plain build has said.
 SANITIZED_TESTS = $(UNIT_TESTS) %D%/fuzz/replay.t %D%/fault/nth \
 	%D%/func/torture.t %D%/func/errors.t %D%/func/concurrent.t \
-	%D%/func/review.t %D%/func/mount.t
+	%D%/func/review.t %D%/func/mount.t %D%/func/stats.t
 check-sanitized: all
 	NTH_STEP=$${NTH_STEP-29} $(MAKE) $(AM_MAKEFLAGS) check \
 		TESTS='$(SANITIZED_TESTS)'
