@@ -21,12 +21,14 @@
 
 struct files;
 struct inodes;
+struct prefetch;
 struct root;
 struct view_gen;
 
 struct fs {
 	struct inodes *inodes;
 	struct files *files;
+	struct prefetch *prefetch; /* NULL: none */
 
 	/* The virtual directories; NULL: one tree alone, and */
 	struct root *root;

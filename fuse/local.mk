@@ -9,6 +9,8 @@ libfuseview_a_SOURCES = \
 	%D%/mount.c %D%/mount.h \
 	%D%/mountpoint.c %D%/mountpoint.h \
 	%D%/ops.c %D%/ops.h \
+	%D%/pattern.c %D%/pattern.h \
+	%D%/prefetch.c %D%/prefetch.h \
 	%D%/reply.c %D%/reply.h \
 	%D%/report.c %D%/report.h \
 	%D%/root.c %D%/root.h \

@@ -26,6 +26,7 @@
 #include "fuse/inode.h"
 #include "fuse/mountpoint.h"
 #include "fuse/ops.h"
+#include "fuse/prefetch.h"
 #include "fuse/report.h"
 #include "fuse/root.h"
 #include "fuse/watch.h"
@@ -249,6 +250,7 @@ make_fs(struct server *s, struct err *e)
 static void
 free_fs(struct fs *fs)
 {
+	prefetch_free(fs->prefetch);
 	files_free(fs->files);
 	inodes_free(fs->inodes);
 	root_free(fs->root);
@@ -395,6 +397,15 @@ end_loop(struct server *s)
 	}
 }
 
+/* Whoever tells the kernel something may wait for an answer of ours. */
+static void
+stop_telling(struct server *s)
+{
+	watch_stop(s->watch);
+	s->watch = NULL;
+	prefetch_stop(s->fs.prefetch);
+}
+
 static void *
 wait_for_signal(void *arg)
 {
@@ -404,8 +415,7 @@ wait_for_signal(void *arg)
 	while (sigwait(&s->signals, &number) != 0 || number == SIGNAL_END)
 		if (atomic_load(&s->loop_is_over))
 			return NULL;
-	watch_stop(s->watch);
-	s->watch = NULL;
+	stop_telling(s);
 	end_loop(s);
 	return NULL;
 }
@@ -415,6 +425,8 @@ start_threads(struct server *s, struct err *e)
 {
 	if (s->fs.root != NULL &&
 	    watch_start(&s->fs, s->opt->store, s->session, &s->watch, e) < 0)
+		return -1;
+	if (prefetch_start(&s->fs, s->session, &s->fs.prefetch, e) < 0)
 		return -1;
 	s->looper = pthread_self();
 	if (pool_thread(&s->signal_thread, wait_for_signal, s, e) < 0)
@@ -432,8 +444,7 @@ stop_threads(struct server *s)
 		(void)pthread_join(s->signal_thread, NULL);
 	}
 	s->has_signal_thread = false;
-	watch_stop(s->watch);
-	s->watch = NULL;
+	stop_telling(s);
 }
 
 /* --- ready ---------------------------------------------------------------- */

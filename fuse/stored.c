@@ -15,6 +15,7 @@
 
 #include "fuse/stored.h"
 
+#include "base/block.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -22,6 +23,7 @@
 #include "fuse/attr.h"
 #include "fuse/file.h"
 #include "fuse/inode.h"
+#include "fuse/prefetch.h"
 #include "fuse/reply.h"
 #include "fuse/root.h"
 
@@ -298,6 +300,8 @@ stored_list(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
 	} else {
 		rc = list_dir(fs, i, &l, from, &e);
 		listing_end(&l, i->ino, rc, &e);
+		if (plus && from == 0)
+			prefetch_after_list(fs->prefetch, i);
 	}
 	inodes_put(fs->inodes, i);
 }
@@ -360,7 +364,7 @@ reply_copy(fuse_req_t req, struct file *file, uint64_t offset, size_t n)
 	struct fs *fs = fuse_req_userdata(req);
 	struct err e = { 0 };
 	uint64_t bad = offset;
-	char *p = mem_alloc(n);
+	char *p = block_get(n);
 	ssize_t got = -1;
 
 	if (p == NULL)
@@ -373,7 +377,7 @@ reply_copy(fuse_req_t req, struct file *file, uint64_t offset, size_t n)
 		counts_bytes(&fs->counts, COUNTS_READ, (size_t)got);
 		(void)fuse_reply_buf(req, p, (size_t)got);
 	}
-	mem_free(p);
+	block_free(p, n);
 }
 
 void
@@ -396,6 +400,8 @@ stored_read(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
 		fail_at(req, file, at, &e);
 	else if (rc == 0)
 		reply_copy(req, file, at, size);
+	if (rc >= 0)
+		prefetch_after_read(fs->prefetch, file->inode, at, size);
 	file->next = at + size;
 	files_give(fs->files, file);
 }

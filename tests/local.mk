@@ -45,6 +45,7 @@ UNIT_TESTS = \
 	%D%/unit/test_chunker \
 	%D%/unit/test_config \
 	%D%/unit/test_counts \
+	%D%/unit/test_pattern \
 	%D%/unit/test_cursor \
 	%D%/unit/test_entry \
 	%D%/unit/test_err \
@@ -91,6 +92,7 @@ tests_unit_test_check_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_chunker_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_config_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_counts_LDADD = libfuseview.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_pattern_LDADD = libfuseview.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_cursor_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_entry_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_err_LDADD = $(LDADD) $(CMOCKA_LIBS)
@@ -236,6 +238,7 @@ TESTS += $(UNIT_TESTS) %D%/fuzz/replay.t $(FAULT_TESTS) $(FUNC_TESTS)
 # What has threads, for a build with the thread sanitizer.
 THREAD_TESTS = %D%/unit/test_block %D%/unit/test_pool %D%/unit/test_store %D%/unit/test_writer \
 	%D%/unit/test_counts \
+	%D%/unit/test_pattern \
 	%D%/unit/test_index %D%/unit/test_view %D%/unit/test_restore \
 	%D%/unit/test_shelf %D%/func/generations.t %D%/func/concurrent.t \
 	%D%/func/mount.t
