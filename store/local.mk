@@ -8,6 +8,7 @@ libstore_a_SOURCES = \
 	%D%/chunk.h \
 	%D%/chunker.c %D%/chunker.h \
 	%D%/config.c %D%/config.h \
+	%D%/damage.c %D%/damage.h \
 	%D%/frame.c %D%/frame.h \
 	%D%/id.c %D%/id.h \
 	%D%/idset.c %D%/idset.h \

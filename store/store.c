@@ -12,6 +12,9 @@
  * is read and written without a lock, and a stale entry only leads to a block
  * that has another id in that place.
  *
+ * Places in frames that are noted as damaged are passed over at first, and by
+ * store_has for good: so what lies there is stored anew.
+ *
  * Every decoded frame keeps one bit for each chunk that was found to match its
  * id.
  *
@@ -34,6 +37,7 @@
 #include "base/sys.h"
 #include "base/time.h"
 #include "store/cache.h"
+#include "store/damage.h"
 #include "store/frame.h"
 #include "store/index.h"
 #include "store/repository.h"
@@ -52,8 +56,11 @@
 #define BLOCK_CACHE_DEFAULT ((size_t)4 << 20)
 #define OPEN_PACKS_DEFAULT  64
 
-/* Copies of one chunk that are looked at, and ids with the same prefix. */
-#define HITS_MAX 16
+/*
+ * Copies of one chunk that are looked at, and ids with the same prefix.  Each
+ * damage that was mended left a copy behind.
+ */
+#define HITS_MAX 64
 
 /* One for each thread that decodes at the same moment; more are freed. */
 #define CODERS_MAX 16
@@ -89,6 +96,7 @@ struct store {
 	struct repository *repository;
 	struct session *session;
 	struct shelf *packs, *blocks, *frames;
+	struct damage *damage; /* refreshed under index_lock */
 
 	_Atomic uint64_t *hints; /* hint_mask + 1 of them */
 	size_t hint_mask;
@@ -393,6 +401,8 @@ sync_locked(struct store *st, struct err *e)
 	struct ts settled;
 	struct stat s;
 
+	if (damage_refresh(st->damage, e) < 0)
+		return -1;
 	if (sys_repo->fstat(st->repository->packs_fd, &s) == 0)
 		mtime = s.st_mtim;
 	settled = ts_add_ns(time_now_coarse(), -MTIME_SETTLED_NS);
@@ -491,6 +501,8 @@ struct search {
 	int (*fn)(struct store *st, struct search *s, const struct place *p,
 		  struct err *e);
 	struct err why; /* why the first place that failed did */
+	bool suspect;   /* look at what may be damaged, too */
+	bool passed;    /* such a place was passed over */
 
 	/* Of the single kinds of search: */
 	enum id_kind kind;
@@ -518,8 +530,13 @@ copy_failed(struct search *s, const struct pack_id *pack, struct err *why,
 static int
 visit(struct store *st, struct search *s, const struct place *p, struct err *e)
 {
-	int rc = s->fn(st, s, p, e);
+	int rc = 1;
 
+	if (!s->suspect && damage_suspect(st->damage, place_pack(p),
+					  place_frame(p)->offset))
+		s->passed = true;
+	else
+		rc = s->fn(st, s, p, e);
 	shelf_release(st->blocks, p->item);
 	return rc;
 }
@@ -552,9 +569,9 @@ search_index(struct store *st, struct search *s, const struct index_hit *except,
 	return rc;
 }
 
-/* 0 when fn took a place, 1 when it took none, -1. */
+/* The places whose frames are not suspect; all of them if s->suspect. */
 static int
-search(struct store *st, struct search *s, struct err *e)
+search_once(struct store *st, struct search *s, struct err *e)
 {
 	struct index_hit seen;
 	struct place p;
@@ -566,6 +583,24 @@ search(struct store *st, struct search *s, struct err *e)
 	seen.slot = p.block->first_slot + p.i;
 	rc = visit(st, s, &p, e);
 	return rc == 1 ? search_index(st, s, &seen, e) : rc;
+}
+
+/*
+ * 0 when fn took a place, 1 when it took none, -1.  What may be damaged comes
+ * last: a note can be wrong, and the id tells.
+ */
+static int
+search(struct store *st, struct search *s, struct err *e)
+{
+	int rc;
+
+	s->suspect = false;
+	s->passed = false;
+	rc = search_once(st, s, e);
+	if (rc != 1 || !s->passed)
+		return rc;
+	s->suspect = true;
+	return search_once(st, s, e);
 }
 
 /* --- frames --------------------------------------------------------------- */
@@ -789,8 +824,11 @@ int
 store_has(struct store *st, const struct id *id, struct err *e)
 {
 	struct search s = { .id = id, .fn = take_live };
-	int rc = search(st, &s, e);
+	int rc;
 
+	if (damage_references(st->damage, e) < 0)
+		return -1;
+	rc = search_once(st, &s, e);
 	return rc < 0 ? -1 : rc == 0;
 }
 
@@ -819,6 +857,76 @@ store_find(struct store *st, const struct id *id, struct store_place *out,
 	struct search s = { .id = id, .fn = take_place, .place = out };
 
 	return search(st, &s, e);
+}
+
+/* --- what is noted and not mended ----------------------------------------- */
+
+/* Do files need something of the block that is suspect and nowhere else? */
+static int
+block_misses(struct store *st, const struct pack_id *pack,
+	     const struct pack_block *b, struct err *e)
+{
+	const struct pack_frame_at *f;
+	unsigned i;
+	int rc;
+
+	for (i = 0; i < b->chunks; i++) {
+		f = &b->frame[b->frame_of[i]];
+		if ((f->kind != KIND_DATA && f->kind != KIND_MAP) ||
+		    !damage_suspect(st->damage, pack, f->offset))
+			continue;
+		rc = store_has(st, &b->id[i], e);
+		if (rc != 1)
+			return rc < 0 ? -1 : 1;
+	}
+	return 0;
+}
+
+/* What cannot be read of the pack may be anything. */
+static int
+pack_misses(struct store *st, const struct pack_id *pack, struct err *e)
+{
+	struct shelf_key key = { *pack, 0 };
+	struct shelf_item *it;
+	struct err why = { 0 };
+	uint32_t blocks = 0;
+	int rc = take_pack(st, pack, &it, &why);
+
+	if (rc == 0) {
+		blocks = pack_blocks(shelf_value(it));
+		shelf_release(st->packs, it);
+	}
+	for (; rc == 0 && key.at < blocks; key.at++) {
+		rc = take_block(st, &key, &it, &why);
+		if (rc < 0)
+			break;
+		rc = block_misses(st, pack, shelf_value(it), e);
+		shelf_release(st->blocks, it);
+		if (rc < 0)
+			return -1;
+	}
+	if (rc >= 0)
+		return rc;
+	if (why.kind == ERR_NOMEM)
+		return err_nomem(e);
+	/* One that is gone is store_lost_until's. */
+	return why.kind == ERR_MISSING ? 0 : 1;
+}
+
+int
+store_misses(struct store *st, struct err *e)
+{
+	struct damage_pack *pack;
+	size_t count;
+	size_t i;
+	int rc = 0;
+
+	if (damage_packs(st->damage, &pack, &count, e) < 0)
+		return -1;
+	for (i = 0; rc == 0 && i < count; i++)
+		rc = pack_misses(st, &pack[i].id, e);
+	mem_free(pack);
+	return rc;
 }
 
 /* --- the store ------------------------------------------------------------ */
@@ -889,7 +997,8 @@ store_open(struct repository *r, struct session *s,
 	(void)pthread_mutex_init(&st->coders_lock, NULL);
 	(void)pthread_mutex_init(&st->checked_lock, NULL);
 	(void)pthread_mutex_init(&st->index_lock, NULL);
-	if (make_caches(st, opt, e) < 0 || open_index(st, e) < 0) {
+	if (damage_new(r, &st->damage, e) < 0 || make_caches(st, opt, e) < 0 ||
+	    open_index(st, e) < 0) {
 		store_close(st);
 		return -1;
 	}
@@ -911,6 +1020,7 @@ store_close(struct store *st)
 	shelf_free(st->frames);
 	shelf_free(st->blocks);
 	shelf_free(st->packs);
+	damage_free(st->damage);
 	while (st->n_coders > 0)
 		frame_coder_free(st->coders[--st->n_coders]);
 	mem_free(st->hints);
@@ -936,6 +1046,12 @@ struct index *
 store_index(const struct store *st)
 {
 	return st->index;
+}
+
+struct damage *
+store_damage(const struct store *st)
+{
+	return st->damage;
 }
 
 struct chunk_reader *

@@ -6,7 +6,8 @@
  * hand (neighbours in a pack are neighbours in the tree), then through the
  * index; every hit is confirmed by the pack's directory, every chunk is
  * compared with its id after decoding, once per decoded frame.  If one copy of
- * a chunk is damaged and there is another, that one is used.  A chunk that the
+ * a chunk is damaged and there is another, that one is used; copies in frames
+ * that are noted as damaged (damage.h) are tried last.  A chunk that the
  * index does not know leads to one index_sync before it is missing.
  *
  * Any thread.
@@ -22,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct damage;
 struct err;
 struct index;
 struct repository;
@@ -48,6 +50,9 @@ struct repository *store_repository(const struct store *st);
 struct session *store_session(const struct store *st);
 struct index *store_index(const struct store *st);
 
+/* The notes of damage, as new as what is known of the packs. */
+struct damage *store_damage(const struct store *st);
+
 /* Packs whose footer was bad at open or the last refresh. */
 size_t store_bad_packs(const struct store *st);
 
@@ -61,7 +66,7 @@ size_t store_gone_packs(const struct store *st);
  */
 uint32_t store_lost_until(const struct store *st);
 
-/* Learn packs that have appeared or vanished since. */
+/* Learn packs and notes that have appeared or vanished since. */
 int store_refresh(struct store *st, struct err *e);
 
 /* The store as a chunk_reader; the store's own, valid until it is closed. */
@@ -69,9 +74,16 @@ struct chunk_reader *store_reader(struct store *st);
 
 /*
  * Whether the chunk is stored in a pack that is not condemned, as its
- * directory says: 1 yes, 0 no, -1 failed.  Does not decode it.
+ * directory says, and in a frame that is not noted as damaged: 1 yes, 0 no,
+ * -1 failed.  Does not decode it.
  */
 int store_has(struct store *st, const struct id *id, struct err *e);
+
+/*
+ * Whether contents or maps of files may be lost: what is noted as damaged is
+ * not all stored elsewhere.  1 yes, 0 no, -1 failed.
+ */
+int store_misses(struct store *st, struct err *e);
 
 /*
  * The same with the place: for statistics and `check`.  *frame identifies the

@@ -47,10 +47,27 @@ is_damage(const struct err *why)
 	       (why->kind == ERR_SYS && why->saved_errno == EIO);
 }
 
+/* Of the whole pack or a block. */
 static int
-tell(struct verify *v, const struct id *id, const char *text, struct err *e)
+tell(struct verify *v, const char *text, struct err *e)
 {
-	struct verify_damage d = { .pack = v->id, .id = id, .text = text };
+	struct verify_damage d = { .pack = v->id, .text = text };
+
+	v->counts->damaged++;
+	return v->fn(v->ctx, &d, e);
+}
+
+static int
+tell_chunk(struct verify *v, const struct pack_block *b, unsigned i,
+	   const char *text, struct err *e)
+{
+	struct verify_damage d = {
+		.pack = v->id,
+		.id = &b->id[i],
+		.slot = b->first_slot + i,
+		.frame_offset = b->frame[b->frame_of[i]].offset,
+		.text = text,
+	};
 
 	v->counts->damaged++;
 	return v->fn(v->ctx, &d, e);
@@ -58,10 +75,10 @@ tell(struct verify *v, const struct id *id, const char *text, struct err *e)
 
 /* Tell of a failure if it is damage, else fail with it. */
 static int
-tell_err(struct verify *v, const struct id *id, struct err *why, struct err *e)
+tell_err(struct verify *v, struct err *why, struct err *e)
 {
 	if (is_damage(why))
-		return tell(v, id, why->text, e);
+		return tell(v, why->text, e);
 	err_move(e, why);
 	return -1;
 }
@@ -151,7 +168,7 @@ tell_mismatch(struct verify *v, const struct pack_frame_at *f,
 	(void)snprintf(text, sizeof(text),
 		       "pack %s: frame at %u: chunk %s does not match its id%s",
 		       name, f->offset, id_text(hex, &b->id[i]), second);
-	return tell(v, &b->id[i], text, e);
+	return tell_chunk(v, b, i, text, e);
 }
 
 static int
@@ -164,7 +181,7 @@ verify_chunk(struct verify *v, const struct pack_block *b, unsigned i,
 		return -1;
 	v->counts->chunks++;
 	if (!v->sound)
-		return tell(v, &b->id[i], v->why.text, e);
+		return tell_chunk(v, b, i, v->why.text, e);
 	v->counts->bytes += b->len[i];
 	if (matches(v, f->kind, &b->id[i], v->raw + b->offset[i], b->len[i]))
 		return 0;
@@ -180,7 +197,7 @@ verify_block(struct verify *v, uint32_t number, struct err *e)
 	int rc = 0;
 
 	if (pack_load_block(v->p, v->c, number, &b, &why) < 0)
-		return tell_err(v, NULL, &why, e);
+		return tell_err(v, &why, e);
 	for (i = 0; rc == 0 && i < b->chunks; i++)
 		rc = verify_chunk(v, b, i, e);
 	pack_block_free(b);
@@ -209,10 +226,10 @@ verify_pack(const struct repository *r, const struct pack_id *id,
 	if (rc == 1) {
 		pack_name(name, id);
 		(void)snprintf(text, sizeof(text), "pack %s: is missing", name);
-		return tell(&v, NULL, text, e);
+		return tell(&v, text, e);
 	}
 	if (rc < 0)
-		return tell_err(&v, NULL, &why, e);
+		return tell_err(&v, &why, e);
 	v.p = p;
 	for (i = 0; rc == 0 && i < pack_blocks(p); i++)
 		rc = verify_block(&v, i, e);

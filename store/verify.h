@@ -20,7 +20,8 @@ struct repository;
 struct verify_damage {
 	struct pack_id pack;
 	const struct id *id;
-	const char *text; /* what is wrong, a sentence */
+	uint32_t slot, frame_offset; /* of the chunk, if it is one */
+	const char *text;            /* what is wrong, a sentence */
 };
 typedef int (*verify_damage_fn)(void *ctx, const struct verify_damage *d,
 				struct err *e);

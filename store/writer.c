@@ -36,6 +36,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "store/damage.h"
 #include "store/frame.h"
 #include "store/idset.h"
 #include "store/pack.h"
@@ -798,7 +799,8 @@ writer_open(struct store *st, const struct writer_options *opt,
 	struct writer *w;
 
 	if (repository_want_write(store_repository(st), e) < 0 ||
-	    session_references(store_session(st), e) < 0)
+	    session_references(store_session(st), e) < 0 ||
+	    damage_references(store_damage(st), e) < 0)
 		return -1;
 	w = mem_zalloc(sizeof(*w));
 	if (w == NULL)

@@ -47,6 +47,7 @@ UNIT_TESTS = \
 	%D%/unit/test_counts \
 	%D%/unit/test_pattern \
 	%D%/unit/test_cursor \
+	%D%/unit/test_damage \
 	%D%/unit/test_entry \
 	%D%/unit/test_err \
 	%D%/unit/test_exclude \
@@ -94,6 +95,7 @@ tests_unit_test_config_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_counts_LDADD = libfuseview.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_pattern_LDADD = libfuseview.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_cursor_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_damage_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_entry_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_err_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_exclude_LDADD = $(LDADD) $(CMOCKA_LIBS)
@@ -142,6 +144,7 @@ FAULT_TESTS = %D%/fault/nth
 
 REPLAYS = \
 	%D%/fuzz/replay_config \
+	%D%/fuzz/replay_damage \
 	%D%/fuzz/replay_entry \
 	%D%/fuzz/replay_exclude \
 	%D%/fuzz/replay_filemap \
@@ -153,6 +156,8 @@ REPLAYS = \
 	%D%/fuzz/replay_tree
 
 tests_fuzz_replay_config_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_config.c \
+	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
+tests_fuzz_replay_damage_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_damage.c \
 	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
 tests_fuzz_replay_entry_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_entry.c \
 	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
@@ -177,6 +182,7 @@ tests_fuzz_replay_tree_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_tree.c \
 if FUZZ
 FUZZERS = \
 	%D%/fuzz/fuzz_config \
+	%D%/fuzz/fuzz_damage \
 	%D%/fuzz/fuzz_entry \
 	%D%/fuzz/fuzz_exclude \
 	%D%/fuzz/fuzz_filemap \
@@ -189,6 +195,8 @@ FUZZERS = \
 noinst_PROGRAMS += $(FUZZERS)
 tests_fuzz_fuzz_config_SOURCES = %D%/fuzz/fuzz_config.c %D%/fuzz/segments.c
 tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_damage_SOURCES = %D%/fuzz/fuzz_damage.c %D%/fuzz/segments.c
+tests_fuzz_fuzz_damage_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_entry_SOURCES = %D%/fuzz/fuzz_entry.c %D%/fuzz/segments.c
 tests_fuzz_fuzz_entry_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_exclude_SOURCES = %D%/fuzz/fuzz_exclude.c %D%/fuzz/segments.c
@@ -222,6 +230,7 @@ FUNC_TESTS = \
 	%D%/func/errors.t \
 	%D%/func/format.t \
 	%D%/func/generations.t \
+	%D%/func/heal.t \
 	%D%/func/kill.t \
 	%D%/func/mount.t \
 	%D%/func/review.t \

@@ -95,6 +95,7 @@ report_json(struct findings *f, const struct check_result *r, struct err *e)
 	json_put_u64(&j, "bytes", r->bytes);
 	json_put_u64(&j, "unreferenced", r->unreferenced);
 	json_put_u64(&j, "damaged", r->damaged);
+	json_put_u64(&j, "replaced", r->replaced);
 	json_put(&j, "problems", &f->problems);
 	json_put_u64(&j, "problems_left_out", f->left_out);
 	return json_print(&j, false, e);
@@ -118,6 +119,11 @@ report(const struct findings *f, const struct check_result *r)
 	else
 		ui_printf("%s problem%s\n", ui_count(n, r->damaged),
 			  ui_s(r->damaged));
+	if (r->replaced > 0)
+		ui_detail("%s damaged part%s of packs %s replaced or not "
+			  "needed",
+			  ui_count(n, r->replaced), ui_s(r->replaced),
+			  r->replaced == 1 ? "is" : "are");
 	if (r->unreferenced > 0)
 		ui_detail("%s belong to no generation",
 			  ui_size(n, r->unreferenced));
@@ -182,7 +188,9 @@ const struct command cmd_check = {
 	.operand = OPERAND_GENERATION,
 	.args_max = 1,
 	.about = "Read every generation, or GEN alone, and every pack, and "
-		 "compare every byte with its id.  Changes nothing.",
+		 "compare every byte with its id.  Damaged parts of packs are "
+		 "noted, so that the next backup stores what was in them "
+		 "anew.",
 	.examples = "asof check -r /backup/repo\n"
 		    "asof check -r /backup/repo --quick latest",
 	.options = options,

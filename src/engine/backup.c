@@ -368,6 +368,21 @@ choose_base(struct backup *b, struct run *r)
 		b->base = (struct record *)(uintptr_t)&r->newest->record;
 }
 
+/* Is there something to be stored anew that is not asked for otherwise? */
+static int
+look_for_damage(struct backup *b, const struct run *r, struct err *e)
+{
+	int rc = r->base == NULL ? 0 : store_misses(b->store, e);
+
+	if (rc < 0)
+		return -1;
+	b->misses = rc == 1;
+	if (b->misses)
+		note(b, "packs are damaged: files that have lost something "
+			"are read again");
+	return 0;
+}
+
 static int
 inherit_fs(struct backup *b, struct err *e)
 {
@@ -410,6 +425,8 @@ prepare(struct backup *b, struct run *r, struct err *e)
 	if (take_set(b, r, e) < 0)
 		return -1;
 	choose_base(b, r);
+	if (look_for_damage(b, r, e) < 0)
+		return -1;
 	return inherit_fs(b, e);
 }
 

@@ -202,6 +202,7 @@ struct backup {
 	struct sources sources;
 	enum generation_type type; /* effective */
 	struct record *base;       /* NULL: none */
+	bool misses; /* parts of files in the base may be lost: store_misses */
 	struct fs_table fs;
 	struct chunker chunker[CONFIG_CLASSES_MAX];
 	const struct config *config;

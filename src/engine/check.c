@@ -2,7 +2,10 @@
  * Order: generation records, then the packs' directories (a pack is durable
  * before a record that needs it, so what is published meanwhile is not
  * mistaken for missing), then the packs' contents, and only then the trees,
- * because then every file that needs a damaged chunk can be named.
+ * because then every file that needs a damaged chunk can be named.  What
+ * damage in a pack means is known, and told, last: it matters only if no other
+ * copy of a chunk is good and somebody needs it.  But the note of it is left
+ * as soon as the pack was read, for backups to come.
  *
  * A tree or file map that was seen whole is remembered by its id and what
  * its entry promises of it, 16 bytes, and not seen again.  One with damage
@@ -30,14 +33,17 @@
 #include "src/engine/links.h"
 #include "src/engine/list.h"
 #include "src/engine/listing.h"
+#include "store/damage.h"
 #include "store/frame.h"
 #include "store/repository.h"
 #include "store/store.h"
 #include "store/verify.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PROBLEMS_MAX         100000
@@ -58,6 +64,14 @@ struct level {
 	bool damaged;                    /* it, or something beneath */
 };
 
+/* Damage in a pack that is yet to be told. */
+struct part {
+	struct pack_id id;
+	size_t pack;           /* in the inventory */
+	uint32_t first, count; /* chunks, by slot; none: of its directory */
+	char *text;
+};
+
 struct check {
 	struct store *store;
 	const struct repository *repo;
@@ -73,6 +87,9 @@ struct check {
 	struct check_result sum;
 	uint64_t bytes_done, bytes_total;
 	struct err why; /* why verifying stopped */
+	struct part *part;
+	size_t parts, parts_cap;
+	struct err unnoted; /* why a note could not be left */
 
 	/* The generation at hand. */
 	const struct record *rec;
@@ -85,6 +102,8 @@ struct check {
 	size_t seen_cap, seen_count;
 	bool silent; /* note what is used, tell nothing */
 	bool blind;  /* part of the metadata could not be read */
+	bool hurt;   /* a generation has lost something */
+	bool walked; /* all that was asked for was looked at */
 };
 
 /* --- telling ---------------------------------------------------------------- */
@@ -154,6 +173,7 @@ record_problem(struct check *c, const char *what)
 	char where[32];
 
 	generation_name(where, c->rec->number);
+	c->hurt = true;
 	problem(c, where, what);
 }
 
@@ -167,6 +187,7 @@ path_problem(struct check *c, const char *what)
 	if (c->path.len == 0)
 		buf_add_char(&where, '/');
 	path_show(&where, c->path.data, c->path.len);
+	c->hurt = true;
 	problem(c, buf_str(&where), what);
 	buf_clear(&where);
 }
@@ -290,35 +311,64 @@ struct trouble {
 	char text[ERR_TEXT_LEN + 64];
 };
 
+/*
+ * Where packs are not read, damage is known from notes, and these are of whole
+ * frames: can this chunk be read?  0 yes, 1 no, -1 the machine failed.
+ */
+static int
+try_chunk(const struct check *c, const struct id *id, struct err *e)
+{
+	struct chunk chunk = { 0 };
+	struct err why = { 0 };
+
+	if (chunk_get(c->below, KIND_DATA, id, &chunk, &why) == 0) {
+		chunk_release(c->below, &chunk);
+		return 0;
+	}
+	if (!is_machine(&why))
+		return 1;
+	err_move(e, &why);
+	return -1;
+}
+
 /* Look a chunk of data up. */
-static void
+static int
 use_chunk(struct check *c, const struct id *id, const char *what, uint64_t at,
-	  struct trouble *t)
+	  struct trouble *t, struct err *e)
 {
 	char text[ID_TEXT_LEN];
 	enum chunk_state state = inventory_use(c->inv, id);
+	int rc = 1;
 
-	if (state == CHUNK_GOOD || t->count++ > 0)
-		return;
+	if (state == CHUNK_DAMAGED && !c->opt->data)
+		rc = try_chunk(c, id, e);
+	if (rc < 0)
+		return -1;
+	if (state == CHUNK_GOOD || rc == 0 || t->count++ > 0)
+		return 0;
 	(void)snprintf(t->text, sizeof(t->text),
 		       "%s %" PRIu64 " is lost: chunk %s is %s", what, at,
 		       id_text(text, id),
 		       state == CHUNK_MISSING ? "in no readable pack"
 					      : "damaged");
+	return 0;
 }
 
-static void
-check_xattrs(struct check *c, const struct entry *en, struct trouble *t)
+static int
+check_xattrs(struct check *c, const struct entry *en, struct trouble *t,
+	     struct err *e)
 {
 	struct rd rd = xattr_first(en);
 	struct xattr x;
 	uint64_t i = 0;
 
 	if ((en->flags & ENTRY_XATTRS) == 0)
-		return;
+		return 0;
 	for (; xattr_next(&rd, &x); i++)
-		if (!x.inlined)
-			use_chunk(c, &x.id, "the value of attribute", i, t);
+		if (!x.inlined &&
+		    use_chunk(c, &x.id, "the value of attribute", i, t, e) < 0)
+			return -1;
+	return 0;
 }
 
 /* All pieces of a file map, each run once. */
@@ -334,8 +384,9 @@ check_pieces(struct check *c, struct filemap_iter *it, uint64_t size,
 		if (x.offset != at)
 			return err_set(e, ERR_CORRUPT,
 				       "a gap at offset %" PRIu64, at);
-		if (!x.hole)
-			use_chunk(c, &x.id, "what is at offset", at, t);
+		if (!x.hole &&
+		    use_chunk(c, &x.id, "what is at offset", at, t, e) < 0)
+			return -1;
 		at += x.len;
 		if (x.repeat > (size - at) / x.len)
 			return err_set(e, ERR_CORRUPT,
@@ -490,7 +541,8 @@ check_entry(struct check *c, const struct entry *en, bool *damaged,
 	char more[ERR_TEXT_LEN + 128];
 
 	c->sum.entries += !c->silent;
-	check_xattrs(c, en, &t);
+	if (check_xattrs(c, en, &t, e) < 0)
+		return -1;
 	if (en->type == ENTRY_FILE && (en->flags & ENTRY_UNREADABLE) == 0 &&
 	    check_content(c, en, &t, e) < 0)
 		return -1;
@@ -774,12 +826,6 @@ want_generation(const struct check *c, const struct generation_list *list,
 
 /* --- packs ------------------------------------------------------------------ */
 
-struct pack_task {
-	struct check *c;
-	size_t pack;
-	char last[ERR_TEXT_LEN]; /* told last of it */
-};
-
 /* The sentence without the pack's name, which stands before it anyway. */
 static const char *
 without_name(const struct pack_id *id, const char *text)
@@ -793,29 +839,126 @@ without_name(const struct pack_id *id, const char *text)
 	return strncmp(text, start, n) == 0 ? text + n : text;
 }
 
+static bool
+reserve_part(struct check *c)
+{
+	size_t cap = c->parts_cap == 0 ? 16 : c->parts_cap * 2;
+	struct part *more;
+
+	if (c->parts < c->parts_cap)
+		return true;
+	if (c->parts == PROBLEMS_MAX)
+		return false;
+	more = mem_resize(c->part, cap, sizeof(*more));
+	if (more == NULL)
+		return false;
+	c->part = more;
+	c->parts_cap = cap;
+	return true;
+}
+
+/* Keep it for later; what cannot be kept is told now, as a problem. */
+static void
+add_part(struct check *c, const struct part *p, const char *text)
+{
+	char *copy = NULL;
+
+	text = without_name(&p->id, text);
+	(void)pthread_mutex_lock(&c->told);
+	if (reserve_part(c))
+		copy = mem_dup(text, strlen(text) + 1);
+	if (copy != NULL) {
+		c->part[c->parts] = *p;
+		c->part[c->parts++].text = copy;
+	}
+	(void)pthread_mutex_unlock(&c->told);
+	if (copy == NULL)
+		pack_problem(c, &p->id, text);
+}
+
+/* Leave the note, or keep the first reason why not. */
+static bool
+leave_note(struct check *c, const struct damage_note *n)
+{
+	struct err why = { 0 };
+
+	if (damage_put(c->repo, n, &why) == 0)
+		return true;
+	(void)pthread_mutex_lock(&c->told);
+	err_move(&c->unnoted, &why);
+	(void)pthread_mutex_unlock(&c->told);
+	return false;
+}
+
+/* What says that the pack's bytes are not what they were. */
+static bool
+is_rot(const struct err *why)
+{
+	return why->kind == ERR_CORRUPT ||
+	       (why->kind == ERR_SYS && why->saved_errno == EIO);
+}
+
+/* A pack whose directory cannot be read whole: all of it is suspect. */
 static void
 bad_pack(void *ctx, const struct pack_id *id, const struct err *why)
 {
-	pack_problem(ctx, id, without_name(id, why->text));
+	const struct damage_note all = { .pack = *id, .whole = true };
+	const struct part p = { .id = *id };
+	struct check *c = ctx;
+
+	add_part(c, &p, why->text);
+	if (is_rot(why))
+		(void)leave_note(c, &all);
+}
+
+struct pack_task {
+	struct check *c;
+	size_t pack;
+	struct part at;          /* being told of, if its id is not zero */
+	char text[ERR_TEXT_LEN]; /* the sentence of it */
+	bool begun;
+	struct damage_note note;
+};
+
+static void
+end_part(struct pack_task *t)
+{
+	if (t->begun)
+		add_part(t->c, &t->at, t->text);
+	t->begun = false;
 }
 
 /*
  * Damage that verifying a pack has found.  The chunks of a frame that cannot
- * be decoded come one by one with the same sentence, which is told once.
+ * be decoded come one by one with the same sentence: they are one part.
  */
 static int
 bad_chunk(void *ctx, const struct verify_damage *d, struct err *e)
 {
 	struct pack_task *t = ctx;
 	struct check *c = t->c;
+	bool told = inventory_pack(c->inv, t->pack)->told;
 
-	if (d->id == NULL && inventory_pack(c->inv, t->pack)->told)
+	if (d->id == NULL) {
+		end_part(t);
+		t->note.count = 0;
+		t->note.whole = true;
+		t->at = (struct part){ .id = d->pack, .pack = t->pack };
+		if (!told)
+			add_part(c, &t->at, d->text);
 		return want_on(c, e);
-	if (strcmp(t->last, d->text) != 0)
-		pack_problem(c, &d->pack, without_name(&d->pack, d->text));
-	(void)snprintf(t->last, sizeof(t->last), "%s", d->text);
-	if (d->id == NULL)
-		return want_on(c, e);
+	}
+	if (!t->begun || strcmp(t->text, d->text) != 0) {
+		end_part(t);
+		t->begun = true;
+		t->at = (struct part){ .id = d->pack,
+				       .pack = t->pack,
+				       .first = d->slot };
+		(void)snprintf(t->text, sizeof(t->text), "%s", d->text);
+	}
+	t->at.count = d->slot - t->at.first + 1;
+	if (damage_note_add(&t->note, d->frame_offset, e) < 0)
+		return -1;
 	(void)pthread_mutex_lock(&c->told);
 	inventory_damaged(c->inv, t->pack, d->id);
 	(void)pthread_mutex_unlock(&c->told);
@@ -835,6 +978,22 @@ add_counts(struct check *c, const struct pack_task *t,
 	(void)pthread_mutex_unlock(&c->told);
 }
 
+/* The whole pack was read: what is noted of it is what was found. */
+static void
+end_pack(struct pack_task *t)
+{
+	char where[PACK_NAME_LEN + 8] = "pack ";
+	struct check *c = t->c;
+
+	if (t->note.whole || t->note.count > 0) {
+		(void)leave_note(c, &t->note);
+	} else if (damage_noted(store_damage(c->store), &t->note.pack) &&
+		   leave_note(c, &t->note)) {
+		pack_name(where + strlen(where), &t->note.pack);
+		note(c, where, "what was noted as damaged is good now");
+	}
+}
+
 static void
 verify_one(void *arg)
 {
@@ -844,11 +1003,18 @@ verify_one(void *arg)
 	struct frame_coder *coder = NULL;
 	struct err why = { 0 };
 
-	if (want_on(c, &why) == 0 && frame_coder_new(&coder, &why) == 0)
-		(void)verify_pack(c->repo, &inventory_pack(c->inv, t->pack)->id,
-				  coder, bad_chunk, t, &counts, &why);
+	t->note.pack = inventory_pack(c->inv, t->pack)->id;
+	(void)pthread_mutex_lock(&c->told);
+	inventory_sound(c->inv, t->pack);
+	(void)pthread_mutex_unlock(&c->told);
+	if (want_on(c, &why) == 0 && frame_coder_new(&coder, &why) == 0 &&
+	    verify_pack(c->repo, &t->note.pack, coder, bad_chunk, t, &counts,
+			&why) == 0)
+		end_pack(t);
+	end_part(t);
 	add_counts(c, t, &counts, &why);
 	frame_coder_free(coder);
+	damage_note_clear(&t->note);
 	mem_free(t);
 }
 
@@ -895,6 +1061,128 @@ verify_packs(struct check *c, struct err *e)
 
 /* --- the whole -------------------------------------------------------------- */
 
+static int
+cmp_parts(const void *pa, const void *pb)
+{
+	const struct part *a = pa;
+	const struct part *b = pb;
+	int rc = memcmp(a->id.b, b->id.b, PACK_ID_LEN);
+
+	if (rc != 0)
+		return rc;
+	return a->first < b->first ? -1 : a->first > b->first;
+}
+
+/*
+ * Does nobody miss what is lost by it?  If directories cannot be read nobody
+ * knows what it is, but where no generation has lost anything, it is nothing.
+ */
+static bool
+is_harmless(const struct check *c, const struct part *p)
+{
+	bool all = c->walked && !c->blind && c->opt->generation == 0;
+	enum chunk_loss loss;
+	uint32_t i;
+
+	if (p->count == 0)
+		return all && !c->hurt;
+	for (i = 0; i < p->count; i++) {
+		loss = inventory_loss(c->inv, p->pack, p->first + i);
+		if (loss == LOSS_REAL || (loss == LOSS_UNUSED && !all))
+			return false;
+	}
+	return true;
+}
+
+/* How many parts of a pack are replaced, in one sentence. */
+static void
+note_replaced(struct check *c, const struct pack_id *id, size_t count)
+{
+	char where[PACK_NAME_LEN + 8] = "pack ";
+	char text[120];
+
+	if (count == 0)
+		return;
+	pack_name(where + strlen(where), id);
+	(void)snprintf(text, sizeof(text),
+		       "%zu damaged part%s, but all that generations need of "
+		       "%s is stored elsewhere",
+		       count, count == 1 ? "" : "s",
+		       count == 1 ? "it" : "them");
+	c->sum.replaced += count;
+	note(c, where, text);
+}
+
+/* Tell the damage in packs, now that it is known what it means. */
+static void
+tell_parts(struct check *c)
+{
+	bool settled = c->inv != NULL && c->parts > 0 &&
+		       inventory_settle(c->inv, NULL) == 0;
+	const struct part *p = c->part;
+	const struct part *end = p + c->parts;
+	const struct pack_id *id;
+	size_t harmless;
+
+	if (c->parts > 1)
+		qsort(c->part, c->parts, sizeof(*c->part), cmp_parts);
+	while (p < end) {
+		id = &p->id;
+		harmless = 0;
+		for (; p < end && memcmp(&p->id, id, sizeof(*id)) == 0; p++)
+			if (settled && is_harmless(c, p))
+				harmless++;
+			else
+				pack_problem(c, id, p->text);
+		note_replaced(c, id, harmless);
+	}
+}
+
+static void
+clear_parts(struct check *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->parts; i++)
+		mem_free(c->part[i].text);
+	mem_free(c->part);
+}
+
+/* Notes that cannot be read, and those of packs that are gone. */
+static int
+check_notes(struct check *c, struct err *e)
+{
+	struct damage_note none = { .count = 0 };
+	struct damage_pack *noted;
+	char where[PACK_NAME_LEN + 16];
+	struct err why = { 0 };
+	size_t count;
+	size_t i;
+
+	if (damage_references(store_damage(c->store), &why) < 0)
+		problem(c, "damaged", why.text);
+	if (damage_packs(store_damage(c->store), &noted, &count, e) < 0)
+		return -1;
+	for (i = 0; i < count; i++) {
+		(void)snprintf(where, sizeof(where), "damaged/");
+		pack_name(where + strlen(where), &noted[i].id);
+		if (!inventory_knows(c->inv, &noted[i].id)) {
+			none.pack = noted[i].id;
+			(void)leave_note(c, &none);
+		} else if (noted[i].unread && c->opt->data &&
+			   c->opt->generation == 0) {
+			note(c, where, "this note of damage cannot be read: "
+				       "it is made anew");
+		} else if (noted[i].unread) {
+			problem(c, where,
+				"this note of damage cannot be read: a check "
+				"of all data makes it anew");
+		}
+	}
+	mem_free(noted);
+	return 0;
+}
+
 static void
 clear_seen(struct check *c)
 {
@@ -928,7 +1216,9 @@ run_check(struct check *c, const struct generation_list *list, struct err *e)
 	int rc;
 
 	check_top(c);
-	if (inventory_load(c->repo, bad_pack, c, &c->inv, e) < 0)
+	if (inventory_load(c->repo, store_damage(c->store), bad_pack, c,
+			   &c->inv, e) < 0 ||
+	    check_notes(c, e) < 0)
 		return -1;
 	c->sum.packs = inventory_packs(c->inv);
 	c->sum.chunks = inventory_chunks(c->inv);
@@ -943,8 +1233,11 @@ run_check(struct check *c, const struct generation_list *list, struct err *e)
 	}
 	if (c->opt->data && verify_packs(c, e) < 0)
 		return -1;
-	if (check_generations(c, list, e) < 0)
+	/* What was noted just now is read last from here on. */
+	if (store_refresh(c->store, e) < 0 || check_generations(c, list, e) < 0)
 		return -1;
+	c->walked = true;
+	tell_parts(c);
 	if (c->sum.damaged > PROBLEMS_MAX)
 		note(c, "check",
 		     "there are too many problems to tell them "
@@ -954,6 +1247,14 @@ run_check(struct check *c, const struct generation_list *list, struct err *e)
 		return inventory_unused(c->inv, c->repo, &c->sum.unreferenced,
 					e);
 	return 0;
+}
+
+/* The next backup will not know of it. */
+static void
+unnoted(struct check *c)
+{
+	(void)err_prefix(&c->unnoted, "what was found could not be noted");
+	note(c, "damaged", c->unnoted.text);
 }
 
 int
@@ -975,9 +1276,14 @@ check_run(struct store *st, const struct check_options *opt,
 	if (generation_list_load(c.repo, &list, &why) == 0 &&
 	    want_generation(&c, &list, &why) == 0)
 		rc = run_check(&c, &list, &why);
+	if (!c.walked) /* for whatever reason: what was found is told */
+		tell_parts(&c);
+	if (c.unnoted.kind != ERR_NONE)
+		unnoted(&c);
 	if (rc == 0)
 		*out = c.sum;
 	err_move(e, &why);
+	clear_parts(&c);
 	generation_list_clear(&list);
 	inventory_free(c.inv);
 	clear_seen(&c);

@@ -4,7 +4,13 @@
  * Reads the config copies, every generation record, every tree, map, link
  * table and list that they reach (each shared one once), compares every
  * chunk they name with the packs' directories, and, with `data`, decodes
- * every frame of every pack and compares every id.  Changes nothing.
+ * every frame of every pack and compares every id.
+ *
+ * Changes nothing, but leaves notes of the damage that it finds in packs
+ * (store/damage.h), so that the next backup stores anew what it can, and takes
+ * back those that are not true any more.  That a note cannot be left is told
+ * as a note.  Damage in a pack is no problem, but counted as replaced, when
+ * all that is lost by it is stored elsewhere too, or no generation needs it.
  */
 #ifndef ASOF_ENGINE_CHECK_H
 #define ASOF_ENGINE_CHECK_H
@@ -33,6 +39,7 @@ struct check_options {
 struct check_result {
 	uint64_t generations, packs, chunks, entries, bytes;
 	uint64_t damaged;       /* problems told */
+	uint64_t replaced;      /* damaged parts of packs that do not matter */
 	uint64_t unreferenced;  /* bytes in packs that no generation uses */
 };
 

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "store/damage.h"
 #include "store/frame.h"
 #include "store/repository.h"
 
@@ -35,6 +36,7 @@ struct inventory {
 	struct place *place;
 	size_t places;
 	uint8_t *used, *damaged; /* bits by number of chunk */
+	uint8_t *replaced;       /* of damaged ones; NULL until settled */
 };
 
 /* What loading needs besides. */
@@ -42,6 +44,7 @@ struct load {
 	struct inventory *v;
 	const struct repository *r;
 	struct frame_coder *coder;
+	struct damage *noted;
 	inventory_bad_fn bad;
 	void *ctx;
 };
@@ -55,6 +58,7 @@ inventory_free(struct inventory *v)
 	mem_free(v->place);
 	mem_free(v->used);
 	mem_free(v->damaged);
+	mem_free(v->replaced);
 	mem_free(v);
 }
 
@@ -74,6 +78,42 @@ uint64_t
 inventory_chunks(const struct inventory *v)
 {
 	return v->chunks;
+}
+
+static int
+cmp_packs(const void *pa, const void *pb)
+{
+	const struct inventory_pack *a = pa;
+	const struct inventory_pack *b = pb;
+
+	return memcmp(a->id.b, b->id.b, PACK_ID_LEN);
+}
+
+bool
+inventory_knows(const struct inventory *v, const struct pack_id *id)
+{
+	const struct inventory_pack key = { .id = *id };
+
+	return v->packs > 0 &&
+	       bsearch(&key, v->pack, v->packs, sizeof(key), cmp_packs) != NULL;
+}
+
+static uint64_t
+number_of(const struct inventory *v, const struct place *p)
+{
+	return v->pack[p->pack].first + p->slot;
+}
+
+static bool
+bit(const uint8_t *bits, uint64_t n)
+{
+	return (bits[n / 8] >> (n % 8) & 1) != 0;
+}
+
+static void
+set_bit(uint8_t *bits, uint64_t n)
+{
+	bits[n / 8] |= (uint8_t)(1u << (n % 8));
 }
 
 /* --- loading ---------------------------------------------------------------- */
@@ -97,15 +137,6 @@ add_name(void *ctx, const char *name, struct err *e)
 	}
 	v->pack[v->packs++] = p;
 	return 0;
-}
-
-static int
-cmp_packs(const void *pa, const void *pb)
-{
-	const struct inventory_pack *a = pa;
-	const struct inventory_pack *b = pb;
-
-	return memcmp(a->id.b, b->id.b, PACK_ID_LEN);
 }
 
 /* Tell of damage; -1 when it is the machine that failed. */
@@ -199,6 +230,24 @@ add_chunk(struct inventory *v, size_t pack, uint32_t slot, const struct id *id)
 	v->place[i].slot = slot;
 }
 
+/* Enter the chunks of a directory block. */
+static void
+add_block(struct load *l, size_t i, const struct pack_block *b)
+{
+	const struct inventory_pack *p = &l->v->pack[i];
+	bool any = l->noted != NULL && damage_noted(l->noted, &p->id);
+	uint32_t slot;
+	uint32_t c;
+
+	for (c = 0; c < b->chunks && b->first_slot + c < p->chunks; c++) {
+		slot = b->first_slot + c;
+		add_chunk(l->v, i, slot, &b->id[c]);
+		if (any && damage_found(l->noted, &p->id,
+					b->frame[b->frame_of[c]].offset))
+			set_bit(l->v->damaged, p->first + slot);
+	}
+}
+
 /* Enter the chunks of a pack; directory blocks that are damaged are told. */
 static int
 add_pack(struct load *l, size_t i, struct err *e)
@@ -208,7 +257,6 @@ add_pack(struct load *l, size_t i, struct err *e)
 	struct err why = { 0 };
 	struct pack *pack;
 	uint32_t b;
-	uint32_t c;
 	int rc;
 
 	rc = open_pack(l, p, &pack, e);
@@ -219,11 +267,7 @@ add_pack(struct load *l, size_t i, struct err *e)
 			rc = tell(l, p, &why, e);
 			continue;
 		}
-		for (c = 0;
-		     c < block->chunks && block->first_slot + c < p->chunks;
-		     c++)
-			add_chunk(l->v, i, block->first_slot + c,
-				  &block->id[c]);
+		add_block(l, i, block);
 		pack_block_free(block);
 	}
 	pack_close(pack);
@@ -249,10 +293,11 @@ load(struct load *l, struct err *e)
 }
 
 int
-inventory_load(const struct repository *r, inventory_bad_fn bad, void *ctx,
-	       struct inventory **out, struct err *e)
+inventory_load(const struct repository *r, struct damage *noted,
+	       inventory_bad_fn bad, void *ctx, struct inventory **out,
+	       struct err *e)
 {
-	struct load l = { .r = r, .bad = bad, .ctx = ctx };
+	struct load l = { .r = r, .noted = noted, .bad = bad, .ctx = ctx };
 	int rc = -1;
 
 	l.v = mem_zalloc(sizeof(*l.v));
@@ -269,25 +314,7 @@ out:
 	return rc;
 }
 
-/* --- bits ------------------------------------------------------------------- */
-
-static uint64_t
-number_of(const struct inventory *v, const struct place *p)
-{
-	return v->pack[p->pack].first + p->slot;
-}
-
-static bool
-bit(const uint8_t *bits, uint64_t n)
-{
-	return (bits[n / 8] >> (n % 8) & 1) != 0;
-}
-
-static void
-set_bit(uint8_t *bits, uint64_t n)
-{
-	bits[n / 8] |= (uint8_t)(1u << (n % 8));
-}
+/* --- what is known of each -------------------------------------------------- */
 
 enum chunk_state
 inventory_use(struct inventory *v, const struct id *id)
@@ -322,6 +349,60 @@ inventory_damaged(struct inventory *v, size_t pack, const struct id *id)
 	for (; v->place[i].pack != SLOT_FREE; i = next_place(v, i))
 		if (v->place[i].key == key && v->place[i].pack == pack)
 			set_bit(v->damaged, number_of(v, &v->place[i]));
+}
+
+void
+inventory_sound(struct inventory *v, size_t pack)
+{
+	const struct inventory_pack *p = &v->pack[pack];
+	uint64_t n;
+
+	for (n = p->first; n < p->first + p->chunks; n++)
+		v->damaged[n / 8] &= (uint8_t) ~(1u << (n % 8));
+}
+
+/* Is there a copy of the chunk in this place that is not damaged? */
+static bool
+has_good_copy(const struct inventory *v, size_t of)
+{
+	uint64_t key = v->place[of].key;
+	size_t i = (size_t)(key % v->places);
+
+	for (; v->place[i].pack != SLOT_FREE; i = next_place(v, i))
+		if (v->place[i].key == key &&
+		    !bit(v->damaged, number_of(v, &v->place[i])))
+			return true;
+	return false;
+}
+
+int
+inventory_settle(struct inventory *v, struct err *e)
+{
+	uint64_t n;
+	size_t i;
+
+	mem_free(v->replaced);
+	v->replaced = mem_zalloc((size_t)(v->chunks / 8 + 1));
+	if (v->replaced == NULL)
+		return err_nomem(e);
+	for (i = 0; i < v->places; i++) {
+		if (v->place[i].pack == SLOT_FREE)
+			continue;
+		n = number_of(v, &v->place[i]);
+		if (bit(v->damaged, n) && has_good_copy(v, i))
+			set_bit(v->replaced, n);
+	}
+	return 0;
+}
+
+enum chunk_loss
+inventory_loss(const struct inventory *v, size_t pack, uint32_t slot)
+{
+	uint64_t n = v->pack[pack].first + slot;
+
+	if (bit(v->replaced, n))
+		return LOSS_REPLACED;
+	return bit(v->used, n) ? LOSS_REAL : LOSS_UNUSED;
 }
 
 bool

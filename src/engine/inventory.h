@@ -16,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct damage;
 struct err;
 struct inventory;
 struct repository;
@@ -31,17 +32,20 @@ struct inventory_pack {
 
 /*
  * Load the directories of all packs, in the order of their ids.  Damage is
- * told to `bad` (`why` is its sentence) and does not stop it.
+ * told to `bad` (`why` is its sentence) and does not stop it.  Chunks in
+ * frames that were found damaged before (`noted`) are damaged.
  */
 typedef void (*inventory_bad_fn)(void *ctx, const struct pack_id *id,
 				 const struct err *why);
-int inventory_load(const struct repository *r, inventory_bad_fn bad, void *ctx,
-		   struct inventory **out, struct err *e);
+int inventory_load(const struct repository *r, struct damage *noted,
+		   inventory_bad_fn bad, void *ctx, struct inventory **out,
+		   struct err *e);
 void inventory_free(struct inventory *v);
 
 size_t inventory_packs(const struct inventory *v);
 const struct inventory_pack *inventory_pack(const struct inventory *v,
 					    size_t i);
+bool inventory_knows(const struct inventory *v, const struct pack_id *id);
 uint64_t inventory_chunks(const struct inventory *v);
 
 /*
@@ -58,6 +62,24 @@ enum chunk_state inventory_use(struct inventory *v, const struct id *id);
 
 /* The copy of the chunk in this pack is damaged. */
 void inventory_damaged(struct inventory *v, size_t pack, const struct id *id);
+
+/* The pack is going to be verified: nothing in it is damaged yet. */
+void inventory_sound(struct inventory *v, size_t pack);
+
+/*
+ * Find out, once all damage and all use is known, which damaged chunks have
+ * another copy that is good.
+ */
+int inventory_settle(struct inventory *v, struct err *e);
+
+/* After that, what becomes of a damaged chunk, by its slot. */
+enum chunk_loss {
+	LOSS_REPLACED, /* there is a good copy */
+	LOSS_UNUSED,   /* nothing that was noted as used needs it */
+	LOSS_REAL
+};
+enum chunk_loss inventory_loss(const struct inventory *v, size_t pack,
+			       uint32_t slot);
 
 /* Is anything in the pack used? */
 bool inventory_pack_used(const struct inventory *v, size_t pack);

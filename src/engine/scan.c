@@ -791,57 +791,87 @@ excluded(struct backup *b, struct dir *d, const struct item *it,
 			     S_ISDIR(it->st.stx_mode));
 }
 
+/* A reader that asks, of every node, whether it is stored. */
+struct asking {
+	struct chunk_reader reader; /* first */
+	struct backup *b;
+};
+
+static int
+asking_get(struct chunk_reader *r, enum id_kind kind, const struct id *id,
+	   struct chunk *out, struct err *e)
+{
+	struct asking *a = (struct asking *)r;
+	int there = store_has(a->b->store, id, e);
+
+	if (there < 0)
+		return -1;
+	if (there == 0)
+		return err_set(e, ERR_MISSING, "not stored");
+	return chunk_get(a->b->reader, kind, id, out, e);
+}
+
+static void
+asking_release(struct chunk_reader *r, struct chunk *c)
+{
+	struct asking *a = (struct asking *)r;
+
+	a->b->reader->release(a->b->reader, c);
+}
+
+/* All chunks of the content, and the nodes of its map.  As still_stored. */
+static int
+content_stored(struct backup *b, const struct entry *base, struct err *e)
+{
+	struct asking a = { { asking_get, asking_release }, b };
+	struct filemap_iter it = { 0 };
+	struct extent piece;
+	struct err why = { 0 };
+	int there = 1;
+	int rc;
+
+	rc = filemap_iter_init(&it, &a.reader, &base->content, base->size,
+			       &why);
+	while (rc == 0 && there == 1 &&
+	       (rc = filemap_iter_next(&it, &piece, &why)) > 0) {
+		rc = 0;
+		if (!piece.hole)
+			there = store_has(b->store, &piece.id, &why);
+		if (there == 1 && piece.repeat > 1)
+			rc = filemap_iter_seek(
+				&it, piece.offset + piece.len * piece.repeat,
+				&why);
+	}
+	filemap_iter_clear(&it);
+	if (rc < 0 && (why.kind == ERR_MISSING || why.kind == ERR_CORRUPT))
+		return 0;
+	err_move(e, &why);
+	return rc < 0 ? -1 : there;
+}
+
 /*
  * Is what the base's entry refers to still there?  Packs can be lost behind
- * our back.  Asked of the chunks that the entry names itself; what is deeper
- * in the map of a large file is left to `check`.  1 yes, 0 no, -1 failed.
+ * our back, or be noted as damaged.  What is deep in the map of a large file
+ * is asked for only if a note says that there may be reason to; what nobody
+ * knows of is left to `check`.  1 yes, 0 no, -1 failed.
  */
 static int
 still_stored(struct backup *b, const struct entry *base, struct err *e)
 {
 	const struct content *content = &base->content;
-	struct rd r;
+	bool file = base->type == ENTRY_FILE;
 	struct xattr x;
+	struct rd r;
+	int there = 1;
 
-	if (base->type == ENTRY_FILE && content->form == CONTENT_MAPPED) {
-		int there = store_has(b->store, &content->root, e);
-
-		if (there != 1)
-			return there;
-	}
-	if (base->type == ENTRY_FILE && content->form == CONTENT_INLINE) {
-		struct filemap_iter it;
-		struct extent piece;
-		int rc, there = 1;
-
-		if (filemap_iter_init(&it, b->reader, content, base->size, e) <
-		    0)
-			return -1;
-		while (there == 1 &&
-		       (rc = filemap_iter_next(&it, &piece, e)) != 0) {
-			if (rc < 0)
-				there = -1;
-			else if (!piece.hole)
-				there = store_has(b->store, &piece.id, e);
-			if (there == 1 && piece.repeat > 1 &&
-			    filemap_iter_seek(&it,
-					      piece.offset + piece.len *
-						      piece.repeat,
-					      e) < 0)
-				there = -1;
-		}
-		filemap_iter_clear(&it);
-		if (there != 1)
-			return there;
-	}
-	for (r = xattr_first(base); xattr_next(&r, &x);)
-		if (!x.inlined) {
-			int there = store_has(b->store, &x.id, e);
-
-			if (there != 1)
-				return there;
-		}
-	return 1;
+	if (file && content->form == CONTENT_MAPPED && !b->misses)
+		there = store_has(b->store, &content->root, e);
+	else if (file && content->form != CONTENT_EMPTY)
+		there = content_stored(b, base, e);
+	for (r = xattr_first(base); there == 1 && xattr_next(&r, &x);)
+		if (!x.inlined)
+			there = store_has(b->store, &x.id, e);
+	return there;
 }
 
 static int
@@ -882,7 +912,7 @@ scan_name(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 	    dev_of(&it->st) != dev_of(&d->st))
 		in.fs = in.base->fs; /* checked again once it is open */
 	plan = plan_file(&in);
-	if (!plan.read && !S_ISDIR(it->st.stx_mode)) {
+	if (!plan.read) {
 		int there = still_stored(b, in.base, e);
 
 		if (there < 0)

@@ -14,6 +14,7 @@
 #include "src/engine/record.h"
 #include "src/engine/tree.h"
 #include "store/config.h"
+#include "store/damage.h"
 #include "store/frame.h"
 #include "store/pack.h"
 #include "tests/fuzz/fuzz.h"
@@ -503,6 +504,22 @@ make_pack(const char *name, unsigned frames, size_t chunks)
 	MUST(close(dir) == 0);
 }
 
+/* --- notes of damage ----------------------------------------------------- */
+
+static void
+make_damage(const char *name, uint32_t frames)
+{
+	struct damage_note n = { .whole = frames == 0 };
+	struct buf b = { 0 };
+
+	memset(n.pack.b, 0x5a, sizeof(n.pack.b));
+	for (uint32_t i = 0; i < frames; i++)
+		MUST(damage_note_add(&n, 128 + i * 1000, NULL) == 0);
+	MUST(damage_encode(&n, &b, NULL) == 0);
+	save_buf("damage", name, &b);
+	damage_note_clear(&n);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -535,5 +552,8 @@ main(int argc, char **argv)
 	make_pack("small", 1, 1);
 	make_pack("frames", 3, 5);
 	make_pack("blocks", 2, 300);
+	make_damage("whole", 0);
+	make_damage("frame", 1);
+	make_damage("frames", 50);
 	return 0;
 }

@@ -296,4 +296,5 @@ def main(words):
         e["size"] for _, e in entries)], "the record's counts")
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "base/cursor.h"
+#include "store/damage.h"
 #include "store/index.h"
 #include "store/pack.h"
 #include "tests/lib/store_fixture.h"
@@ -391,6 +392,108 @@ of_two_copies_either_may_be_damaged(void **state)
 		scratch_flip(fixture_at(&f, "packs", names[i]), 300);
 	reopen(NULL);
 	assert_get_fails(KIND_DATA, &id, ERR_CORRUPT, "in pack ");
+}
+
+/* Note the frame that holds the chunk, as a check would. */
+static void
+note_frame_of(const struct id *id)
+{
+	struct damage_note n = { .count = 0 };
+	struct err e = { 0 };
+	struct store_place p;
+
+	assert_int_equal(store_find(f.store, id, &p, NULL), 0);
+	n.pack = p.pack;
+	MUST(damage_note_add(&n, p.frame_offset, &e), &e);
+	MUST(damage_put(f.repository, &n, &e), &e);
+	damage_note_clear(&n);
+	MUST(store_refresh(f.store, &e), &e);
+}
+
+static void
+what_is_noted_as_damaged_is_stored_again(void **state)
+{
+	struct id ids[12];
+	struct id again;
+	struct err e = { 0 };
+	bool fresh;
+
+	(void)state;
+	fill(0, 12, ids);
+	assert_int_equal(store_misses(f.store, NULL), 0);
+	damage_frame_of(&ids[5]);
+	note_frame_of(&ids[5]);
+	assert_int_equal(store_has(f.store, &ids[5], NULL), 0);
+	assert_int_equal(store_has(f.store, &ids[11], NULL), 1);
+	assert_int_equal(store_misses(f.store, NULL), 1);
+	/* Frames are of four chunks. */
+	fixture_open_writer(&f, &small);
+	for (unsigned i = 0; i < 12; i++) {
+		MUST(fixture_put(&f, KIND_DATA, i, CHUNK_LEN, &again, &fresh,
+				 &e),
+		     &e);
+		assert_int_equal(fresh, i >= 4 && i < 8);
+	}
+	MUST(writer_flush(f.writer, &e), &e);
+	assert_int_equal(store_has(f.store, &ids[5], NULL), 1);
+	assert_int_equal(store_misses(f.store, NULL), 0);
+	fixture_must_get(&f, KIND_DATA, 0, 12, CHUNK_LEN, ids);
+	reopen(NULL);
+	fixture_must_get(&f, KIND_DATA, 0, 12, CHUNK_LEN, ids);
+}
+
+/* Nothing is wrong with the frame. */
+static void
+a_wrong_note_costs_nothing_to_readers(void **state)
+{
+	struct id ids[12];
+
+	(void)state;
+	fill(0, 12, ids);
+	note_frame_of(&ids[5]);
+	assert_int_equal(store_has(f.store, &ids[5], NULL), 0);
+	fixture_must_get(&f, KIND_DATA, 0, 12, CHUNK_LEN, ids);
+	reopen(NULL);
+	fixture_must_get(&f, KIND_DATA, 0, 12, CHUNK_LEN, ids);
+}
+
+/* Trees and tables are asked for in other ways. */
+static void
+only_what_files_hold_is_missed(void **state)
+{
+	struct id id;
+
+	(void)state;
+	fixture_open(&f, NULL);
+	fixture_open_writer(&f, &small);
+	fixture_fill(&f, KIND_TREE, 0, 1, 100, &id);
+	note_frame_of(&id);
+	assert_int_equal(store_has(f.store, &id, NULL), 0);
+	assert_int_equal(store_misses(f.store, NULL), 0);
+}
+
+static void
+a_noted_copy_is_read_last(void **state)
+{
+	struct store_counters n;
+	struct store_place first;
+	struct store_place p;
+	struct id id;
+
+	(void)state;
+	store_twice(&id);
+	reopen(NULL);
+	assert_int_equal(store_find(f.store, &id, &first, NULL), 0);
+	note_frame_of(&id);
+	assert_int_equal(store_find(f.store, &id, &p, NULL), 0);
+	assert_memory_not_equal(&first.pack, &p.pack, sizeof(p.pack));
+	fixture_must_get(&f, KIND_DATA, 1, 1, CHUNK_LEN, &id);
+	store_counters(f.store, &n);
+	assert_int_equal(n.frames_decoded, 1);
+	/* Both noted: the first again. */
+	note_frame_of(&id);
+	assert_int_equal(store_find(f.store, &id, &p, NULL), 0);
+	fixture_must_get(&f, KIND_DATA, 1, 1, CHUNK_LEN, &id);
 }
 
 static void
@@ -838,6 +941,10 @@ main(void)
 		TEST(of_two_copies_one_may_be_condemned),
 		TEST(a_condemned_pack_counts_as_absent_but_can_be_read),
 		TEST(of_two_copies_either_may_be_damaged),
+		TEST(what_is_noted_as_damaged_is_stored_again),
+		TEST(a_wrong_note_costs_nothing_to_readers),
+		TEST(only_what_files_hold_is_missed),
+		TEST(a_noted_copy_is_read_last),
 		TEST(of_two_copies_either_may_be_gone),
 		TEST(a_pack_without_a_valid_footer_is_counted_and_skipped),
 		TEST(what_another_process_stores_is_found_at_once),
