@@ -276,7 +276,7 @@ VALGRIND_TESTS = %D%/unit/test_buf %D%/unit/test_cursor %D%/unit/test_err \
 	%D%/unit/test_split %D%/unit/test_config %D%/unit/test_frame \
 	%D%/unit/test_entry %D%/unit/test_list %D%/unit/test_plan \
 	%D%/unit/test_names %D%/unit/test_sources %D%/unit/test_opt \
-	%D%/unit/test_session %D%/unit/test_idset
+	%D%/unit/test_session %D%/unit/test_idset %D%/unit/test_damage
 check-valgrind-all: $(check_PROGRAMS)
 	$(MAKE) $(AM_MAKEFLAGS) check-valgrind VALGRIND_TESTS='$(UNIT_TESTS)'
 check-valgrind: $(check_PROGRAMS)

@@ -914,9 +914,9 @@ bad_pack(void *ctx, const struct pack_id *id, const struct err *why)
 struct pack_task {
 	struct check *c;
 	size_t pack;
-	struct part at;          /* being told of, if its id is not zero */
+	bool begun;              /* there is a part that may go on: */
+	struct part at;
 	char text[ERR_TEXT_LEN]; /* the sentence of it */
-	bool begun;
 	struct damage_note note;
 };
 
@@ -1171,8 +1171,9 @@ check_notes(struct check *c, struct err *e)
 			(void)leave_note(c, &none);
 		} else if (noted[i].unread && c->opt->data &&
 			   c->opt->generation == 0) {
-			note(c, where, "this note of damage cannot be read: "
-				       "it is made anew");
+			note(c, where,
+			     "this note of damage cannot be read: "
+			     "it is made anew");
 		} else if (noted[i].unread) {
 			problem(c, where,
 				"this note of damage cannot be read: a check "
