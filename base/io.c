@@ -98,6 +98,17 @@ io_read_some(int fd, void *p, size_t n, uint64_t at, const char *name,
 }
 
 int
+io_replace(int fd, int with, const char *name, struct err *e)
+{
+	int rc;
+
+	do
+		rc = dup3(with, fd, O_CLOEXEC);
+	while (rc < 0 && (errno == EINTR || errno == EBUSY));
+	return rc < 0 ? err_sys(e, "open %s anew", name) : 0;
+}
+
+int
 io_read_at(int fd, void *p, size_t n, uint64_t at, const char *name,
 	   struct err *e)
 {

@@ -38,6 +38,12 @@ int io_open_dir(int dirfd, const char *path, struct err *e);
  */
 int io_close(int fd, const char *name, struct err *e);
 
+/*
+ * From now on the number `fd` is what `with` is, at once for all threads; what
+ * it was is closed.  `with` stays open, too.
+ */
+int io_replace(int fd, int with, const char *name, struct err *e);
+
 /* Exactly n bytes at `at`, or ERR_CORRUPT when the file ends before. */
 int io_read_at(int fd, void *p, size_t n, uint64_t at, const char *name,
 	       struct err *e);

@@ -582,6 +582,62 @@ out:
 	return rc;
 }
 
+static bool
+is_still_at(int dirfd, const char *path, int fd)
+{
+	struct stat x;
+	struct stat y;
+
+	return sys_repo->fstatat(dirfd, path, &x, 0) == 0 &&
+	       sys_repo->fstat(fd, &y) == 0 && x.st_dev == y.st_dev &&
+	       x.st_ino == y.st_ino;
+}
+
+/* A directory that we did without stays without. */
+static int
+replace_dir(int old, int with, const char *name, struct err *e)
+{
+	if (old < 0 || with < 0)
+		return 0;
+	return io_replace(old, with, name, e);
+}
+
+/* packs last: readers go on when they find what they want there. */
+static int
+replace_dirs(const struct repository *r, const struct repository *now,
+	     struct err *e)
+{
+	if (replace_dir(r->fd, now->fd, "repository", e) < 0 ||
+	    replace_dir(r->sessions_fd, now->sessions_fd, "sessions", e) < 0 ||
+	    replace_dir(r->condemned_fd, now->condemned_fd, "condemned", e) < 0)
+		return -1;
+	if (replace_dir(r->generations_fd, now->generations_fd, "generations",
+			e) < 0)
+		return -1;
+	return replace_dir(r->packs_fd, now->packs_fd, "packs", e);
+}
+
+int
+repository_follow(const struct repository *r, struct err *e)
+{
+	struct repository *now = NULL;
+	int rc;
+
+	if (is_still_at(AT_FDCWD, r->path, r->fd) &&
+	    is_still_at(r->fd, "packs", r->packs_fd) &&
+	    is_still_at(r->fd, "generations", r->generations_fd))
+		return 1;
+	if (repository_open(r->path, &now, e) < 0)
+		return -1;
+	if (memcmp(now->config.id, r->config.id, sizeof(r->config.id)) != 0)
+		rc = err_set(e, ERR_USAGE, "%s is another repository now",
+			     SHOWN(r->path));
+	else
+		rc = replace_dirs(r, now, e);
+	repository_close(now);
+	return rc;
+}
+
 void
 repository_close(struct repository *r)
 {

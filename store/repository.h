@@ -42,6 +42,17 @@ int repository_open(const char *path, struct repository **out, struct err *e);
 void repository_close(struct repository *r);
 
 /*
+ * The file system that the repository is on may go and come back (a network
+ * disk, a cable): then the path leads to other directories than those that are
+ * open.  Looks, and if it is the same repository (its id) opens it anew: the
+ * new descriptors take the place of the old ones, under their numbers, whoever
+ * is using them.  Returns 1 when nothing has changed; -1 when there is no
+ * repository at the path now, or another, or it cannot be read; then the old
+ * descriptors stay.  One thread at a time.
+ */
+int repository_follow(const struct repository *r, struct err *e);
+
+/*
  * Fail with one clear sentence when it cannot be written: read-only medium, or
  * features that this program does not know.
  */

@@ -61,6 +61,7 @@
 
 struct session {
 	const struct repository *repository;
+	const char *kind;
 	char name[IO_RANDOM_NAME_LEN + 1];
 	int fd;                    /* -1: the repository cannot be written */
 	int set_fd;                /* -1: no set is held */
@@ -362,6 +363,7 @@ session_begin(const struct repository *r, const char *kind,
 	if (s == NULL)
 		return err_nomem(e);
 	s->repository = r;
+	s->kind = kind;
 	s->fd = -1;
 	s->set_fd = -1;
 	if (r->sessions_fd >= 0 && !r->read_only)
@@ -387,6 +389,26 @@ session_epoch(struct session *s, uint32_t epoch, struct err *e)
 	if (io_write_at(s->fd, line, strlen(line), s->epoch_at, s->name, e) < 0)
 		return in_repository(s->repository, "sessions", e);
 	return 0;
+}
+
+/*
+ * The file that was is on a file system that is gone; its lock with it, so it is
+ * let go of in any case: a descriptor would keep a disk from being unmounted.
+ */
+int
+session_renew(struct session *s, struct err *e)
+{
+	int rc;
+
+	if (s->fd < 0 ||
+	    is_still_named(s->repository->sessions_fd, s->name, s->fd))
+		return 0;
+	(void)io_close(s->fd, s->name, NULL);
+	s->fd = -1;
+	rc = create_file(s, e);
+	if (rc == 0)
+		rc = write_file(s, s->kind, e);
+	return rc;
 }
 
 bool

@@ -22,7 +22,7 @@ struct repository;
 struct session;
 
 /*
- * Begin a session; `kind` is one word for people.  Removes a few files of
+ * Begin a session; `kind` is one word for people, a constant.  Removes a few files of
  * sessions that died.  `r` is borrowed and must outlive the session.
  */
 int session_begin(const struct repository *r, const char *kind,
@@ -33,6 +33,12 @@ int session_begin(const struct repository *r, const char *kind,
  * where there is no file.
  */
 int session_epoch(struct session *s, uint32_t epoch, struct err *e);
+
+/*
+ * The repository was opened anew (repository_follow): if the session's file is
+ * not there any more, make another.  After a failure there is none.
+ */
+int session_renew(struct session *s, struct err *e);
 
 /* True when the pack is condemned: it counts as absent for new references. */
 bool session_condemned(const struct session *s, const struct pack_id *id);

@@ -382,8 +382,8 @@ recall_lost(struct store *st)
 	struct rd r;
 	uint32_t n;
 
-	if (cat != NULL && catalogue_get(cat, LOST_KEY, sizeof(LOST_KEY),
-					 &value, NULL) == 0) {
+	if (cat != NULL &&
+	    catalogue_get(cat, LOST_KEY, sizeof(LOST_KEY), &value, NULL) == 0) {
 		r = rd_init(value.data, value.len);
 		n = rd_u32(&r);
 		if (rd_done(&r))
@@ -1054,6 +1054,14 @@ store_damage(const struct store *st)
 	return st->damage;
 }
 
+const char *
+store_cache_path(const struct store *st, bool *temporary)
+{
+	*temporary = st->cache_temporary;
+	/* It ends with a NUL since the store was opened. */
+	return (const char *)st->cache_path.data;
+}
+
 struct chunk_reader *
 store_reader(struct store *st)
 {
@@ -1087,6 +1095,13 @@ store_refresh(struct store *st, struct err *e)
 	rc = sync_locked(st, e);
 	(void)pthread_mutex_unlock(&st->index_lock);
 	return rc;
+}
+
+int
+store_reopened(struct store *st, struct err *e)
+{
+	shelf_purge(st->packs);
+	return store_refresh(st, e);
 }
 
 int

@@ -53,6 +53,9 @@ struct index *store_index(const struct store *st);
 /* The notes of damage, as new as what is known of the packs. */
 struct damage *store_damage(const struct store *st);
 
+/* Where the cache is, and whether it is a throw-away one; the store's own. */
+const char *store_cache_path(const struct store *st, bool *temporary);
+
 /* Packs whose footer was bad at open or the last refresh. */
 size_t store_bad_packs(const struct store *st);
 
@@ -68,6 +71,12 @@ uint32_t store_lost_until(const struct store *st);
 
 /* Learn packs and notes that have appeared or vanished since. */
 int store_refresh(struct store *st, struct err *e);
+
+/*
+ * The repository was opened anew (repository_follow): let go of what is open
+ * in it, and look again.
+ */
+int store_reopened(struct store *st, struct err *e);
 
 /* The store as a chunk_reader; the store's own, valid until it is closed. */
 struct chunk_reader *store_reader(struct store *st);

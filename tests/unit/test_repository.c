@@ -770,6 +770,86 @@ a_generation_that_is_no_file_is_corrupt(void **state)
 	repository_close(r);
 }
 
+/* --- following ------------------------------------------------------------ */
+
+/* Another name for what is at r; what is at `name` takes its place. */
+static void
+swap(const char *aside, const char *name)
+{
+	char from[300];
+
+	(void)snprintf(from, sizeof(from), "%s", scratch_at(&scratch, aside));
+	assert_int_equal(rename(repo(), from), 0);
+	if (name != NULL) {
+		(void)snprintf(from, sizeof(from), "%s",
+			       scratch_at(&scratch, name));
+		assert_int_equal(rename(from, repo()), 0);
+	}
+}
+
+static void
+copy_config(const char *from)
+{
+	unsigned char bytes[1000];
+	char path[300];
+	size_t n;
+
+	(void)snprintf(path, sizeof(path), "%s/config", from);
+	n = scratch_read(scratch_at(&scratch, path), bytes, sizeof(bytes));
+	scratch_write(in_repo("config"), bytes, n);
+	scratch_write(in_repo("keys/config.copy"), bytes, n);
+}
+
+static void
+following_opens_the_same_repository_in_another_place(void **state)
+{
+	struct repository *r;
+	struct err e = { 0 };
+	int fd;
+
+	(void)state;
+	must_init();
+	r = must_open();
+	fd = r->packs_fd;
+	assert_int_equal(repository_follow(r, &e), 1);
+	swap("old", NULL);
+	must_init();
+	copy_config("old");
+	scratch_write(in_repo("packs/new"), "x", 1);
+	assert_int_equal(faccessat(r->packs_fd, "new", F_OK, 0), -1);
+	assert_int_equal(repository_follow(r, &e), 0);
+	assert_int_equal(r->packs_fd, fd);
+	assert_int_equal(faccessat(r->packs_fd, "new", F_OK, 0), 0);
+	assert_int_equal(repository_follow(r, &e), 1);
+	repository_close(r);
+}
+
+static void
+following_does_not_take_another_repository_or_none(void **state)
+{
+	struct repository *r;
+	struct err e = { 0 };
+	struct stat before;
+	struct stat after;
+
+	(void)state;
+	must_init();
+	r = must_open();
+	assert_int_equal(fstat(r->packs_fd, &before), 0);
+	swap("old", NULL);
+	assert_int_equal(repository_follow(r, &e), -1);
+	assert_int_equal(e.kind, ERR_USAGE);
+	err_clear(&e);
+	must_init();
+	assert_int_equal(repository_follow(r, &e), -1);
+	assert_non_null(strstr(e.text, "is another repository now"));
+	assert_int_equal(fstat(r->packs_fd, &after), 0);
+	assert_int_equal(before.st_ino, after.st_ino);
+	swap("other", "old");
+	assert_int_equal(repository_follow(r, NULL), 1);
+	repository_close(r);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -806,6 +886,8 @@ main(void)
 		TEST(a_number_that_was_used_meanwhile_is_withdrawn),
 		TEST(publishing_is_all_or_nothing_whatever_fails),
 		TEST(a_generation_that_is_no_file_is_corrupt),
+		TEST(following_opens_the_same_repository_in_another_place),
+		TEST(following_does_not_take_another_repository_or_none),
 	};
 
 	return cmocka_run_group_tests_name("repository", tests, NULL, NULL);

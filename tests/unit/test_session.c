@@ -179,6 +179,37 @@ a_killed_process_leaves_a_session_that_the_next_removes(void **state)
 	session_end(s);
 }
 
+static void
+a_session_whose_file_is_gone_is_renewed(void **state)
+{
+	struct session *s = must_begin();
+	char names[2][256];
+	char first[256];
+	char text[1000];
+	int fd;
+
+	(void)state;
+	assert_int_equal(session_files(names, 2), 1);
+	memcpy(first, names[0], sizeof(first));
+	assert_int_equal(session_renew(s, NULL), 0);
+	assert_int_equal(session_files(names, 2), 1);
+	assert_string_equal(names[0], first);
+	assert_int_equal(unlink(in_repo("sessions", first)), 0);
+	assert_int_equal(session_renew(s, NULL), 0);
+	assert_int_equal(session_files(names, 2), 1);
+	assert_string_not_equal(names[0], first);
+	assert_int_equal(session_epoch(s, 7, NULL), 0);
+	fd = open(in_repo("sessions", names[0]), O_RDONLY);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_SH | LOCK_NB), -1);
+	text[read(fd, text, sizeof(text) - 1)] = '\0';
+	assert_int_equal(close(fd), 0);
+	assert_ptr_equal(strstr(text, "kind backup\nhost "), text);
+	assert_non_null(strstr(text, "\nepoch 0000000007\n"));
+	session_end(s);
+	assert_int_equal(session_files(NULL, 0), 0);
+}
+
 static int thefts;
 
 /* Somebody clears up between the creation of the file and its lock. */
@@ -554,6 +585,7 @@ main(void)
 		TEST(sessions_live_beside_each_other),
 		TEST(the_dead_are_removed_and_the_living_are_not),
 		TEST(a_killed_process_leaves_a_session_that_the_next_removes),
+		TEST(a_session_whose_file_is_gone_is_renewed),
 		TEST(a_file_lost_before_its_lock_is_replaced),
 		TEST(a_lock_that_is_always_taken_ends_in_an_error),
 		TEST(a_read_only_repository_has_sessions_without_files),
