@@ -4,4 +4,8 @@ dist_noinst_DATA += %D%/format.md
 # What "asof completion bash" prints; tests/func/cli.t compares the two.
 bashcompletiondir = $(datadir)/bash-completion/completions
 dist_bashcompletion_DATA = %D%/asof.bash
+# For administrators to copy.
+examplesdir = $(docdir)/examples
+dist_examples_DATA = %D%/examples/asof-mount@.service \
+	%D%/examples/mnt-backup.mount %D%/examples/fstab
 EXTRA_DIST += %D%/decisions %D%/invariants.md %D%/testing.md
