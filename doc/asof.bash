@@ -111,7 +111,7 @@ _asof()
 		init) words=' --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		backup) words=' --type --set --exclude --exclude-from --exclude-caches --exclude-nodump --one-file-system --comment --wait --level --threads --readers --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		restore) words=' --to --existing --numeric-ids --no-owner --sync --verify --threads --repository --json --quiet --verbose --no-progress --help --version ' ;;
-		mount) words=' --at --foreground --allow-other --nonempty --cache --ready-fd --options --stats --repository --json --quiet --verbose --no-progress --help --version ' ;;
+		mount) words=' --at --foreground --allow-other --nonempty --cache --no-sandbox --ready-fd --options --stats --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		generations) words=' --set --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		show) words=' --files --errors --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		ls) words=' --long --recursive --directory --null --repository --json --quiet --verbose --no-progress --help --version ' ;;

@@ -3,17 +3,23 @@ libfuseview_a_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE_CFLAGS)
 libfuseview_a_SOURCES = \
 	%D%/attr.c %D%/attr.h \
 	%D%/counts.c %D%/counts.h \
+	%D%/device.c %D%/device.h \
 	%D%/file.c %D%/file.h \
 	%D%/fs.h \
+	%D%/fusesay.c %D%/fusesay.h \
 	%D%/inode.c %D%/inode.h \
+	%D%/link.c %D%/link.h \
 	%D%/mount.c %D%/mount.h \
 	%D%/mountpoint.c %D%/mountpoint.h \
+	%D%/mounts.c %D%/mounts.h \
 	%D%/ops.c %D%/ops.h \
 	%D%/pattern.c %D%/pattern.h \
 	%D%/prefetch.c %D%/prefetch.h \
 	%D%/reply.c %D%/reply.h \
 	%D%/report.c %D%/report.h \
 	%D%/root.c %D%/root.h \
+	%D%/sandbox.c %D%/sandbox.h \
 	%D%/stored.c %D%/stored.h \
+	%D%/supervisor.c %D%/supervisor.h \
 	%D%/virtual.c %D%/virtual.h \
 	%D%/watch.c %D%/watch.h

@@ -1,14 +1,18 @@
 /*
  * mount.c
  *
+ * The server.  It opens and looks at everything first, has the mount made by
+ * its supervisor (supervisor.h), locks itself down (sandbox.h), and only then
+ * starts threads and answers.
+ *
  * Threads: this one waits in libfuse's loop for its workers to end; one waits
  * for signals; one looks for new generations (watch.h).  Signals are blocked
  * everywhere and taken by the one thread that waits for them, because libfuse's
  * own handler sets a flag that a loop just about to sleep does not see.
  *
  * The end by a signal: first the watch, while requests are still answered
- * (watch.h says why), then the workers, then the mount.  The end by umount:
- * the workers find the device dead, the rest follows.
+ * (watch.h says why), then the workers.  The end by umount: the workers find
+ * the device dead, the rest follows.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -18,17 +22,19 @@
 
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/io.h"
-#include "base/mem.h"
 #include "base/path.h"
 #include "base/pool.h"
+#include "fuse/device.h"
 #include "fuse/file.h"
+#include "fuse/fusesay.h"
 #include "fuse/inode.h"
+#include "fuse/link.h"
 #include "fuse/mountpoint.h"
 #include "fuse/ops.h"
 #include "fuse/prefetch.h"
-#include "fuse/report.h"
 #include "fuse/root.h"
+#include "fuse/sandbox.h"
+#include "fuse/supervisor.h"
 #include "fuse/watch.h"
 #include "src/engine/view.h"
 #include "store/repository.h"
@@ -40,13 +46,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -64,90 +66,14 @@ struct server {
 	struct fs fs;
 	struct buf mountpoint; /* absolute */
 	struct fuse_session *session;
-	bool mounted;
 	struct watch *watch; /* the signal thread's until it has ended */
 
 	pthread_t looper; /* the thread in libfuse's loop */
 	pthread_t signal_thread;
 	bool has_signal_thread;
 	sigset_t signals; /* that this thread waits for */
-	sigset_t mask_before;
-	bool masked;
 	_Atomic bool loop_is_over;
 };
-
-/* --- libfuse's messages --------------------------------------------------- */
-
-/*
- * What libfuse has to say comes in pieces.  Whole lines are reported; the first
- * one is kept, because the call that fails has no better words.
- */
-static struct {
-	pthread_mutex_t lock;
-	struct buf line; /* lock */
-	char first[200]; /* lock */
-	bool keeps;      /* lock: still before the mount */
-} said = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static void
-end_line(void)
-{
-	static const char prefix[] = "fuse: ";
-	const char *text = buf_str(&said.line);
-
-	if (strncmp(text, prefix, sizeof(prefix) - 1) == 0)
-		text += sizeof(prefix) - 1;
-	if (!said.keeps)
-		report_line("fuse: %s", text);
-	else if (said.first[0] == '\0')
-		(void)snprintf(said.first, sizeof(said.first), "%s", text);
-	buf_reset(&said.line);
-}
-
-static void on_fuse_message(enum fuse_log_level level, const char *fmt,
-			    va_list ap) __attribute__((format(printf, 2, 0)));
-static void
-on_fuse_message(enum fuse_log_level level, const char *fmt, va_list ap)
-{
-	char text[500];
-	const char *p;
-
-	(void)level;
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	(void)pthread_mutex_lock(&said.lock);
-	for (p = text; *p != '\0'; p++) {
-		if (*p == '\n')
-			end_line();
-		else
-			buf_add_char(&said.line, *p);
-	}
-	(void)pthread_mutex_unlock(&said.lock);
-}
-
-static void
-keep_messages(bool keep)
-{
-	(void)pthread_mutex_lock(&said.lock);
-	said.keeps = keep;
-	said.first[0] = '\0';
-	buf_clear(&said.line);
-	(void)pthread_mutex_unlock(&said.lock);
-}
-
-/* A sentence of ours, and of libfuse's what it said first; -1. */
-static int
-fuse_failed(enum err_kind kind, const char *shown, struct err *e)
-{
-	char text[sizeof(said.first)];
-
-	(void)pthread_mutex_lock(&said.lock);
-	if (said.line.len > 0)
-		end_line();
-	memcpy(text, said.first, sizeof(text));
-	(void)pthread_mutex_unlock(&said.lock);
-	return err_set(e, kind, "%s cannot be mounted%s%s", shown,
-		       text[0] != '\0' ? ": " : "", text);
-}
 
 /* --- what is shown -------------------------------------------------------- */
 
@@ -260,77 +186,43 @@ free_fs(struct fs *fs)
 /* --- the session ---------------------------------------------------------- */
 
 static int
-add_option(struct fuse_args *args, const char *option, struct err *e)
-{
-	if (fuse_opt_add_arg(args, "-o") < 0 ||
-	    fuse_opt_add_arg(args, option) < 0)
-		return err_nomem(e);
-	return 0;
-}
-
-/* "fsname=PATH", where a comma or backslash needs a backslash before it. */
-static int
-add_fsname(struct fuse_args *args, const char *path, struct err *e)
-{
-	struct buf text = { 0 };
-	int rc = -1;
-
-	buf_add_str(&text, "fsname=");
-	for (; *path != '\0'; path++) {
-		if (*path == ',' || *path == '\\')
-			buf_add_char(&text, '\\');
-		buf_add_char(&text, *path);
-	}
-	if (buf_ok(&text, e) == 0)
-		rc = add_option(args, buf_str(&text), e);
-	buf_clear(&text);
-	return rc;
-}
-
-/* Ours come last: of two that contradict each other the later one holds. */
-static int
-add_options(struct fuse_args *args, const struct mount_options *opt,
-	    struct err *e)
-{
-	if (fuse_opt_add_arg(args, "asof") < 0)
-		return err_nomem(e);
-	if (opt->fs_options != NULL && add_option(args, opt->fs_options, e) < 0)
-		return -1;
-	if (opt->allow_other &&
-	    add_option(args, "allow_other,default_permissions", e) < 0)
-		return -1;
-	if (add_option(args, "ro,nosuid,nodev,subtype=asof", e) < 0)
-		return -1;
-	return add_fsname(args, opt->repository->path, e);
-}
-
-static int
 make_session(struct server *s, struct err *e)
 {
+	const struct mount_options *opt = s->opt;
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-	int rc = add_options(&args, s->opt, e);
+	struct buf options = { 0 };
+	int rc = device_options(opt, opt->repository->path, &options, e);
 
+	if (rc == 0 && (fuse_opt_add_arg(&args, "asof") < 0 ||
+			fuse_opt_add_arg(&args, "-o") < 0 ||
+			fuse_opt_add_arg(&args, buf_str(&options)) < 0))
+		rc = err_nomem(e);
 	if (rc == 0) {
 		s->session = fuse_session_new(&args, &ops_table,
 					      sizeof(ops_table), &s->fs);
 		if (s->session == NULL)
-			rc = fuse_failed(ERR_USAGE, s->opt->mountpoint, e);
+			rc = fusesay_failed(ERR_USAGE, opt->mountpoint, e);
 	}
 	fuse_opt_free_args(&args);
+	buf_clear(&options);
 	return rc;
 }
 
+/* Have it mounted; the session takes the device for its own. */
 static int
 mount_session(struct server *s, struct err *e)
 {
-	char shown[PATH_SHOW_LEN];
-	const char *path = buf_str(&s->mountpoint);
+	char name[sizeof("/dev/fd/") + 10];
+	int device;
 
-	(void)path_show_in(shown, path, strlen(path));
-	if (fuse_session_mount(s->session, path) != 0)
-		return fuse_failed(ERR_SYS, shown, e);
-	s->mounted = true;
-	return 0;
+	if (link_mount(s->opt->link->socket, buf_str(&s->mountpoint),
+		       s->opt->repository->path, &device, e) < 0)
+		return -1;
+	(void)snprintf(name, sizeof(name), "/dev/fd/%d", device);
+	if (fuse_session_mount(s->session, name) == 0)
+		return 0;
+	close(device);
+	return fusesay_failed(ERR_SYS, s->opt->mountpoint, e);
 }
 
 /* --- signals -------------------------------------------------------------- */
@@ -358,8 +250,8 @@ choose_signals(sigset_t *out)
 }
 
 /*
- * From here on a signal waits until somebody takes it.  Must come before the
- * mount, which a signal would otherwise leave behind without a server.
+ * From here on a signal waits until somebody takes it, also when nobody does
+ * any more: a server that is ending in good order goes on doing so.
  */
 static int
 block_signals(struct server *s, struct err *e)
@@ -369,12 +261,11 @@ block_signals(struct server *s, struct err *e)
 	int rc;
 
 	choose_signals(&s->signals);
-	rc = pthread_sigmask(SIG_BLOCK, &s->signals, &s->mask_before);
+	rc = pthread_sigmask(SIG_BLOCK, &s->signals, NULL);
 	if (rc != 0) {
 		errno = rc;
 		return err_sys(e, "block signals");
 	}
-	s->masked = true;
 	(void)sigemptyset(&wake.sa_mask);
 	(void)sigaction(SIGNAL_WAKE, &wake, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -423,8 +314,7 @@ wait_for_signal(void *arg)
 static int
 start_threads(struct server *s, struct err *e)
 {
-	if (s->fs.root != NULL &&
-	    watch_start(&s->fs, s->opt->store, s->session, &s->watch, e) < 0)
+	if (watch_start(&s->fs, s->opt->store, s->session, &s->watch, e) < 0)
 		return -1;
 	if (prefetch_start(&s->fs, s->session, &s->fs.prefetch, e) < 0)
 		return -1;
@@ -447,13 +337,13 @@ stop_threads(struct server *s)
 	stop_telling(s);
 }
 
-/* --- ready ---------------------------------------------------------------- */
+/* --- closing the doors ---------------------------------------------------- */
 
+/* What is said from here on goes to the supervisor, who has the log. */
 static int
-go_to_background(struct err *e)
+go_to_background(const struct mount_link *link, struct err *e)
 {
 	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int i;
 
 	if (fd < 0)
 		return err_sys(e, "open /dev/null");
@@ -461,46 +351,26 @@ go_to_background(struct err *e)
 		close(fd);
 		return err_sys(e, "leave the working directory");
 	}
-	report_to_syslog();
-	for (i = 0; i <= 2; i++)
-		(void)dup2(fd, i);
-	if (fd > 2)
+	(void)dup2(fd, STDIN_FILENO);
+	(void)dup2(fd, STDOUT_FILENO);
+	(void)dup2(link->log, STDERR_FILENO);
+	if (fd > STDERR_FILENO)
 		close(fd);
 	return 0;
 }
 
-/* Tell the service manager that started us, if one did. */
-static void
-notify_manager(void)
+static int
+lock_down(const struct server *s, struct err *e)
 {
-	static const char word[] = "READY=1";
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	size_t len = path != NULL ? strlen(path) : 0;
-	int fd;
+	const struct mount_options *opt = s->opt;
+	struct sandbox box = {
+		.repository = opt->repository,
+		.cache_path =
+			store_cache_path(opt->store, &box.cache_temporary),
+		.off = opt->no_sandbox,
+	};
 
-	if (len < 2 || len >= sizeof(a.sun_path))
-		return;
-	memcpy(a.sun_path, path, len);
-	if (path[0] == '@') /* a name that is in no file system */
-		a.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	(void)sendto(fd, word, sizeof(word) - 1, MSG_NOSIGNAL,
-		     (const struct sockaddr *)&a,
-		     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
-	close(fd);
-}
-
-static void
-say_ready(int fd)
-{
-	if (fd >= 0) {
-		(void)!write(fd, "\n", 1);
-		close(fd);
-	}
-	notify_manager();
+	return sandbox_enter(&box, e);
 }
 
 /* --- serving -------------------------------------------------------------- */
@@ -530,22 +400,27 @@ loop(struct server *s, struct err *e)
 	return err_sys(e, "answer the kernel's requests");
 }
 
-/* Mount, tell, and serve until the end.  Sets *ready once it is told. */
+/*
+ * Have it mounted, lock the door, tell, and serve until the end.  The threads
+ * come last, because a lock is on those that come after it.
+ */
 static int
-serve(struct server *s, bool *ready, struct err *e)
+serve(struct server *s, struct err *e)
 {
+	const struct mount_link *link = s->opt->link;
 	int rc;
 
-	if (mount_session(s, e) < 0 || start_threads(s, e) < 0)
+	if (mount_session(s, e) < 0 ||
+	    (!s->opt->foreground && go_to_background(link, e) < 0))
 		return -1;
-	if (!s->opt->foreground && go_to_background(e) < 0)
-		return -1;
-	keep_messages(false);
-	say_ready(s->opt->ready_fd);
-	*ready = true;
-	rc = loop(s, e);
-	if (rc < 0 && !s->opt->foreground)
-		report_line("%s", e->text);
+	fusesay_keep(false);
+	rc = lock_down(s, e);
+	if (rc == 0)
+		rc = start_threads(s, e);
+	if (rc == 0)
+		rc = link_ready(link->socket, e);
+	if (rc == 0)
+		rc = loop(s, e);
 	return rc;
 }
 
@@ -553,14 +428,9 @@ static void
 tear_down(struct server *s)
 {
 	stop_threads(s);
-	if (s->mounted)
-		fuse_session_unmount(s->session);
 	if (s->session != NULL)
 		fuse_session_destroy(s->session);
-	if (s->masked)
-		(void)pthread_sigmask(SIG_SETMASK, &s->mask_before, NULL);
-	keep_messages(true);
-	fuse_set_log_func(NULL);
+	fusesay_end();
 	free_fs(&s->fs);
 	buf_clear(&s->mountpoint);
 }
@@ -569,18 +439,20 @@ int
 mount_run(const struct mount_options *opt, struct err *e)
 {
 	struct server s = { .opt = opt };
-	bool ready = false;
 	int rc = -1;
 
-	keep_messages(true);
-	fuse_set_log_func(on_fuse_message);
-	if (mountpoint_check(opt->mountpoint, opt->repository, opt->nonempty,
-			     &s.mountpoint, e) == 0 &&
+	fusesay_keep(true);
+	if (mountpoint_check(opt, &s.mountpoint, e) == 0 &&
 	    make_fs(&s, e) == 0 && make_session(&s, e) == 0 &&
 	    block_signals(&s, e) == 0)
-		rc = serve(&s, &ready, e);
+		rc = serve(&s, e);
 	tear_down(&s);
-	if (!ready && opt->ready_fd >= 0)
-		close(opt->ready_fd);
 	return rc;
+}
+
+int
+mount_split(const struct mount_options *opt, struct mount_link *link, int *code,
+	    struct err *e)
+{
+	return supervisor_start(opt, link, code, e);
 }

@@ -17,6 +17,8 @@
 #include "base/io.h"
 #include "base/path.h"
 #include "base/sys.h"
+#include "fuse/mount.h"
+#include "fuse/mounts.h"
 #include "store/repository.h"
 
 #include <errno.h>
@@ -24,8 +26,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define WAY_UP_MAX 4096 /* directories above each other */
+
+#define FUSE_CONF     "/etc/fuse.conf"
+#define FUSE_CONF_MAX ((size_t)1 << 20)
 
 static bool
 is_same(const struct stat *a, const struct stat *b)
@@ -148,11 +154,59 @@ find(const char *path, const char *shown, char **real, struct err *e)
 	return fd;
 }
 
+static int
+check_mounts(const char *real, const char *shown, struct err *e)
+{
+	struct mounted there;
+
+	if (mounts_find(real, &there, NULL) != 0 ||
+	    strcmp(there.type, "fuse.asof") != 0)
+		return 0;
+	return err_set(e, ERR_USAGE, "%s is a mount of asof already", shown);
+}
+
+/* Whether a line of fuse.conf (fusermount3(1)) is just this word. */
+static bool
+is_line(const char *line, const char *word)
+{
+	line += strspn(line, " \t");
+	return strncmp(line, word, strlen(word)) == 0 &&
+	       strspn(line + strlen(word), " \t") ==
+		       strlen(line + strlen(word));
+}
+
+/* What cannot be read is left to fusermount3. */
+static int
+check_others(const struct mount_options *opt, struct err *e)
+{
+	struct buf text = { 0 };
+	bool found = false;
+	bool unread;
+	char *line;
+	char *rest;
+
+	if (!opt->allow_other || geteuid() == 0)
+		return 0;
+	unread = io_read_file(AT_FDCWD, FUSE_CONF, FUSE_CONF_MAX, &text, NULL) <
+		 0;
+	(void)buf_str(&text);
+	rest = (char *)text.data;
+	while ((line = strsep(&rest, "\n")) != NULL)
+		found = found || is_line(line, "user_allow_other");
+	buf_clear(&text);
+	if (found || unread)
+		return 0;
+	return err_set(e, ERR_USAGE,
+		       "--allow-other is for root, or for all where " FUSE_CONF
+		       " has a line user_allow_other");
+}
+
 int
-mountpoint_check(const char *path, const struct repository *r, bool nonempty,
-		 struct buf *out, struct err *e)
+mountpoint_check(const struct mount_options *opt, struct buf *out,
+		 struct err *e)
 {
 	char shown[PATH_SHOW_LEN];
+	const char *path = opt->mountpoint;
 	char *real = NULL;
 	int rc = -1;
 	int fd;
@@ -161,9 +215,12 @@ mountpoint_check(const char *path, const struct repository *r, bool nonempty,
 	fd = find(path, shown, &real, e);
 	if (fd < 0)
 		goto out;
-	if (check_repository(fd, shown, r, e) < 0)
+	if (check_mounts(real, shown, e) < 0 ||
+	    check_repository(fd, shown, opt->repository, e) < 0)
 		goto out;
-	if (!nonempty && check_empty(fd, shown, e) < 0)
+	if (!opt->nonempty && check_empty(fd, shown, e) < 0)
+		goto out;
+	if (check_others(opt, e) < 0)
 		goto out;
 	buf_add_str(out, real);
 	rc = buf_ok(out, e);

@@ -4,6 +4,10 @@
  * The kernel is told about a virtual directory in two ways, and needs both:
  * inval_inode lets go of the listing and the attributes, inval_entry of a
  * name and all that was known behind it.
+ *
+ * Each look also follows the path to the repository: where its file system was
+ * unmounted and is back, the directories that are open are not the ones that
+ * are there.  What is asked for meanwhile fails with EIO.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -134,20 +138,71 @@ look(struct watch *w, struct err *e)
 	return rc;
 }
 
+/* --- a repository that goes and comes ------------------------------------- */
+
+static void
+renew_session(struct watch *w)
+{
+	struct err e = { 0 };
+
+	if (session_renew(store_session(w->store), &e) < 0)
+		report_line("the repository is back, but cannot be marked as "
+			    "in use: %s",
+			    e.text);
+}
+
+/*
+ * Go where the path leads now.  That it leads nowhere is no trouble while what
+ * is open can be read: a repository may be moved.
+ */
+static int
+follow(struct watch *w, struct err *e)
+{
+	struct err away = { 0 };
+	int rc = repository_follow(store_repository(w->store), &away);
+
+	if (rc < 0 && (away.kind == ERR_NOMEM || w->failing))
+		err_move(e, &away);
+	if (rc != 0)
+		return e->kind != ERR_NONE ? -1 : 0;
+	report_line("the repository was opened anew");
+	renew_session(w);
+	return store_reopened(w->store, e);
+}
+
+/* For a view of one tree, which has no list: can the repository be read? */
+static int
+touch(struct watch *w, struct err *e)
+{
+	struct generation_names names = { 0 };
+	int rc = repository_generations(store_repository(w->store), &names, e);
+
+	generation_names_clear(&names);
+	return rc;
+}
+
+static int
+look_around(struct watch *w, struct err *e)
+{
+	if (follow(w, e) < 0)
+		return -1;
+	return w->fs->root != NULL ? look(w, e) : touch(w, e);
+}
+
 /* The same trouble every two seconds is worth one line. */
 static void
 look_and_say(struct watch *w)
 {
 	struct err e = { 0 };
 
-	if (look(w, &e) == 0) {
+	if (look_around(w, &e) == 0) {
 		if (w->failing)
 			report_line("the repository can be read again");
 		w->failing = false;
 		return;
 	}
 	if (!w->failing)
-		report_line("look for new generations: %s", e.text);
+		report_line("look at the repository: %s", e.text);
 	w->failing = true;
 }
 

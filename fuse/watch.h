@@ -1,5 +1,6 @@
 /*
- * watch - new generations appear in a running mount, forgotten ones vanish.
+ * watch - new generations appear in a running mount, forgotten ones vanish, and
+ * a repository that was away is found again.
  *
  * One thread looks at the repository now and then and tells the kernel which
  * names it must not believe in any longer.  Only this thread does: such a
@@ -16,7 +17,7 @@ struct fuse_session;
 struct store;
 struct watch;
 
-/* All are borrowed; `fs` has a root. */
+/* All are borrowed.  With no root in `fs` it watches the repository alone. */
 int watch_start(struct fs *fs, struct store *st, struct fuse_session *se,
 		struct watch **out, struct err *e);
 

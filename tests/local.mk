@@ -221,6 +221,7 @@ endif
 
 FUNC_HELPERS = \
 	%D%/func/facts \
+	%D%/func/inject \
 	%D%/func/readcheck \
 	%D%/func/torture-tree
 FUNC_TESTS = \
@@ -236,6 +237,7 @@ FUNC_TESTS = \
 	%D%/func/review.t \
 	%D%/func/sources.t \
 	%D%/func/stats.t \
+	%D%/func/supervise.t \
 	%D%/func/torture.t
 
 # --- which of them --------------------------------------------------------------
@@ -258,7 +260,8 @@ check-threads: all
 # again, slowly, what the plain build has said.
 SANITIZED_TESTS = $(UNIT_TESTS) %D%/fuzz/replay.t %D%/fault/nth \
 	%D%/func/torture.t %D%/func/errors.t %D%/func/concurrent.t \
-	%D%/func/review.t %D%/func/mount.t %D%/func/stats.t
+	%D%/func/review.t %D%/func/mount.t %D%/func/stats.t \
+	%D%/func/supervise.t
 check-sanitized: all
 	NTH_STEP=$${NTH_STEP-29} $(MAKE) $(AM_MAKEFLAGS) check \
 		TESTS='$(SANITIZED_TESTS)'

@@ -1,9 +1,9 @@
 /*
- * Into the background: neither the session's lock nor an open catalogue nor a
- * thread survives a fork, so the process forks before it opens anything.  The
- * parent waits until the child's mount answers and ends with the code that
- * tells how it went; the child's messages reach the same standard error until
- * then.
+ * Neither the session's lock nor an open catalogue nor a thread survives a fork,
+ * so all forking is done before anything is opened: into the background, and
+ * into supervisor and server (fuse/mount.h).  The parent waits until the mount
+ * answers and ends with the code that tells how it went; messages reach the
+ * same standard error until then.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -39,6 +39,7 @@ static const struct opt options[] = {
 	{ .name = "nonempty", .help = "also over a folder with files" },
 	{ .name = "cache", .kind = OPT_SIZE, .value = "SIZE",
 	  .help = "of memory for caches; default: 64M" },
+	{ .name = "no-sandbox", .help = "do not lock the server down" },
 	{ .name = "ready-fd", .kind = OPT_NUMBER, .value = "N",
 	  .help = "write a newline to descriptor N when mounted" },
 	{ .name = "options", .letter = 'o', .kind = OPT_TEXT, .value = "OPTS",
@@ -52,6 +53,7 @@ static const struct opt options[] = {
 /* What the words ask for; `at` and `rest` hold what `mount` points to. */
 struct request {
 	struct mount_options mount;
+	struct mount_link link;
 	int user_fd; /* --ready-fd, or -1 */
 	struct buf at;
 	struct buf rest; /* mount options for the kernel */
@@ -102,6 +104,8 @@ take_mount_option(struct request *q, const char *o, struct err *e)
 		q->mount.allow_other = true;
 	} else if (strcmp(o, "nonempty") == 0) {
 		q->mount.nonempty = true;
+	} else if (strcmp(o, "no_sandbox") == 0) {
+		q->mount.no_sandbox = true;
 	} else if (strncmp(o, "cache=", 6) == 0) {
 		if (!opt_size_parse(o + 6, &n))
 			return err_set(e, ERR_USAGE,
@@ -177,6 +181,8 @@ read_request(const struct opts *o, struct request *q, struct err *e)
 		q->mount.allow_other = true;
 	if (opt_given(o, "nonempty"))
 		q->mount.nonempty = true;
+	if (opt_given(o, "no-sandbox"))
+		q->mount.no_sandbox = true;
 	q->mount.foreground = opt_given(o, "foreground");
 	if (buf_ok(&q->at, e) < 0 || buf_ok(&q->rest, e) < 0)
 		return -1;
@@ -350,6 +356,7 @@ serve(struct cli *c, struct request *q, struct err *e)
 		return -1;
 	q->mount.repository = c->repository;
 	q->mount.store = c->store;
+	q->mount.link = &q->link;
 	return mount_run(&q->mount, e);
 }
 
@@ -368,6 +375,8 @@ run(struct cli *c, struct err *e)
 	q.mount.ready_fd = q.user_fd;
 	if (rc == 0 && !q.mount.foreground)
 		rc = detach(&q, &code, e);
+	if (rc == 0)
+		rc = mount_split(&q.mount, &q.link, &code, e);
 	if (rc == 0)
 		rc = serve(c, &q, e);
 	buf_clear(&q.at);

@@ -663,20 +663,7 @@ ends "a lazy umount in the middle of reading ends it too" end
 wait $reader 2>/dev/null
 rm -f "$tmp/reader.pid"
 
-serve end "$m"
-cat "$m/latest$src/small" >/dev/null
-kill -9 $pid
-wait $pid 2>/dev/null
-rm -f "$tmp/end.pid"
-fails "after kill -9 nothing can be read" ls "$m/latest/"
-is "the mount is dead" 1 "$(grep -c "not connected" "$tmp/err")"
-exits 1 "and mounting there says how to get rid of it" "$ASOF" mount "$m"
-is "in words" 1 "$(grep -c "fusermount3 -uz" "$tmp/err")"
-check "which works" fusermount3 -uz "$m"
-serve end "$m"
-check "and it can be mounted again" ls "$m/latest/"
-kill $pid
-ends "and ended" end
+# (What comes of kill -9: supervise.t.)
 
 # --- told to a service manager ------------------------------------------------
 

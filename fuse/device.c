@@ -1,0 +1,312 @@
+/*
+ * device.c
+ *
+ * Whose mount is it?  Between an umount from outside and our hearing of it
+ * somebody may have mounted anew in the same place, and the kernel gives the
+ * numbers of mounts and devices away again at once.  The descriptor of
+ * /dev/fuse settles it: while it is connected our file system exists, so that
+ * its numbers are nobody else's; when it is not, the mount was taken away, or
+ * the connection was cut (/sys/fs/fuse/connections).  Only in the second case
+ * what stands there is dead.
+ *
+ * The descriptor is closed before fusermount3 runs: that may look at the
+ * mountpoint, and with no server and an open device nobody would answer it.
+ *
+ * The keeper has nothing but a pipe.  When the supervisor is gone the server
+ * is ending too (it asked the kernel for a signal then), so the keeper does not
+ * ask whose mount it is beyond the table's numbers: to be wrong, somebody
+ * would have to unmount, mount anew and kill the supervisor within moments.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include "config.h"
+
+#include "fuse/device.h"
+
+#include "base/err.h"
+#include "base/path.h"
+#include "base/sys.h"
+#include "fuse/fs.h"
+#include "fuse/fusesay.h"
+#include "fuse/mount.h"
+#include "fuse/report.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fuse.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define KEEPER_FD 3 /* the first after the standard ones */
+
+/* For a kernel without close_range. */
+#define KEEPER_FDS_MAX 1024
+
+/* --- taking it away ------------------------------------------------------- */
+
+static void
+run_fusermount(const char *path)
+{
+	char *argv[] = { (char[]){ "fusermount3" }, (char[]){ "-uqz" },
+			 (char[]){ "--" }, NULL, NULL };
+	struct buf copy = { 0 };
+	pid_t pid;
+
+	buf_add(&copy, path, strlen(path) + 1);
+	argv[3] = (char *)copy.data;
+	if (!copy.failed &&
+	    posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) == 0)
+		while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	buf_clear(&copy);
+}
+
+static void
+detach(const char *path)
+{
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno == EPERM)
+		run_fusermount(path);
+}
+
+static bool
+is_connected(int fd)
+{
+	struct pollfd p = { .fd = fd };
+
+	return poll(&p, 1, 0) >= 0 && (p.revents & POLLERR) == 0;
+}
+
+/* Past what the kernel remembers: the question has to reach the server. */
+static bool
+is_dead(const char *path)
+{
+	struct statx st;
+
+	return sys_repo->statx(AT_FDCWD, path,
+			       AT_STATX_FORCE_SYNC | AT_NO_AUTOMOUNT,
+			       STATX_MODE, &st) < 0 &&
+	       (errno == ENOTCONN || errno == ECONNABORTED);
+}
+
+void
+device_unmount(struct device *d)
+{
+	const char *path = buf_str(&d->path);
+	bool connected;
+
+	if (d->fd < 0)
+		return;
+	connected = is_connected(d->fd);
+	close(d->fd);
+	d->fd = -1;
+	if (mounts_is_there(path, &d->mounted) && (connected || is_dead(path)))
+		detach(path);
+}
+
+/* --- the keeper ----------------------------------------------------------- */
+
+static void
+drop_descriptors(int keep)
+{
+	int null = open("/dev/null", O_RDWR);
+	int fd;
+
+	for (fd = 0; fd <= 2 && null >= 0; fd++)
+		(void)dup2(null, fd);
+	if (keep != KEEPER_FD)
+		(void)dup2(keep, KEEPER_FD);
+	if (close_range(KEEPER_FD + 1, ~0U, 0) < 0)
+		for (fd = KEEPER_FD + 1; fd < KEEPER_FDS_MAX; fd++)
+			close(fd);
+}
+
+static void keep(const struct device *d, const char *path, int fd)
+	__attribute__((noreturn));
+static void
+keep(const struct device *d, const char *path, int fd)
+{
+	ssize_t n;
+	char byte;
+
+	(void)prctl(PR_SET_NAME, "asof-keeper");
+	(void)setsid();
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGTERM, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
+	(void)!chdir("/");
+	drop_descriptors(fd);
+	do
+		n = read(KEEPER_FD, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	if (n != 1 && mounts_is_there(path, &d->mounted))
+		detach(path);
+	_exit(0);
+}
+
+static int
+start_keeper(struct device *d, struct err *e)
+{
+	const char *path = buf_str(&d->path);
+	int fd[2];
+	pid_t pid;
+
+	if (pipe2(fd, O_CLOEXEC) < 0)
+		return err_sys(e, "make a pipe");
+	pid = fork();
+	if (pid == 0) {
+		close(fd[1]);
+		keep(d, path, fd[0]);
+	}
+	close(fd[0]);
+	if (pid < 0) {
+		err_sys(e, "start the keeper of the mount");
+		close(fd[1]);
+		return -1;
+	}
+	d->keeper = pid;
+	d->keeper_fd = fd[1];
+	return 0;
+}
+
+static void
+dismiss_keeper(struct device *d)
+{
+	if (d->keeper_fd >= 0) {
+		(void)!write(d->keeper_fd, "", 1);
+		close(d->keeper_fd);
+	}
+	if (d->keeper > 0)
+		while (waitpid(d->keeper, NULL, 0) < 0 && errno == EINTR)
+			;
+	d->keeper_fd = -1;
+	d->keeper = 0;
+}
+
+void
+device_child_ended(struct device *d, pid_t ended)
+{
+	struct err e = { 0 };
+
+	if (d->keeper != ended)
+		return;
+	close(d->keeper_fd);
+	d->keeper_fd = -1;
+	d->keeper = 0;
+	if (d->fd >= 0 && start_keeper(d, &e) < 0)
+		report_line("%s", e.text);
+}
+
+/* --- mounting ------------------------------------------------------------- */
+
+/* "fsname=PATH", where a comma or backslash needs a backslash before it. */
+static void
+add_fsname(struct buf *out, const char *path)
+{
+	buf_add_str(out, "fsname=");
+	for (; *path != '\0'; path++) {
+		if (*path == ',' || *path == '\\')
+			buf_add_char(out, '\\');
+		buf_add_char(out, *path);
+	}
+}
+
+/* Ours come last: of two that contradict each other the later one holds. */
+int
+device_options(const struct mount_options *opt, const char *repository,
+	       struct buf *out, struct err *e)
+{
+	if (opt->fs_options != NULL) {
+		buf_add_str(out, opt->fs_options);
+		buf_add_char(out, ',');
+	}
+	if (opt->allow_other)
+		buf_add_str(out, "allow_other,default_permissions,");
+	buf_add_str(out, "ro,nosuid,nodev,subtype=asof,");
+	add_fsname(out, repository);
+	(void)buf_str(out);
+	return buf_ok(out, e);
+}
+
+/*
+ * libfuse 3.14 loses a list of words in there, once: nothing that the leak
+ * sanitizer need tell us.
+ */
+#ifdef ASOF_SANITIZED
+void __lsan_disable(void) __attribute__((weak));
+void __lsan_enable(void) __attribute__((weak));
+#endif
+
+static int
+open_channel(const char *path, const char *options)
+{
+	int fd;
+
+#ifdef ASOF_SANITIZED
+	if (__lsan_disable != NULL)
+		__lsan_disable();
+#endif
+	fd = fuse_open_channel(path, options);
+#ifdef ASOF_SANITIZED
+	if (__lsan_enable != NULL)
+		__lsan_enable();
+#endif
+	return fd;
+}
+
+/* What stands there now is ours. */
+static int
+recognise(struct device *d, const char *shown, struct err *e)
+{
+	int rc = mounts_find(buf_str(&d->path), &d->mounted, e);
+
+	if (rc <= 0)
+		return rc;
+	return err_set(e, ERR_SYS, "%s was mounted and is not to be seen",
+		       shown);
+}
+
+int
+device_mount(struct device *d, const struct mount_options *opt,
+	     const char *path, const char *repository, struct err *e)
+{
+	char shown[PATH_SHOW_LEN];
+	struct buf options = { 0 };
+	int rc = -1;
+
+	(void)path_show_in(shown, path, strlen(path));
+	buf_add_str(&d->path, path);
+	(void)buf_str(&d->path);
+	if (buf_ok(&d->path, e) < 0 ||
+	    device_options(opt, repository, &options, e) < 0)
+		goto out;
+	d->fd = open_channel(buf_str(&d->path), buf_str(&options));
+	if (d->fd < 0) {
+		rc = fusesay_failed(ERR_SYS, shown, e);
+		goto out;
+	}
+	(void)fcntl(d->fd, F_SETFD, FD_CLOEXEC);
+	rc = recognise(d, shown, e);
+	if (rc == 0)
+		rc = start_keeper(d, e);
+out:
+	buf_clear(&options);
+	return rc;
+}
+
+void
+device_close(struct device *d)
+{
+	device_unmount(d);
+	dismiss_keeper(d);
+	buf_clear(&d->path);
+}

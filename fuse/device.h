@@ -1,0 +1,55 @@
+/*
+ * device - the mount itself, as its supervisor holds it.
+ *
+ * Beside the supervisor stands the keeper: a process that waits for the
+ * supervisor's end and, should it come without a word (SIGKILL), unmounts in
+ * its place.  One thread.
+ */
+#ifndef ASOF_FUSE_DEVICE_H
+#define ASOF_FUSE_DEVICE_H
+
+#include "base/buf.h"
+#include "fuse/mounts.h"
+
+#include <sys/types.h>
+
+struct err;
+struct mount_options;
+
+/* All zero but fd and keeper_fd, which are -1: not mounted. */
+struct device {
+	struct buf path; /* of the mountpoint */
+	struct mounted mounted;
+	int fd; /* /dev/fuse */
+	pid_t keeper;
+	int keeper_fd; /* the keeper reads the other end */
+};
+
+/*
+ * Options for libfuse, separated by commas, appended to *out.  A comma in the
+ * repository's path has a backslash before it.
+ */
+int device_options(const struct mount_options *opt, const char *repository,
+		   struct buf *out, struct err *e);
+
+/*
+ * Mount at `path`, which is absolute and real, and start the keeper: by
+ * mount(2), or by fusermount3 where that is not ours to call.  Messages of
+ * libfuse are kept meanwhile (fusesay.h).
+ */
+int device_mount(struct device *d, const struct mount_options *opt,
+		 const char *path, const char *repository, struct err *e);
+
+/* Start another keeper when the process `ended` was it. */
+void device_child_ended(struct device *d, pid_t ended);
+
+/*
+ * Take the mount away from its place, if it is still there; whoever has files
+ * open in it keeps them.  Never waits for the server.
+ */
+void device_unmount(struct device *d);
+
+/* Unmount, dismiss the keeper, close. */
+void device_close(struct device *d);
+
+#endif
