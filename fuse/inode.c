@@ -5,6 +5,9 @@
  * pins a decoded frame in the store's cache, and a few hundred of those would
  * be more than all caches may take.
  *
+ * An entry in the table keeps its generation's record.  So it goes when that
+ * does, and comes in only while that is at hand.
+ *
  * Looking an inode up and opening a generation happen outside the lock.  Two
  * threads may then do the same work; the first one's result is kept.
  */
@@ -34,6 +37,7 @@
 
 struct opened {
 	struct view_gen *gen; /* NULL: a free place */
+	struct inode *first;  /* those in the table that refer to it */
 	uint64_t used;        /* the clock when it was asked for last */
 	bool adopted;         /* stays */
 };
@@ -89,11 +93,15 @@ place_for_opened(struct inodes *t)
 	return best;
 }
 
+static struct inode *close_place(struct inodes *t, struct opened *o);
+static void free_chain(struct inode *i);
+
 /* Keep `g`, or give it back for the one that somebody kept meanwhile. */
 static struct view_gen *
 keep_opened(struct inodes *t, struct view_gen *g)
 {
 	struct view_gen *drop = g;
+	struct inode *gone = NULL;
 	struct view_gen *have;
 	struct opened *o;
 
@@ -102,11 +110,13 @@ keep_opened(struct inodes *t, struct view_gen *g)
 	if (have == NULL) {
 		o = place_for_opened(t);
 		drop = o->gen;
+		gone = close_place(t, o);
 		o->gen = view_ref(g);
 		o->used = ++t->clock;
 		have = g;
 	}
 	(void)pthread_mutex_unlock(&t->lock);
+	free_chain(gone);
 	view_unref(drop);
 	return have;
 }
@@ -246,11 +256,28 @@ unlink_use(struct inodes *t, struct inode *i)
 	*(i->older != NULL ? &i->older->newer : &t->oldest) = i->newer;
 }
 
+/* The place of its generation, or NULL when that is not at hand any more. */
+static struct opened *
+place_of(struct inodes *t, const struct inode *i)
+{
+	size_t n;
+
+	for (n = 0; n < GENERATIONS_MAX; n++)
+		if (t->opened[n].gen == i->gen)
+			return &t->opened[n];
+	return NULL;
+}
+
 static void
-insert(struct inodes *t, struct inode *i)
+insert(struct inodes *t, struct opened *o, struct inode *i)
 {
 	struct inode **b = bucket_of(t, i->ino);
 
+	i->at = &o->first;
+	i->beside = o->first;
+	if (i->beside != NULL)
+		i->beside->at = &i->beside;
+	o->first = i;
 	i->next = *b;
 	*b = i;
 	i->refs++;
@@ -267,12 +294,27 @@ take_out(struct inodes *t, struct inode *i, struct inode **gone)
 	while (*p != i)
 		p = &(*p)->next;
 	*p = i->next;
+	*i->at = i->beside;
+	if (i->beside != NULL)
+		i->beside->at = i->at;
 	unlink_use(t, i);
 	t->len -= size_of(i);
 	if (--i->refs == 0) {
 		i->next = *gone;
 		*gone = i;
 	}
+}
+
+/* Take all out that refer to this generation; for free_chain. */
+static struct inode *
+close_place(struct inodes *t, struct opened *o)
+{
+	struct inode *gone = NULL;
+
+	while (o->first != NULL)
+		take_out(t, o->first, &gone);
+	o->gen = NULL;
+	return gone;
 }
 
 static struct inode *
@@ -320,13 +362,17 @@ static struct inode *
 keep(struct inodes *t, struct inode *i)
 {
 	struct inode *gone = NULL;
+	struct opened *o;
 	struct inode *have;
 
 	(void)pthread_mutex_lock(&t->lock);
 	have = find(t, i->ino);
 	if (have == NULL) {
-		insert(t, i);
-		gone = shrink(t);
+		o = place_of(t, i);
+		if (o != NULL) {
+			insert(t, o, i);
+			gone = shrink(t);
+		}
 		have = i;
 		i = NULL;
 	}
@@ -370,30 +416,23 @@ inodes_put(struct inodes *t, struct inode *i)
 void
 inodes_drop(struct inodes *t, uint32_t number)
 {
-	struct view_gen *drop[GENERATIONS_MAX] = { 0 };
+	struct view_gen *drop = NULL;
 	struct inode *gone = NULL;
-	struct inode *i;
-	struct inode *newer;
 	size_t n;
 
 	(void)pthread_mutex_lock(&t->lock);
-	for (i = t->oldest; i != NULL; i = newer) {
-		newer = i->newer;
-		if (i->gen->number == number)
-			take_out(t, i, &gone);
-	}
 	for (n = 0; n < GENERATIONS_MAX; n++) {
 		struct opened *o = &t->opened[n];
 
 		if (o->gen != NULL && o->gen->number == number) {
-			drop[n] = o->gen;
-			o->gen = NULL;
+			drop = o->gen;
+			gone = close_place(t, o);
+			break;
 		}
 	}
 	(void)pthread_mutex_unlock(&t->lock);
 	free_chain(gone);
-	for (n = 0; n < GENERATIONS_MAX; n++)
-		view_unref(drop[n]);
+	view_unref(drop);
 }
 
 /* --- the table itself ----------------------------------------------------- */

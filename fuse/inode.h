@@ -6,6 +6,11 @@
  * it likes, over a restart of the mount too, and nothing has to be counted
  * or forgotten here.  What was asked for lately is kept at hand, within a
  * limit, only to save the way down from the top.
+ *
+ * Memory: entries up to the limit, and the records of the 16 generations used
+ * last, usually a few kilobytes each and 16 MiB at most; besides what requests
+ * hold.  Entries of other generations are not kept, because each keeps the
+ * record of its own.
  */
 #ifndef ASOF_FUSE_INODE_H
 #define ASOF_FUSE_INODE_H
@@ -29,6 +34,7 @@ struct inode {
 	unsigned refs;               /* the table's lock, as all below */
 	struct inode *next;          /* in its bucket */
 	struct inode *older, *newer; /* by last use; while in the table */
+	struct inode *beside, **at;  /* of its generation; likewise */
 };
 
 struct inodes;
