@@ -23,6 +23,7 @@ struct files;
 struct inodes;
 struct prefetch;
 struct root;
+struct versions;
 struct view_gen;
 
 struct fs {
@@ -32,6 +33,7 @@ struct fs {
 
 	/* The virtual directories; NULL: one tree alone, and */
 	struct root *root;
+	struct versions *versions; /* there when the root is */
 	struct view_gen *at;
 	uint64_t at_ino; /* its directory that is the mount's root */
 	bool no_xattrs;  /* nothing in that tree has any */

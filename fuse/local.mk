@@ -7,6 +7,7 @@ libfuseview_a_SOURCES = \
 	%D%/file.c %D%/file.h \
 	%D%/fs.h \
 	%D%/fusesay.c %D%/fusesay.h \
+	%D%/history.c %D%/history.h \
 	%D%/inode.c %D%/inode.h \
 	%D%/link.c %D%/link.h \
 	%D%/mount.c %D%/mount.h \
@@ -21,5 +22,6 @@ libfuseview_a_SOURCES = \
 	%D%/sandbox.c %D%/sandbox.h \
 	%D%/stored.c %D%/stored.h \
 	%D%/supervisor.c %D%/supervisor.h \
+	%D%/versions.c %D%/versions.h \
 	%D%/virtual.c %D%/virtual.h \
 	%D%/watch.c %D%/watch.h

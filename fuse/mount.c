@@ -35,6 +35,7 @@
 #include "fuse/root.h"
 #include "fuse/sandbox.h"
 #include "fuse/supervisor.h"
+#include "fuse/versions.h"
 #include "fuse/watch.h"
 #include "src/engine/view.h"
 #include "store/repository.h"
@@ -52,9 +53,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define CACHE_DEFAULT ((size_t)64 << 20)
-#define INODES_SHARE  16 /* one part in so many of the cache is for inodes */
-#define WORKERS_MIN   2
+#define CACHE_DEFAULT  ((size_t)64 << 20)
+#define INODES_SHARE   16 /* one part in so many of the cache is for inodes, */
+#define VERSIONS_SHARE 32 /* and twice one in so many for versions/ */
+#define WORKERS_MIN    2
 
 /* Wakes the loop; and ends the thread that waits for signals. */
 #define SIGNAL_WAKE   SIGUSR1
@@ -170,6 +172,9 @@ make_fs(struct server *s, struct err *e)
 		return -1;
 	if (opt->at_generation_arg != NULL)
 		return show_one(s, opt->at_generation_arg, e);
+	if (versions_new(opt->store, cache / VERSIONS_SHARE, &s->fs.versions,
+			 e) < 0)
+		return -1;
 	return show_all(s, e);
 }
 
@@ -179,6 +184,7 @@ free_fs(struct fs *fs)
 	prefetch_free(fs->prefetch);
 	files_free(fs->files);
 	inodes_free(fs->inodes);
+	versions_free(fs->versions);
 	root_free(fs->root);
 	view_unref(fs->at);
 }

@@ -15,6 +15,7 @@
 #include "fuse/counts.h"
 #include "fuse/root.h"
 #include "fuse/stored.h"
+#include "fuse/versions.h"
 #include "fuse/virtual.h"
 #include "src/engine/view.h"
 
@@ -83,22 +84,29 @@ op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		stored_lookup(fs, req, parent, name);
 }
 
-/* Nothing is kept for a node (inode.h). */
+/* Nothing is kept for a node (inode.h), but for those of versions/. */
+static void
+forget(const struct fs *fs, fuse_ino_t node, uint64_t count)
+{
+	if (is_virtual(fs, node) && versions_has(node))
+		versions_forget(fs->versions, node, count);
+}
+
 static void
 op_forget(fuse_req_t req, fuse_ino_t node, uint64_t count)
 {
-	(void)node;
-	(void)count;
-	(void)counted(req, COUNTS_FORGET);
+	forget(counted(req, COUNTS_FORGET), node, count);
 	fuse_reply_none(req);
 }
 
 static void
 op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 {
-	(void)count;
-	(void)forgets;
-	(void)counted(req, COUNTS_FORGET);
+	const struct fs *fs = counted(req, COUNTS_FORGET);
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		forget(fs, forgets[i].ino, forgets[i].nlookup);
 	fuse_reply_none(req);
 }
 

@@ -31,6 +31,8 @@
 
 _Static_assert(ROOT_INO_TYPE + TYPES_LAST < ROOT_INO_LINK,
 	       "numbers of fixed directories end before those of symlinks");
+_Static_assert(ROOT_INO_SET * 2 <= ROOT_INO_VERSION,
+	       "numbers of sets end before those of versions/");
 _Static_assert(RECORD_NUMBER_MAX < ROOT_INO_LINK,
 	       "a generation's number has room in that of a symlink");
 
@@ -174,6 +176,7 @@ build_top(struct builder *b)
 	add_dir(b, COOKIE_FIRST + 2, ROOT_INO_BY_TIME, "by-time");
 	add_dir(b, COOKIE_FIRST + 3, ROOT_INO_BY_SET, "by-set");
 	add_dir(b, COOKIE_FIRST + 4, ROOT_INO_BY_TYPE, "by-type");
+	add_dir(b, COOKIE_FIRST + 5, ROOT_INO_VERSIONS, "versions");
 }
 
 static void
@@ -494,8 +497,8 @@ struct root {
 	struct root_list *list; /* lock */
 };
 
-static void
-take_facts(struct root_gen *g, const struct record *r)
+static int
+take_facts(struct root_gen *g, const struct record *r, struct err *e)
 {
 	g->log = r->session_type == GEN_LOG;
 	g->type = r->effective_type;
@@ -505,6 +508,9 @@ take_facts(struct root_gen *g, const struct record *r)
 	/* One that cannot be the name of a directory is in no set here. */
 	if (set_name_ok(r->set))
 		(void)snprintf(g->set, sizeof(g->set), "%s", r->set);
+	memcpy(g->set_id, r->set_id, sizeof(g->set_id));
+	g->tree = r->root.dir;
+	return history_version(&r->root, g->version, e);
 }
 
 /*
@@ -524,9 +530,9 @@ read_gen(const struct root *r, uint32_t number, bool silent,
 	memset(out, 0, sizeof(*out));
 	out->number = number;
 	if (rc == 0) {
-		take_facts(out, &rec);
+		rc = take_facts(out, &rec, e);
 		record_clear(&rec);
-		return 0;
+		return rc;
 	}
 	if (why.kind == ERR_NOMEM) {
 		err_move(e, &why);

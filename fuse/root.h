@@ -6,6 +6,7 @@
  *	by-time/2026-11-21T20-25-13Z -> ../generations/42
  *	by-set/SET/42, by-set/SET/latest -> ../../generations/42
  *	by-type/{full,incremental,differential,log,copy}/42 -> likewise
+ *	versions/                     (versions.h)
  *
  * Only generations/N are directories with something stored in them, and each
  * has this one path: where the kernel finds a directory at a second place, it
@@ -14,12 +15,17 @@
  *
  * Which names there are is a root_list, made anew when generations have come
  * or gone and never changed after; the root has the current one.
+ *
+ * Memory: some 500 bytes for each generation that there is (its facts, and
+ * four names), twice that for a moment while a new list takes the old one's
+ * place; nothing for what is in the generations, or for who visits them.
  */
 #ifndef ASOF_FUSE_ROOT_H
 #define ASOF_FUSE_ROOT_H
 
 #include "base/buf.h"
 #include "base/time.h"
+#include "fuse/history.h"
 #include "src/engine/record.h"
 
 #include <stdbool.h>
@@ -39,9 +45,11 @@ struct repository;
 #define ROOT_INO_BY_TIME     3
 #define ROOT_INO_BY_SET      4
 #define ROOT_INO_BY_TYPE     5
-#define ROOT_INO_TYPE        8 /* + enum generation_type */
+#define ROOT_INO_VERSIONS    6
+#define ROOT_INO_TYPE        8                   /* + enum generation_type */
 #define ROOT_INO_LINK        (UINT64_C(1) << 24) /* × (1 + depth), + number */
 #define ROOT_INO_SET         (UINT64_C(1) << 38) /* + a hash of the name */
+#define ROOT_INO_VERSION     (UINT64_C(1) << 39) /* + a count, versions.h */
 
 /* What the list needs to know of a generation. */
 struct root_gen {
@@ -53,6 +61,9 @@ struct root_gen {
 	struct ts instant;
 	uint64_t bytes, inodes;
 	char set[SET_NAME_MAX + 1];
+	uint8_t set_id[16];
+	uint8_t version[HISTORY_VERSION_LEN]; /* of the top directory */
+	struct tree_root tree;                /* what it holds */
 };
 
 enum root_kind {

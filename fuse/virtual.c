@@ -16,6 +16,7 @@
 #include "fuse/reply.h"
 #include "fuse/root.h"
 #include "fuse/stored.h"
+#include "fuse/versions.h"
 
 #include <errno.h>
 #include <string.h>
@@ -75,6 +76,10 @@ stat_any(const struct fs *fs, const struct root_list *l, uint64_t ino,
 {
 	const struct root_dir *d = root_find_dir(l, ino);
 
+	if (ino == ROOT_INO_VERSIONS) {
+		versions_stat_top(fs, l, out);
+		return true;
+	}
 	if (d == NULL)
 		return stat_link(fs, l, ino, out);
 	stat_dir(fs, l, d, out);
@@ -84,9 +89,14 @@ stat_any(const struct fs *fs, const struct root_list *l, uint64_t ino,
 void
 virtual_getattr(struct fs *fs, fuse_req_t req, uint64_t node)
 {
-	struct root_list *l = root_current(fs->root);
+	struct root_list *l;
 	struct stat st;
 
+	if (versions_has(node)) {
+		versions_getattr(fs, req, node);
+		return;
+	}
+	l = root_current(fs->root);
 	if (stat_any(fs, l, node, &st))
 		(void)fuse_reply_attr(req, &st, FS_A_MOMENT);
 	else
@@ -149,10 +159,16 @@ find_name(const struct root_list *l, const struct root_dir *d, const char *name)
 void
 virtual_lookup(struct fs *fs, fuse_req_t req, uint64_t parent, const char *name)
 {
-	struct root_list *l = root_current(fs->root);
-	const struct root_dir *d = root_find_dir(l, parent);
+	const struct root_dir *d;
+	struct root_list *l;
 	struct stat st;
 
+	if (versions_has(parent)) {
+		versions_lookup(fs, req, parent, name);
+		return;
+	}
+	l = root_current(fs->root);
+	d = root_find_dir(l, parent);
 	if (strlen(name) > PATH_NAME_MAX)
 		(void)fuse_reply_err(req, ENAMETOOLONG);
 	else if (d != NULL)
@@ -170,8 +186,9 @@ virtual_readlink(struct fs *fs, fuse_req_t req, uint64_t node)
 	char target[ROOT_TARGET_LEN];
 	uint32_t number;
 
-	(void)fs;
-	if (root_target(node, &number, target))
+	if (versions_has(node))
+		versions_readlink(fs, req, node);
+	else if (root_target(node, &number, target))
 		(void)fuse_reply_readlink(req, target);
 	else
 		(void)fuse_reply_err(req, ESTALE);
@@ -198,13 +215,19 @@ void
 virtual_list(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
 	     off_t from, bool plus)
 {
-	struct root_list *l = root_current(fs->root);
-	const struct root_dir *d = root_find_dir(l, node);
+	struct root_list *l;
+	const struct root_dir *d;
 	const struct root_item *i;
 	struct fuse_entry_param entry;
 	struct listing out = { 0 };
 	struct err e = { 0 };
 
+	if (versions_has(node)) {
+		versions_list(fs, req, node, size, from, plus);
+		return;
+	}
+	l = root_current(fs->root);
+	d = root_find_dir(l, node);
 	if (d == NULL) {
 		(void)fuse_reply_err(req, ESTALE);
 		goto done;

@@ -1,7 +1,8 @@
 /*
  * virtual - answers about the directories that exist only in the mount.
  *
- * Each function answers its request.  Nodes are those of generation 0.
+ * Each function answers its request.  Nodes are those of generation 0; for
+ * those of versions/ it hands the request on (versions.h).
  */
 #ifndef ASOF_FUSE_VIRTUAL_H
 #define ASOF_FUSE_VIRTUAL_H

@@ -22,6 +22,7 @@
 #include "fuse/inode.h"
 #include "fuse/report.h"
 #include "fuse/root.h"
+#include "fuse/versions.h"
 #include "store/repository.h"
 #include "store/session.h"
 #include "store/store.h"
@@ -33,9 +34,12 @@
 #include <string.h>
 #include <time.h>
 
-/* On a network every look is a round trip, and names are cached anyway. */
-#define PAUSE_LOCAL_S  2
-#define PAUSE_REMOTE_S 10
+/*
+ * A new generation is seen within 2 seconds, the time to read it included;
+ * on a network, where every look is a round trip, within 10.
+ */
+#define PAUSE_LOCAL_S  1
+#define PAUSE_REMOTE_S 8
 
 struct watch {
 	struct fs *fs;
@@ -45,6 +49,7 @@ struct watch {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	bool stop;    /* lock */
+	bool crowd;   /* lock: there is something in versions/ to forget */
 	bool failing; /* the thread's: the last look failed, and it was said */
 };
 
@@ -85,6 +90,25 @@ drop_names(struct watch *w, const struct root_list *old,
 	}
 }
 
+/*
+ * Any directory of versions/ may have other names now.  Those that are gone
+ * are believed in for a second more.
+ */
+static void
+tell_versions(struct watch *w)
+{
+	uint64_t *node = NULL;
+	size_t count = 0;
+	size_t i;
+
+	/* Without memory the kernel asks when its second is over. */
+	(void)versions_dirs(w->fs->versions, &node, &count, NULL);
+	for (i = 0; i < count; i++)
+		(void)fuse_lowlevel_notify_inval_inode(w->session, node[i], 0,
+						       0);
+	mem_free(node);
+}
+
 static void
 tell_kernel(struct watch *w, const struct root_list *old,
 	    const struct root_list *now)
@@ -96,6 +120,19 @@ tell_kernel(struct watch *w, const struct root_list *old,
 						       now->dir[i].ino, 0, 0);
 	for (i = 0; i < old->dirs; i++)
 		drop_names(w, old, &old->dir[i], now);
+	tell_versions(w);
+}
+
+/* Make the kernel forget, until versions/ has room again. */
+static void
+thin_out(struct watch *w)
+{
+	char name[VERSIONS_NAME_LEN];
+	uint64_t parent;
+
+	while (versions_next_old(w->fs->versions, &parent, name))
+		(void)fuse_lowlevel_notify_inval_entry(w->session, parent, name,
+						       strlen(name));
 }
 
 /* --- looking -------------------------------------------------------------- */
@@ -208,22 +245,67 @@ look_and_say(struct watch *w)
 
 /* --- the thread ----------------------------------------------------------- */
 
+enum woken {
+	BY_TIME,
+	BY_CROWD,
+	BY_STOP
+};
+
+static enum woken
+pause_until(struct watch *w, const struct timespec *until)
+{
+	enum woken by = BY_TIME;
+	int rc = 0;
+
+	(void)pthread_mutex_lock(&w->lock);
+	while (!w->stop && !w->crowd && rc != ETIMEDOUT)
+		rc = pthread_cond_timedwait(&w->wake, &w->lock, until);
+	if (w->stop)
+		by = BY_STOP;
+	else if (w->crowd)
+		by = BY_CROWD;
+	w->crowd = false;
+	(void)pthread_mutex_unlock(&w->lock);
+	return by;
+}
+
+static bool
+is_past(const struct timespec *until)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec > until->tv_sec ||
+	       (now.tv_sec == until->tv_sec && now.tv_nsec >= until->tv_nsec);
+}
+
 /* False when it is time to end. */
 static bool
 pause_for(struct watch *w, time_t seconds)
 {
 	struct timespec until;
-	bool stop;
-	int rc = 0;
+	enum woken by;
 
 	(void)clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_sec += seconds;
+	while ((by = pause_until(w, &until)) == BY_CROWD) {
+		thin_out(w);
+		if (is_past(&until))
+			return true;
+	}
+	return by == BY_TIME;
+}
+
+/* For versions_on_crowd; only wakes the thread. */
+static void
+on_crowd(void *ctx)
+{
+	struct watch *w = ctx;
+
 	(void)pthread_mutex_lock(&w->lock);
-	while (!w->stop && rc != ETIMEDOUT)
-		rc = pthread_cond_timedwait(&w->wake, &w->lock, &until);
-	stop = w->stop;
+	w->crowd = true;
+	(void)pthread_cond_signal(&w->wake);
 	(void)pthread_mutex_unlock(&w->lock);
-	return !stop;
 }
 
 static void *
@@ -273,6 +355,7 @@ watch_start(struct fs *fs, struct store *st, struct fuse_session *se,
 		free_watch(w);
 		return -1;
 	}
+	versions_on_crowd(fs->versions, on_crowd, w);
 	*out = w;
 	return 0;
 }
@@ -282,6 +365,7 @@ watch_stop(struct watch *w)
 {
 	if (w == NULL)
 		return;
+	versions_on_crowd(w->fs->versions, NULL, NULL);
 	(void)pthread_mutex_lock(&w->lock);
 	w->stop = true;
 	(void)pthread_cond_signal(&w->wake);

@@ -54,6 +54,7 @@ UNIT_TESTS = \
 	%D%/unit/test_filemap \
 	%D%/unit/test_frame \
 	%D%/unit/test_generation \
+	%D%/unit/test_history \
 	%D%/unit/test_id \
 	%D%/unit/test_idset \
 	%D%/unit/test_index \
@@ -102,6 +103,9 @@ tests_unit_test_exclude_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_filemap_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_frame_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_generation_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_history_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE_CFLAGS)
+tests_unit_test_history_LDADD = libfuseview.a $(LDADD) $(CMOCKA_LIBS) \
+	$(FUSE_LIBS)
 tests_unit_test_id_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_idset_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_index_LDADD = $(LDADD) $(CMOCKA_LIBS)
@@ -238,7 +242,8 @@ FUNC_TESTS = \
 	%D%/func/sources.t \
 	%D%/func/stats.t \
 	%D%/func/supervise.t \
-	%D%/func/torture.t
+	%D%/func/torture.t \
+	%D%/func/versions.t
 
 # --- which of them --------------------------------------------------------------
 
@@ -252,7 +257,7 @@ THREAD_TESTS = %D%/unit/test_block %D%/unit/test_pool %D%/unit/test_store %D%/un
 	%D%/unit/test_pattern \
 	%D%/unit/test_index %D%/unit/test_view %D%/unit/test_restore \
 	%D%/unit/test_shelf %D%/func/generations.t %D%/func/concurrent.t \
-	%D%/func/mount.t
+	%D%/func/mount.t %D%/func/versions.t
 check-threads: all
 	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(THREAD_TESTS)'
 
@@ -261,7 +266,7 @@ check-threads: all
 SANITIZED_TESTS = $(UNIT_TESTS) %D%/fuzz/replay.t %D%/fault/nth \
 	%D%/func/torture.t %D%/func/errors.t %D%/func/concurrent.t \
 	%D%/func/review.t %D%/func/mount.t %D%/func/stats.t \
-	%D%/func/supervise.t
+	%D%/func/supervise.t %D%/func/versions.t
 check-sanitized: all
 	NTH_STEP=$${NTH_STEP-29} $(MAKE) $(AM_MAKEFLAGS) check \
 		TESTS='$(SANITIZED_TESTS)'

@@ -289,7 +289,7 @@ is "as fuse.asof, read-only, without set-uid and devices" \
 	"$(awk -v d="$m" '$2 == d { print $3, $4 }' /proc/mounts)"
 is "the source is the repository" "$tmp/repo" \
 	"$(awk -v d="$m" '$2 == d { print $1 }' /proc/mounts)"
-is "names at the top" "by-set by-time by-type generations latest" \
+is "names at the top" "by-set by-time by-type generations latest versions" \
 	"$(ls "$m" | tr '\n' ' ' | sed 's/ $//')"
 is "latest" generations/1 "$(readlink "$m/latest")"
 is "by set" ../../generations/1 "$(readlink "$m/by-set/zoo/1")"

@@ -100,7 +100,7 @@ an_empty_repository_has_all_directories_and_no_latest(void **state)
 
 	(void)state;
 	assert_string_equal(names(l, ROOT_INO),
-			    "generations by-time by-set by-type");
+			    "generations by-time by-set by-type versions");
 	assert_string_equal(names(l, ROOT_INO_GENERATIONS), "");
 	assert_string_equal(names(l, ROOT_INO_BY_TIME), "");
 	assert_string_equal(names(l, ROOT_INO_BY_SET), "");
@@ -120,10 +120,10 @@ latest_passes_over_logs_but_not_over_damage(void **state)
 	(void)state;
 	assert_string_equal(names(all, ROOT_INO),
 			    "latest->generations/8 generations by-time by-set "
-			    "by-type");
+			    "by-type versions");
 	assert_string_equal(names(to_7, ROOT_INO),
 			    "latest->generations/7 generations by-time by-set "
-			    "by-type");
+			    "by-type versions");
 	root_list_unref(all);
 	root_list_unref(to_7);
 }
