@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/path.h"
 #include "base/time.h"
 #include "src/engine/filemap.h"
 #include "store/id.h"
@@ -147,6 +148,13 @@ put_id(struct buf *out, const uint8_t id[16])
 	buf_add_str(out, text);
 }
 
+/* Lists are one line each; names and paths in them are for people. */
+static void
+put_text(struct buf *out, const char *text)
+{
+	path_show(out, text, strlen(text));
+}
+
 static void
 put_bases(struct buf *out, const struct record *r)
 {
@@ -155,6 +163,90 @@ put_bases(struct buf *out, const struct record *r)
 	for (i = 0; i < r->base_count; i++)
 		buf_printf(out, "%s%" PRIu32, i > 0 ? " " : "",
 			   r->base[i].number);
+}
+
+static void
+put_base_ids(struct buf *out, const struct record *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->base_count; i++) {
+		if (i > 0)
+			buf_add_char(out, ' ');
+		put_id(out, r->base[i].id);
+	}
+}
+
+static void
+put_sources(struct buf *out, const struct record *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->source_count; i++) {
+		put_text(out, r->source[i].resolved);
+		buf_add_char(out, '\n');
+	}
+}
+
+static void
+put_excludes(struct buf *out, const struct record *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->exclude_count; i++) {
+		put_text(out, r->exclude[i]);
+		buf_add_char(out, '\n');
+	}
+}
+
+/* "ID TYPE MOUNTPOINT" */
+static void
+put_file_systems(struct buf *out, const struct record *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->fs_count; i++) {
+		put_text(out, r->fs[i].id);
+		buf_printf(out, " 0x%" PRIx64 " ", r->fs[i].type);
+		put_text(out, r->fs[i].mount_point);
+		buf_add_char(out, '\n');
+	}
+}
+
+/* "ID NAME" */
+static void
+put_names(struct buf *out, const struct record_name *v, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		buf_printf(out, "%" PRIu32 " ", v[i].id);
+		put_text(out, v[i].name);
+		buf_add_char(out, '\n');
+	}
+}
+
+/* What is there only for some generations: 1 when it is not for this one. */
+static int
+put_list(const struct record *r, const char *name, struct buf *out)
+{
+	size_t before = out->len;
+
+	if (strcmp(name, "base") == 0)
+		put_bases(out, r);
+	else if (strcmp(name, "base_id") == 0)
+		put_base_ids(out, r);
+	else if (strcmp(name, "sources") == 0)
+		put_sources(out, r);
+	else if (strcmp(name, "excludes") == 0)
+		put_excludes(out, r);
+	else if (strcmp(name, "file_systems") == 0)
+		put_file_systems(out, r);
+	else if (strcmp(name, "users") == 0)
+		put_names(out, r->user, r->user_count);
+	else if (strcmp(name, "groups") == 0)
+		put_names(out, r->group, r->group_count);
+	return out->len > before || out->failed ? 0 : 1;
 }
 
 struct number_fact {
@@ -173,7 +265,13 @@ put_number(const struct record *r, const char *name, struct buf *out)
 		{ "files_read", r->counts.files_read },
 		{ "bytes_read", r->counts.bytes_read },
 		{ "bytes_stored", r->counts.bytes_stored },
+		{ "chunks_new", r->counts.chunks_new },
+		{ "xattrs", r->counts.xattrs },
 		{ "errors", r->counts.errors },
+		{ "links", r->link_count },
+		{ "exceptions", r->exception_count },
+		{ "incrementals", r->incrementals },
+		{ "differentials", r->differentials },
 	};
 	size_t i;
 
@@ -228,9 +326,11 @@ attr_fact(const struct record *r, const char *name, struct buf *out)
 		put_time(out, r->end);
 	else if (strcmp(name, "id") == 0)
 		put_id(out, r->id);
-	else if (strcmp(name, "base") == 0 && r->base_count > 0)
-		put_bases(out, r);
-	else
-		return put_number(r, name, out);
+	else if (strcmp(name, "set_id") == 0)
+		put_id(out, r->set_id);
+	else if (strcmp(name, "repository") == 0)
+		put_id(out, r->repository_id);
+	else if (put_number(r, name, out) != 0)
+		return put_list(r, name, out);
 	return 0;
 }

@@ -30,7 +30,9 @@ void attr_xattr_names(const struct entry *en, bool privileged, struct buf *out);
 
 /*
  * Append a fact about the generation, for a name that begins with
- * "user.asof.": 1 when there is none of that name.
+ * "user.asof.": 1 when there is none of that name.  asof(1) lists them; all
+ * that the record holds is among them, but for the format's feature bits and
+ * the places of its tables.
  */
 int attr_fact(const struct record *r, const char *name, struct buf *out);
 

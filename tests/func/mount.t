@@ -379,6 +379,19 @@ if command -v getfattr >/dev/null; then
 			"$m/generations/1"
 		echo
 	done | tr '\n' ' ' | sed 's/ $//')"
+	is "each fact that its record holds" "" "$(for n in number id set set_id \
+		repository type effective_type time start end host machine \
+		tool comment sources file_systems users groups entries inodes \
+		bytes xattrs links exceptions files_read bytes_read \
+		bytes_stored chunks_new errors incrementals differentials
+	do
+		getfattr --only-values --absolute-names -n user.asof.$n \
+			"$m/generations/1" 2>&1 >"$tmp/fact.$n"
+	done)"
+	is "the sources, one a line" "$src" "$(cat "$tmp/fact.sources")"
+	is "users by number and name" "0 root" "$(head -n 1 "$tmp/fact.users")"
+	fails "a full one has no base" getfattr -n user.asof.base \
+		"$m/generations/1"
 	is "are not listed" "" "$(getfattr -d --absolute-names \
 		"$m/generations/1")"
 	fails "and are on nothing else" \
@@ -478,6 +491,8 @@ is "as latest" generations/2 "$(readlink "$m/latest")"
 is "as the latest of the set" ../../generations/2 \
 	"$(readlink "$m/by-set/zoo/latest")"
 is "as incremental" 2 "$(ls "$m/by-type/incremental")"
+is "with its base" 1 "$(getfattr --only-values --absolute-names \
+	-n user.asof.base "$m/generations/2")"
 is "by time" 2 "$(ls "$m/by-time" | wc -l)"
 is "with the new content" changed "$(cat "$m/latest$src/small")"
 is "beside the old one" hello "$(cat "$m/generations/1$src/small")"
