@@ -227,6 +227,7 @@ FUNC_HELPERS = \
 	%D%/func/facts \
 	%D%/func/inject \
 	%D%/func/readcheck \
+	%D%/func/readonly \
 	%D%/func/torture-tree
 FUNC_TESTS = \
 	%D%/func/cli.t \
@@ -238,6 +239,7 @@ FUNC_TESTS = \
 	%D%/func/heal.t \
 	%D%/func/kill.t \
 	%D%/func/mount.t \
+	%D%/func/readonly.t \
 	%D%/func/review.t \
 	%D%/func/sources.t \
 	%D%/func/stats.t \
@@ -252,9 +254,8 @@ check_PROGRAMS += $(UNIT_TESTS) $(FAULT_TESTS) $(REPLAYS) $(FUNC_HELPERS)
 TESTS += $(UNIT_TESTS) %D%/fuzz/replay.t $(FAULT_TESTS) $(FUNC_TESTS)
 
 # What has threads, for a build with the thread sanitizer.
-THREAD_TESTS = %D%/unit/test_block %D%/unit/test_pool %D%/unit/test_store %D%/unit/test_writer \
-	%D%/unit/test_counts \
-	%D%/unit/test_pattern \
+THREAD_TESTS = %D%/unit/test_block %D%/unit/test_pool %D%/unit/test_store \
+	%D%/unit/test_writer %D%/unit/test_counts %D%/unit/test_pattern \
 	%D%/unit/test_index %D%/unit/test_view %D%/unit/test_restore \
 	%D%/unit/test_shelf %D%/func/generations.t %D%/func/concurrent.t \
 	%D%/func/mount.t %D%/func/versions.t
