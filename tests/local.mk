@@ -226,6 +226,7 @@ endif
 FUNC_HELPERS = \
 	%D%/func/facts \
 	%D%/func/inject \
+	%D%/func/randread \
 	%D%/func/readcheck \
 	%D%/func/readonly \
 	%D%/func/torture-tree
@@ -239,6 +240,7 @@ FUNC_TESTS = \
 	%D%/func/heal.t \
 	%D%/func/kill.t \
 	%D%/func/mount.t \
+	%D%/func/randread.t \
 	%D%/func/readonly.t \
 	%D%/func/review.t \
 	%D%/func/sources.t \
