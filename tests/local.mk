@@ -246,6 +246,7 @@ FUNC_TESTS = \
 	%D%/func/sources.t \
 	%D%/func/stats.t \
 	%D%/func/supervise.t \
+	%D%/func/tools.t \
 	%D%/func/torture.t \
 	%D%/func/versions.t
 
