@@ -231,6 +231,7 @@ FUNC_HELPERS = \
 	%D%/func/readonly \
 	%D%/func/torture-tree
 FUNC_TESTS = \
+	%D%/func/bigtree.t \
 	%D%/func/cli.t \
 	%D%/func/concurrent.t \
 	%D%/func/damage.t \
@@ -261,19 +262,22 @@ THREAD_TESTS = %D%/unit/test_block %D%/unit/test_pool %D%/unit/test_store \
 	%D%/unit/test_writer %D%/unit/test_counts %D%/unit/test_pattern \
 	%D%/unit/test_index %D%/unit/test_view %D%/unit/test_restore \
 	%D%/unit/test_shelf %D%/func/generations.t %D%/func/concurrent.t \
-	%D%/func/mount.t %D%/func/versions.t
+	%D%/func/mount.t %D%/func/versions.t %D%/func/randread.t
 check-threads: all
-	$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(THREAD_TESTS)'
+	RANDREAD_OPERATIONS=$${RANDREAD_OPERATIONS-5000} \
+		$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(THREAD_TESTS)'
 
 # What a build with the address sanitizer is asked: all but what only says
 # again, slowly, what the plain build has said.
 SANITIZED_TESTS = $(UNIT_TESTS) %D%/fuzz/replay.t %D%/fault/nth \
 	%D%/func/torture.t %D%/func/errors.t %D%/func/concurrent.t \
 	%D%/func/review.t %D%/func/mount.t %D%/func/stats.t \
-	%D%/func/supervise.t %D%/func/versions.t
+	%D%/func/supervise.t %D%/func/versions.t %D%/func/readonly.t \
+	%D%/func/randread.t
 check-sanitized: all
-	NTH_STEP=$${NTH_STEP-29} $(MAKE) $(AM_MAKEFLAGS) check \
-		TESTS='$(SANITIZED_TESTS)'
+	NTH_STEP=$${NTH_STEP-29} \
+		RANDREAD_OPERATIONS=$${RANDREAD_OPERATIONS-10000} \
+		$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(SANITIZED_TESTS)'
 
 # What a second compiler is asked.
 check-units: all
@@ -303,4 +307,5 @@ CLEANFILES += $(UNIT_TESTS:=.valgrind)
 
 EXTRA_DIST += $(FUNC_TESTS) %D%/func/lib.sh %D%/fuzz/replay.t \
 	%D%/fuzz/corpus %D%/fuzz/make_corpus.c \
+	%D%/soak/bigtree %D%/soak/mount \
 	%D%/golden/reader.py %D%/install-test %D%/clean-tree
