@@ -31,7 +31,11 @@ libtest_a_SOURCES = \
 	%D%/lib/samples.c \
 	%D%/lib/samples.h \
 	%D%/lib/scratch.h \
-	%D%/lib/store_fixture.h
+	%D%/lib/shot.c \
+	%D%/lib/shot.h \
+	%D%/lib/store_fixture.h \
+	%D%/lib/trace.c \
+	%D%/lib/trace.h
 
 LDADD = libtest.a $(ENGINE_LIBS) $(STORE_SYSLIBS)
 
@@ -144,6 +148,11 @@ tests_unit_test_writer_LDADD = $(LDADD) $(CMOCKA_LIBS)
 
 FAULT_TESTS = %D%/fault/nth
 
+# --- crash: power cuts and kills ------------------------------------------------
+
+CRASH_RIGS = %D%/crash/powercut
+CRASH_TESTS = $(CRASH_RIGS)
+
 # --- fuzz: the corpora, replayed -----------------------------------------------
 
 REPLAYS = \
@@ -253,9 +262,11 @@ FUNC_TESTS = \
 
 # --- which of them --------------------------------------------------------------
 
-check_PROGRAMS += $(UNIT_TESTS) $(FAULT_TESTS) $(REPLAYS) $(FUNC_HELPERS)
+check_PROGRAMS += $(UNIT_TESTS) $(FAULT_TESTS) $(CRASH_RIGS) $(REPLAYS) \
+	$(FUNC_HELPERS)
 
-TESTS += $(UNIT_TESTS) %D%/fuzz/replay.t $(FAULT_TESTS) $(FUNC_TESTS)
+TESTS += $(UNIT_TESTS) %D%/fuzz/replay.t $(FAULT_TESTS) $(CRASH_TESTS) \
+	$(FUNC_TESTS)
 
 # What has threads, for a build with the thread sanitizer.
 THREAD_TESTS = %D%/unit/test_block %D%/unit/test_pool %D%/unit/test_store \
@@ -270,12 +281,13 @@ check-threads: all
 # What a build with the address sanitizer is asked: all but what only says
 # again, slowly, what the plain build has said.
 SANITIZED_TESTS = $(UNIT_TESTS) %D%/fuzz/replay.t %D%/fault/nth \
+	%D%/crash/powercut \
 	%D%/func/torture.t %D%/func/errors.t %D%/func/concurrent.t \
 	%D%/func/review.t %D%/func/mount.t %D%/func/stats.t \
 	%D%/func/supervise.t %D%/func/versions.t %D%/func/readonly.t \
 	%D%/func/randread.t
 check-sanitized: all
-	NTH_STEP=$${NTH_STEP-29} \
+	NTH_STEP=$${NTH_STEP-29} POWERCUT_STATES=$${POWERCUT_STATES-250} \
 		RANDREAD_OPERATIONS=$${RANDREAD_OPERATIONS-10000} \
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(SANITIZED_TESTS)'
 
