@@ -153,6 +153,12 @@ src_read(int fd, void *p, size_t n, uint64_t at, uint64_t *tally, struct err *e)
 	return (ssize_t)done;
 }
 
+void
+src_will_read(int fd, size_t n)
+{
+	(void)sys_source->fadvise(fd, 0, (off_t)n, POSIX_FADV_WILLNEED);
+}
+
 /* lseek where EINTR does not count. */
 static off_t
 seek(int fd, uint64_t at, int whence)

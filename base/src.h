@@ -58,6 +58,12 @@ ssize_t src_read(int fd, void *p, size_t n, uint64_t at, uint64_t *tally,
 		 struct err *e);
 
 /*
+ * The first n bytes will be read soon: begin to fetch them, and do not wait.
+ * Where that cannot be done, nothing happens.
+ */
+void src_will_read(int fd, size_t n);
+
+/*
  * The next data at or after `at`, below `size`: *start and *end.  Returns 1
  * when only hole is left.  Where the file system does not know holes, all of
  * it is data.

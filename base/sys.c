@@ -9,6 +9,7 @@
 #include "base/sys.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
@@ -43,6 +44,18 @@ real_fchmodat(int dirfd, const char *path, mode_t mode)
 	return fchmodat(dirfd, path, mode, 0);
 }
 
+/* The library's returns the number of the failure instead. */
+static int
+real_fadvise(int fd, off_t at, off_t len, int advice)
+{
+	int rc = posix_fadvise(fd, at, len, advice);
+
+	if (rc == 0)
+		return 0;
+	errno = rc;
+	return -1;
+}
+
 static int
 real_ioctl(int fd, unsigned long request, void *arg)
 {
@@ -68,6 +81,7 @@ const struct sys_ops sys_real = {
 	.syncfs = syncfs,
 	.ftruncate = ftruncate,
 	.lseek = lseek,
+	.fadvise = real_fadvise,
 	.fstat = fstat,
 	.fstatat = fstatat,
 	.statx = statx,

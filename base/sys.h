@@ -36,6 +36,7 @@ struct sys_ops {
 	int (*syncfs)(int fd);
 	int (*ftruncate)(int fd, off_t len);
 	off_t (*lseek)(int fd, off_t at, int whence);
+	int (*fadvise)(int fd, off_t at, off_t len, int advice);
 	int (*fstat)(int fd, struct stat *st);
 	int (*fstatat)(int dirfd, const char *path, struct stat *st, int flags);
 	int (*statx)(int dirfd, const char *path, int flags, unsigned mask,

@@ -209,6 +209,7 @@ struct backup {
 	struct stat repository; /* not entered */
 	struct ts start;
 	int64_t tick_ns;
+	bool opens_ahead; /* there are descriptors enough for it */
 	atomic_bool base_damaged; /* a part of it could not be read */
 	atomic_uint young; /* files that were young when they were read */
 	pthread_mutex_t note_lock;

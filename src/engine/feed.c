@@ -35,6 +35,7 @@
 #include <sched.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define STEPS         1024
 #define ITEMS_AHEAD   4096           /* names scanned and not consumed */
@@ -80,6 +81,7 @@ struct feed {
 	size_t scan_count;
 	struct job *job_first, *job_last;
 	size_t idle, busy;       /* readers waiting for work, working */
+	size_t cpus;             /* constant */
 	size_t allowed;          /* to be busy */
 	size_t waking;           /* readers, once the lock is given up */
 	const struct dir *awaited; /* by the driver */
@@ -595,6 +597,14 @@ has_work(const struct feed *f)
 	       (f->scan_top != NULL && f->items_out < ITEMS_AHEAD);
 }
 
+/* Another directory to scan?  On a cold disk, or with data to read: no. */
+static bool
+may_come_soon(const struct feed *f)
+{
+	return f->job_first == NULL && f->busy < f->allowed &&
+	       f->allowed <= f->cpus;
+}
+
 static void *
 reader_main(void *arg)
 {
@@ -610,7 +620,7 @@ reader_main(void *arg)
 	}
 	while (!f->stop) {
 		if (f->busy >= f->allowed || !has_work(f)) {
-			if (f->busy < f->allowed && give_way(f, &ways))
+			if (may_come_soon(f) && give_way(f, &ways))
 				continue;
 			f->idle++;
 			wait_for(f, &f->work);
@@ -900,11 +910,11 @@ cpu_ns(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* `used` of `wall` nanoseconds on each of `cpus`: are they busy? */
+/* `used` of `wall` nanoseconds on each processor: are they busy? */
 static void
-pace_locked(struct feed *f, int64_t used, int64_t wall, size_t cpus)
+pace_locked(struct feed *f, int64_t used, int64_t wall)
 {
-	int64_t all = wall * (int64_t)cpus;
+	int64_t all = wall * (int64_t)f->cpus;
 
 	if (used * 10 < all * 7 && has_work(f) && f->idle > 0) {
 		f->allowed *= 2;
@@ -921,7 +931,6 @@ static void *
 pacer_main(void *arg)
 {
 	struct feed *f = arg;
-	size_t cpus = pool_cpus();
 	int64_t cpu = cpu_ns();
 	uint64_t wall = time_monotonic_ns();
 
@@ -949,7 +958,7 @@ pacer_main(void *arg)
 		}
 		cpu_now = cpu_ns();
 		wall_now = time_monotonic_ns();
-		pace_locked(f, cpu_now - cpu, (int64_t)(wall_now - wall), cpus);
+		pace_locked(f, cpu_now - cpu, (int64_t)(wall_now - wall));
 		cpu = cpu_now;
 		wall = wall_now;
 	}
@@ -1035,6 +1044,18 @@ feed_slice_done(struct feed *f, struct slice *s)
 	f->done_items += slice_price(s);
 }
 
+/*
+ * Most descriptors are for the directories on the way, of which nobody knows
+ * how deep they lie.
+ */
+static bool
+has_room_to_open(size_t readers)
+{
+	long max = sysconf(_SC_OPEN_MAX);
+
+	return max > 0 && (size_t)max / 4 >= readers * INGEST_OPEN;
+}
+
 static size_t
 reader_count(const struct backup *b)
 {
@@ -1057,6 +1078,7 @@ feed_start(struct backup *b, struct dir *top, struct feed **out,
 		return err_nomem(e);
 	f->b = b;
 	f->top = top;
+	b->opens_ahead = has_room_to_open(want);
 	pthread_mutexattr_init(&attr);
 	/* The lock is held for moments: spin a little before sleeping. */
 	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
@@ -1069,7 +1091,8 @@ feed_start(struct backup *b, struct dir *top, struct feed **out,
 	pthread_cond_init(&f->budget, NULL);
 	pthread_cond_init(&f->pace, NULL);
 	/* The driver scans too. */
-	f->allowed = pool_cpus() > 1 ? pool_cpus() - 1 : 1;
+	f->cpus = pool_cpus();
+	f->allowed = f->cpus > 1 ? f->cpus - 1 : 1;
 	b->feed = f;
 	*out = f;
 	f->reader = mem_array(want, sizeof(*f->reader));

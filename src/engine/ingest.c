@@ -1,8 +1,9 @@
 /*
  * How a file is read.
  *
- * A small file is read whole into its batch's piece, between two stats of
- * the open descriptor; if they differ it is read again, up to TRIES times,
+ * Small files are opened some at a time, and the disk is asked for all of them
+ * before the first is read.  Each is read whole into its batch's piece,
+ * between two stats of the open descriptor; if they differ it is read again, up to TRIES times,
  * and then stored as torn.  A larger file goes out in pieces as it is read,
  * so what has gone cannot be taken back: if the stats around it differ, it
  * is torn at once.
@@ -414,20 +415,17 @@ try_small(struct backup *b, struct file_result *fr, struct reading *r,
 	return 1;
 }
 
+/* Read what was opened, and close it. */
 static int
-ingest_small(struct backup *b, struct job *j, struct file_result *fr,
+ingest_small(struct backup *b, struct file_result *fr, struct reading *r,
 	     struct piece *p, struct err *e)
 {
 	size_t len = p->len, cuts = p->cuts;
 	struct err why = { 0 };
 	struct statx after;
-	struct reading r;
 	int rc;
 
-	rc = open_file(b, j, fr, &r, e);
-	if (rc != 0)
-		return rc < 0 ? -1 : 0;
-	rc = try_small(b, fr, &r, p, &after, &why);
+	rc = try_small(b, fr, r, p, &after, &why);
 	if (rc < 0) {
 		/* A file that fails half-way has no content at all. */
 		p->len = len;
@@ -436,14 +434,80 @@ ingest_small(struct backup *b, struct job *j, struct file_result *fr,
 		goto out;
 	}
 	fr->cuts = p->cuts - cuts;
-	if (gather_file(b, fr, &r, &after, e) < 0) {
+	if (gather_file(b, fr, r, &after, e) < 0) {
 		rc = -1;
 		goto out;
 	}
 	rc = rc == 1 ? torn(fr, e) : 0;
 out:
-	src_close(r.fd);
+	src_close(r->fd);
 	return rc;
+}
+
+/* --- batches -------------------------------------------------------------------- */
+
+/*
+ * Files of a batch are opened some at a time, and all of them asked for before
+ * the first is read: the disk then has many to fetch, and the thread sleeps
+ * once for all of them instead of once for each.
+ */
+struct group {
+	struct reading r[INGEST_OPEN];
+	bool open[INGEST_OPEN];
+	size_t count;
+};
+
+static void
+group_close(struct group *g, size_t from)
+{
+	for (size_t i = from; i < g->count; i++)
+		if (g->open[i])
+			src_close(g->r[i].fd);
+}
+
+static int
+group_open(struct backup *b, struct job *j, size_t first, struct group *g,
+	   struct err *e)
+{
+	size_t max = b->opens_ahead ? INGEST_OPEN : 1;
+
+	for (g->count = 0; g->count < max && first + g->count < j->files;
+	     g->count++) {
+		struct reading *r = &g->r[g->count];
+		int rc = open_file(b, j, &j->file[first + g->count], r, e);
+
+		if (rc < 0) {
+			group_close(g, 0);
+			return -1;
+		}
+		g->open[g->count] = rc == 0;
+		if (rc == 0 && max > 1 && r->before.stx_size > 0)
+			src_will_read(r->fd, r->before.stx_size < SMALL_FILE ?
+						     r->before.stx_size :
+						     SMALL_FILE);
+	}
+	return 0;
+}
+
+static int
+ingest_batch(struct backup *b, struct job *j, struct piece *p, struct err *e)
+{
+	struct group g;
+
+	for (size_t first = 0; first < j->files; first += g.count) {
+		if (group_open(b, j, first, &g, e) < 0)
+			return -1;
+		for (size_t i = 0; i < g.count; i++) {
+			if (!g.open[i])
+				continue;
+			if (ingest_small(b, &j->file[first + i], &g.r[i], p,
+					 e) < 0) {
+				group_close(&g, i + 1);
+				return -1;
+			}
+		}
+	}
+	return 0;
 }
 
 /* --- larger files -------------------------------------------------------------- */
@@ -669,11 +733,10 @@ ingest_run(struct backup *b, struct job *j, struct err *e)
 	p = feed_piece_new(b->feed, j, j->bytes > 0 ? (size_t)j->bytes : 1, e);
 	if (p == NULL)
 		return -1;
-	for (size_t i = 0; i < j->files; i++)
-		if (ingest_small(b, j, &j->file[i], p, e) < 0) {
-			feed_piece_drop(b->feed, p);
-			return -1;
-		}
+	if (ingest_batch(b, j, p, e) < 0) {
+		feed_piece_drop(b->feed, p);
+		return -1;
+	}
 	feed_piece_put(b->feed, j, p);
 	return 0;
 }

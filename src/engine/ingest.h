@@ -14,6 +14,9 @@
 /* Bytes of a piece of a file between SMALL_FILE and LARGE_FILE. */
 #define PIECE_LEN (256u << 10)
 
+/* Small files that a reader has open at a time, if there is room for them. */
+#define INGEST_OPEN 16
+
 /* A chunk, or a hole, in the order of the file. */
 struct cut {
 	uint64_t len;

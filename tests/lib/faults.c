@@ -333,6 +333,12 @@ f_fsetxattr(int fd, const char *name, const void *p, size_t n, int flags)
 	return sys_real.fsetxattr(fd, name, p, n, flags);
 }
 static int
+f_fadvise(int fd, off_t at, off_t len, int advice)
+{
+	TRY(ANY);
+	return sys_real.fadvise(fd, at, len, advice);
+}
+static int
 f_ioctl(int fd, unsigned long request, void *arg)
 {
 	TRY(ANY);
@@ -365,6 +371,7 @@ static const struct sys_ops faulty = {
 	.syncfs = f_syncfs,
 	.ftruncate = f_ftruncate,
 	.lseek = f_lseek,
+	.fadvise = f_fadvise,
 	.fstat = f_fstat,
 	.fstatat = f_fstatat,
 	.statx = f_statx,
