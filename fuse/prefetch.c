@@ -32,8 +32,14 @@
 
 #define QUEUE   32
 #define UNIT    ((uint64_t)1 << 20)
+#define PAGE    4096
 #define RETRIES 3
 #define RETRY_NS 100000
+
+/* Pieces of a chunk from here on are stored as they are; the rest is copied. */
+#define IN_PLACE ((uint64_t)64 << 10)
+#define COPIED   ((uint64_t)128 << 10)
+#define LARGE_CHUNK ((uint64_t)128 << 10)
 
 struct prefetch {
 	struct fs *fs;
@@ -82,27 +88,90 @@ store(struct prefetch *p, uint64_t ino, uint64_t at, void *data, size_t len)
 	return rc;
 }
 
-/* Read from..to and store it.  False: no use to go on. */
+/*
+ * Store what one chunk has of at..to, without a copy: whole pages, or all to
+ * the end of the file.  The count of bytes stored; 0: too few, or a hole;
+ * -1: no use to go on.
+ */
+static int64_t
+push_in_place(struct prefetch *p, struct file_reader *r, const struct node *n,
+	      uint64_t at, uint64_t to)
+{
+	const uint8_t *data;
+	uint64_t len;
+
+	if (at % PAGE != 0)
+		return 0;
+	if (file_peek(r, at, &data, &len, NULL) <= 0)
+		return -1;
+	if (data == NULL || len < IN_PLACE)
+		return 0;
+	if (len > to - at)
+		len = to - at;
+	if (at + len < n->entry.size)
+		len -= len % PAGE;
+	/* The call takes what it does not change. */
+	if (store(p, n->ino, at, (void *)(uintptr_t)data, (size_t)len) != 0)
+		return -1;
+	return (int64_t)len;
+}
+
+/* The same out of several chunks. */
+static bool
+push_copy(struct prefetch *p, struct file_reader *r, const struct node *n,
+	  uint64_t at, size_t len)
+{
+	void *data = block_get(len);
+	bool ok;
+
+	if (data == NULL)
+		return false;
+	ok = file_read(r, at, data, len, NULL, NULL) == (ssize_t)len &&
+	     store(p, n->ino, at, data, len) == 0;
+	block_free(data, len);
+	return ok;
+}
+
+/* Where chunks are large, only up to the first whole page of the next. */
+static uint64_t
+copied_at_once(const struct file_reader *r, uint64_t at, uint64_t to)
+{
+	uint64_t len = COPIED;
+	uint64_t end = r->at.offset + r->at.len;
+
+	if (r->at.len >= LARGE_CHUNK && end > at && end - at < IN_PLACE)
+		len = (end - at + PAGE) / PAGE * PAGE;
+	return len < to - at ? len : to - at;
+}
+
+/*
+ * Read from..to and store it.  What cannot be read is told when somebody asks
+ * for it.  False: no use to go on.
+ */
 static bool
 push(struct prefetch *p, struct view_gen *g, const struct node *n,
      uint64_t from, uint64_t to)
 {
-	size_t len = (size_t)(to - from);
 	struct file_reader r;
-	void *data = block_get(len);
-	bool ok = false;
+	uint64_t at = from;
+	bool ok = true;
 
-	if (data == NULL)
-		return false;
 	if (file_reader_init(&r, g->reader, &n->entry.content, n->entry.size,
 			     NULL) < 0)
-		goto out;
-	/* What cannot be read is told when somebody asks for it. */
-	ok = file_read(&r, from, data, len, NULL, NULL) == (ssize_t)len &&
-	     store(p, n->ino, from, data, len) == 0;
+		return false;
+	while (ok && at < to) {
+		int64_t len = push_in_place(p, &r, n, at, to);
+
+		if (len == 0) {
+			len = (int64_t)copied_at_once(&r, at, to);
+			ok = push_copy(p, &r, n, at, (size_t)len);
+		}
+		if (len < 0)
+			ok = false;
+		else
+			at += (uint64_t)len;
+	}
 	file_reader_clear(&r);
-out:
-	block_free(data, len);
 	return ok;
 }
 

@@ -274,7 +274,8 @@ frame_decode(struct frame_coder *c, enum id_kind kind, unsigned method,
 		if (stored_len != raw_len)
 			return corrupt(stored_len, raw_len,
 				       "is raw, and yet the lengths differ", e);
-		memcpy(raw, stored, raw_len);
+		if (raw != stored)
+			memcpy(raw, stored, raw_len);
 		return 0;
 	case FRAME_ZSTD:
 		return decode_zstd(c, stored, stored_len, raw, raw_len, e);

@@ -41,7 +41,8 @@ int frame_encode(struct frame_coder *c, enum id_kind kind, int level,
 
 /*
  * Undo it into `raw`, which has exactly `raw_len` bytes.  ERR_CORRUPT when
- * the stored bytes are not such a frame; never writes beyond raw_len.
+ * the stored bytes are not such a frame; never writes beyond raw_len.  Raw
+ * bytes may already be where they are wanted: `stored` is `raw`.
  */
 int frame_decode(struct frame_coder *c, enum id_kind kind, unsigned method,
 		 const void *stored, size_t stored_len, void *raw,

@@ -962,19 +962,21 @@ int
 pack_read_frame(const struct pack *p, struct frame_coder *c,
 		const struct pack_frame_at *f, void *raw, struct err *e)
 {
+	bool in_place = f->method == FRAME_RAW && f->stored_len == f->raw_len;
 	uint8_t *stored;
 	int rc;
 
 	if (check_frame_at(p, f, e) < 0)
 		return err_prefix(e, "pack %s", p->name);
-	stored = block_get(f->stored_len);
+	stored = in_place ? raw : block_get(f->stored_len);
 	if (stored == NULL)
 		return err_nomem(e);
 	rc = io_read_at(p->fd, stored, f->stored_len, f->offset, p->name, e);
 	if (rc == 0)
 		rc = frame_decode(c, f->kind, f->method, stored, f->stored_len,
 				  raw, f->raw_len, e);
-	block_free(stored, f->stored_len);
+	if (!in_place)
+		block_free(stored, f->stored_len);
 	if (rc < 0)
 		(void)err_prefix(e, "pack %s: frame at %u", p->name, f->offset);
 	return rc;
