@@ -30,6 +30,21 @@ if [ -z "${ASOF_TEST_NAMESPACE-}" ] && unshare -m true 2>/dev/null; then
 	exec unshare -m --propagation private sh "$0" "$@"
 fi
 
+# What the kernel has at hand it loses when another test drops the caches of
+# the machine: then all of it is done again.
+if [ -z "${STATS_OUT-}" ]; then
+	out=$(mktemp "${TMPDIR:-/tmp}/asof-stats.XXXXXX") || exit 1
+	trap 'rm -f "$out" "$out.dropped"' EXIT
+	for try in 1 2 3 4 5; do
+		rm -f "$out.dropped"
+		STATS_OUT=$out sh "$0" >"$out"
+		code=$?
+		[ $code -ne 0 ] && [ -e "$out.dropped" ] || break
+	done
+	cat "$out"
+	exit $code
+fi
+
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/asof-stats.XXXXXX") || exit 1
 chmod 711 "$tmp"
 m=$tmp/m
@@ -104,6 +119,7 @@ print(json.load(sys.stdin)[sys.argv[1]]["bytes"])' "$1"
 unmount()
 {
 	cd /
+	[ "$(asked forget)" -eq 0 ] || : >"$STATS_OUT.dropped"
 	umount "$m" 2>"$tmp/err" || umount -l "$m"
 }
 
