@@ -12,6 +12,7 @@ libengine_a_SOURCES = \
 	%D%/engine/gather.c %D%/engine/gather.h \
 	%D%/engine/generation.c %D%/engine/generation.h \
 	%D%/engine/ingest.c %D%/engine/ingest.h \
+	%D%/engine/inomap.c %D%/engine/inomap.h \
 	%D%/engine/inventory.c %D%/engine/inventory.h \
 	%D%/engine/levels.c %D%/engine/levels.h \
 	%D%/engine/links.c %D%/engine/links.h \

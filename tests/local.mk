@@ -63,6 +63,7 @@ UNIT_TESTS = \
 	%D%/unit/test_idset \
 	%D%/unit/test_index \
 	%D%/unit/test_io \
+	%D%/unit/test_inomap \
 	%D%/unit/test_links \
 	%D%/unit/test_list \
 	%D%/unit/test_block \
@@ -114,6 +115,7 @@ tests_unit_test_id_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_idset_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_index_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_io_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_inomap_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_links_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_list_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_block_LDADD = $(LDADD) $(CMOCKA_LIBS)

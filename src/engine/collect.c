@@ -17,12 +17,12 @@
 #include "src/engine/feed.h"
 #include "src/engine/filemap.h"
 #include "src/engine/ingest.h"
+#include "src/engine/inomap.h"
 #include "src/engine/links.h"
 #include "src/engine/list.h"
 #include "src/engine/scan.h"
 #include "store/writer.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define PROGRESS_NS UINT64_C(100000000)
@@ -44,18 +44,13 @@ struct linked {
 	size_t len;
 };
 
-struct linked_table {
-	struct linked **slot;
-	size_t cap, count;
-};
-
 struct collector {
 	struct backup *b;
 	struct collected *out;
 	struct chunk_sink *sink;
 	struct filemap_builder *map;
 	struct list_builder *exceptions;
-	struct linked_table links;
+	struct inomap links; /* struct linked */
 	struct holder *holders;
 	struct buf entry, path, text;
 	struct backup_progress progress;
@@ -134,42 +129,10 @@ tell_error(struct collector *c, const struct dir *d, const char *name,
 
 /* --- hard links ----------------------------------------------------------------- */
 
-static size_t
-link_slot(const struct linked_table *t, uint64_t fs, uint64_t ino)
-{
-	size_t i = (size_t)((ino ^ fs << 48) * UINT64_C(0x9e3779b97f4a7c15) >>
-			    20) & (t->cap - 1);
-
-	while (t->slot[i] != NULL &&
-	       (t->slot[i]->ino != ino || t->slot[i]->fs != fs))
-		i = (i + 1) & (t->cap - 1);
-	return i;
-}
-
-static int
-links_grow(struct linked_table *t, struct err *e)
-{
-	struct linked_table grown = { .cap = t->cap ? t->cap * 2 : 256,
-				      .count = t->count };
-
-	grown.slot = mem_array(grown.cap, sizeof(*grown.slot));
-	if (grown.slot == NULL)
-		return err_nomem(e);
-	for (size_t i = 0; i < t->cap; i++)
-		if (t->slot[i] != NULL)
-			grown.slot[link_slot(&grown, t->slot[i]->fs,
-					     t->slot[i]->ino)] = t->slot[i];
-	mem_free(t->slot);
-	*t = grown;
-	return 0;
-}
-
 static struct linked *
 link_find(const struct collector *c, const struct item *it)
 {
-	if (c->links.cap == 0)
-		return NULL;
-	return c->links.slot[link_slot(&c->links, it->fs, it->st.stx_ino)];
+	return inomap_get(&c->links, it->fs, it->st.stx_ino);
 }
 
 static void
@@ -229,22 +192,18 @@ static int
 link_count(struct collector *c, struct dir *d, const struct item *it,
 	   struct err *e)
 {
-	struct linked *l;
-	size_t i;
+	struct linked *l = link_find(c, it);
 
-	if (c->links.count * 2 >= c->links.cap &&
-	    links_grow(&c->links, e) < 0)
-		return -1;
-	i = link_slot(&c->links, it->fs, it->st.stx_ino);
-	l = c->links.slot[i];
 	if (l == NULL) {
 		l = mem_zalloc(sizeof(*l));
 		if (l == NULL)
 			return err_nomem(e);
 		l->fs = it->fs;
 		l->ino = it->st.stx_ino;
-		c->links.slot[i] = l;
-		c->links.count++;
+		if (inomap_put(&c->links, l->fs, l->ino, l, e) < 0) {
+			mem_free(l);
+			return -1;
+		}
 	}
 	if (l->name == NULL || (l->bytes == NULL && was_read(it)))
 		if (link_place(c, d, it, l, e) < 0)
@@ -259,40 +218,18 @@ link_count(struct collector *c, struct dir *d, const struct item *it,
 	return 0;
 }
 
-static int
-linked_cmp(const void *a, const void *b)
-{
-	const struct linked *x = *(struct linked *const *)a;
-	const struct linked *y = *(struct linked *const *)b;
-
-	if (x->fs != y->fs)
-		return x->fs < y->fs ? -1 : 1;
-	return (x->ino > y->ino) - (x->ino < y->ino);
-}
-
 /* Write the link table; counts the inodes that names share. */
 static int
 finish_links(struct collector *c, struct err *e)
 {
-	struct linked_table *t = &c->links;
+	size_t n = inomap_sort(&c->links);
 	struct links_builder *lb = NULL;
-	size_t n = 0;
 	int rc = -1;
 
-	for (size_t i = 0; i < t->cap; i++)
-		if (t->slot[i] != NULL) {
-			struct linked *l = t->slot[i];
-
-			t->slot[i] = NULL;
-			t->slot[n++] = l;
-		}
-	t->cap = n; /* no table any more, but a list */
-	if (n > 0)
-		qsort(t->slot, n, sizeof(*t->slot), linked_cmp);
 	if (links_builder_new(c->sink, &lb, e) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++) {
-		const struct linked *l = t->slot[i];
+		const struct linked *l = c->links.slot[i].value;
 		struct link out = { .fs = l->fs,
 				    .ino = l->ino,
 				    .inside = l->inside,
@@ -713,9 +650,9 @@ static void
 collector_clear(struct collector *c)
 {
 	for (size_t i = 0; i < c->links.cap; i++)
-		if (c->links.slot[i] != NULL)
-			linked_free(c->links.slot[i]);
-	mem_free(c->links.slot);
+		if (c->links.slot[i].value != NULL)
+			linked_free(c->links.slot[i].value);
+	inomap_clear(&c->links);
 	while (c->holders != NULL) {
 		struct holder *h = c->holders;
 

@@ -30,6 +30,7 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "src/engine/ingest.h"
+#include "src/engine/inomap.h"
 #include "src/engine/scan.h"
 
 #include <sched.h>
@@ -49,14 +50,6 @@
 #define PACE_NS       2000000
 #define STEPS_WORTH   64 /* waking the consumer */
 #define WAYS          40 /* tried before sleeping */
-
-/* Hard-linked files that are being read: (file system, inode). */
-struct seen_links {
-	struct seen_link {
-		uint64_t fs, ino; /* ino 0: free */
-	} *slot;
-	size_t cap, count;
-};
 
 struct frame {
 	struct dir *dir;
@@ -106,7 +99,7 @@ struct feed {
 	struct dir *top;
 	struct frame *frame;
 	size_t depth, frame_cap;
-	struct seen_links links;
+	struct inomap links; /* hard-linked files that are being read */
 	struct scan_scratch scratch;
 
 	pthread_t driver, pacer;
@@ -645,36 +638,6 @@ reader_main(void *arg)
 
 /* --- the driver -------------------------------------------------------------------- */
 
-/* Is this inode being read already?  Else remember it.  -1: no memory. */
-static int
-link_seen(struct seen_links *l, uint64_t fs, uint64_t ino)
-{
-	size_t i;
-
-	if (l->count * 2 >= l->cap) {
-		struct seen_links grown = { .cap = l->cap ? l->cap * 2 : 256 };
-
-		grown.slot = mem_array(grown.cap, sizeof(*grown.slot));
-		if (grown.slot == NULL)
-			return -1;
-		for (i = 0; i < l->cap; i++)
-			if (l->slot[i].ino != 0)
-				link_seen(&grown, l->slot[i].fs,
-					  l->slot[i].ino);
-		mem_free(l->slot);
-		*l = grown;
-	}
-	i = (size_t)((ino ^ fs << 48) * UINT64_C(0x9e3779b97f4a7c15) >> 20) &
-	    (l->cap - 1);
-	for (; l->slot[i].ino != 0; i = (i + 1) & (l->cap - 1))
-		if (l->slot[i].ino == ino && l->slot[i].fs == fs)
-			return 1;
-	l->slot[i].fs = fs;
-	l->slot[i].ino = ino;
-	l->count++;
-	return 0;
-}
-
 static void
 job_queue(struct feed *f, struct job *j)
 {
@@ -726,13 +689,13 @@ queue_files(struct feed *f, struct slice *sl, struct err *e)
 		if (it->state != ITEM_FILE)
 			continue;
 		if (it->st.stx_nlink > 1) {
-			int seen = link_seen(&f->links, it->fs,
-					     it->st.stx_ino);
-
-			if (seen < 0)
-				return err_nomem(e);
-			if (seen == 1)
+			if (inomap_get(&f->links, it->fs, it->st.stx_ino) !=
+			    NULL)
 				continue;
+			/* Any value will do. */
+			if (inomap_put(&f->links, it->fs, it->st.stx_ino, f,
+				       e) < 0)
+				return -1;
 		}
 		if (k.bytes + it->st.stx_size > SMALL_FILE &&
 		    batch_queue(f, sl->dir, &k, e) < 0)
@@ -1165,7 +1128,7 @@ feed_stop(struct feed *f)
 	pthread_cond_destroy(&f->pace);
 	pthread_mutex_destroy(&f->lock);
 	scan_scratch_clear(&f->scratch);
-	mem_free(f->links.slot);
+	inomap_clear(&f->links);
 	mem_free(f->frame);
 	mem_free(f->reader);
 	mem_free(f);

@@ -14,13 +14,11 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "src/engine/inomap.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-
-/* Slots of the table at first; a power of two. */
-#define SLOTS_FIRST 1024
 
 /* All names of one inode. */
 struct link_group {
@@ -38,8 +36,7 @@ struct relink {
 	struct run *run;
 	pthread_mutex_t lock;   /* guards what follows and all groups */
 	pthread_cond_t written; /* a group is not busy any more */
-	struct link_group **slot;
-	size_t slots, groups;
+	struct inomap groups;   /* struct link_group */
 };
 
 int
@@ -59,51 +56,12 @@ relink_new(struct run *run, struct relink **out, struct err *e)
 
 /* --- the table of groups ---------------------------------------------------- */
 
-static size_t
-find_slot(const struct relink *l, uint64_t fs, uint64_t ino)
-{
-	uint64_t h = (ino ^ fs << 40) * UINT64_C(0x9e3779b97f4a7c15);
-	size_t i = (size_t)(h >> 24) & (l->slots - 1);
-	const struct link_group *g;
-
-	while ((g = l->slot[i]) != NULL && (g->fs != fs || g->ino != ino))
-		i = (i + 1) & (l->slots - 1);
-	return i;
-}
-
-static int
-grow(struct relink *l, struct err *e)
-{
-	struct link_group **old = l->slot;
-	size_t n = l->slots;
-	size_t i;
-
-	if (l->groups < n / 4 * 3)
-		return 0;
-	l->slots = n == 0 ? SLOTS_FIRST : n * 2;
-	l->slot = mem_array(l->slots, sizeof(*l->slot));
-	if (l->slot == NULL) {
-		l->slot = old;
-		l->slots = n;
-		return err_nomem(e);
-	}
-	for (i = 0; i < n; i++)
-		if (old[i] != NULL)
-			l->slot[find_slot(l, old[i]->fs, old[i]->ino)] = old[i];
-	mem_free(old);
-	return 0;
-}
-
 static struct link_group *
 take_locked(struct relink *l, const struct entry *en, struct err *e)
 {
-	struct link_group *g;
-	size_t i;
+	struct link_group *g = inomap_get(&l->groups, en->fs, en->ino);
 
-	if (grow(l, e) < 0)
-		return NULL;
-	i = find_slot(l, en->fs, en->ino);
-	if (l->slot[i] == NULL) {
+	if (g == NULL) {
 		g = mem_zalloc(sizeof(*g));
 		if (g == NULL) {
 			(void)err_nomem(e);
@@ -112,11 +70,13 @@ take_locked(struct relink *l, const struct entry *en, struct err *e)
 		g->fs = en->fs;
 		g->ino = en->ino;
 		g->left = en->nlink;
-		l->slot[i] = g;
-		l->groups++;
+		if (inomap_put(&l->groups, g->fs, g->ino, g, e) < 0) {
+			mem_free(g);
+			return NULL;
+		}
 	}
-	l->slot[i]->users++;
-	return l->slot[i];
+	g->users++;
+	return g;
 }
 
 /* The group of an entry, with one more user; made when it is the first. */
@@ -129,21 +89,6 @@ take_group(struct relink *l, const struct entry *en, struct err *e)
 	g = take_locked(l, en, e);
 	(void)pthread_mutex_unlock(&l->lock);
 	return g;
-}
-
-/* Take the group out of the table, keeping all others findable. */
-static void
-remove_locked(struct relink *l, const struct link_group *gone)
-{
-	size_t i = find_slot(l, gone->fs, gone->ino);
-	struct link_group *g;
-
-	l->slot[i] = NULL;
-	l->groups--;
-	while ((g = l->slot[i = (i + 1) & (l->slots - 1)]) != NULL) {
-		l->slot[i] = NULL;
-		l->slot[find_slot(l, g->fs, g->ino)] = g;
-	}
 }
 
 /* --- the end of a group ----------------------------------------------------- */
@@ -206,7 +151,7 @@ leave_group(struct relink *l, struct link_group *g)
 		g->left--;
 	last = g->left == 0 && g->users == 0;
 	if (last)
-		remove_locked(l, g);
+		inomap_drop(&l->groups, g->fs, g->ino);
 	(void)pthread_mutex_unlock(&l->lock);
 	if (last)
 		end_group(l, g);
@@ -219,12 +164,12 @@ relink_free(struct relink *l)
 
 	if (l == NULL)
 		return;
-	for (i = 0; i < l->slots; i++)
-		if (l->slot[i] != NULL)
-			end_group(l, l->slot[i]);
+	for (i = 0; i < l->groups.cap; i++)
+		if (l->groups.slot[i].value != NULL)
+			end_group(l, l->groups.slot[i].value);
+	inomap_clear(&l->groups);
 	(void)pthread_cond_destroy(&l->written);
 	(void)pthread_mutex_destroy(&l->lock);
-	mem_free(l->slot);
 	mem_free(l);
 }
 
