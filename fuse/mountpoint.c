@@ -2,9 +2,7 @@
  * mountpoint.c
  *
  * A mount over the repository would hide it from the very process that reads
- * it.  Names do not tell: a directory can be reached through links and bind
- * mounts.  So from both places the way up is walked and each directory on it
- * compared by device and inode.
+ * it: repository_above says which is beneath which.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -28,51 +26,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define WAY_UP_MAX 4096 /* directories above each other */
-
 #define FUSE_CONF     "/etc/fuse.conf"
 #define FUSE_CONF_MAX ((size_t)1 << 20)
-
-static bool
-is_same(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
-/* Only to look at it: works without a right to read it.  -1: not possible. */
-static int
-open_to_look(int dirfd, const char *path, struct err *e)
-{
-	return io_open(dirfd, path, O_PATH | O_DIRECTORY, 0, NULL, e);
-}
-
-/*
- * Is `what` the directory fd, or above it?  Where the way up is closed to us,
- * no.  Closes fd, which may be -1.
- */
-static bool
-is_at_or_above(const struct stat *what, int fd)
-{
-	struct stat here;
-	struct stat last = { 0 };
-	unsigned steps;
-	bool found = false;
-	int up;
-
-	for (steps = 0; fd >= 0 && steps < WAY_UP_MAX; steps++) {
-		if (sys_repo->fstat(fd, &here) < 0)
-			break;
-		found = is_same(&here, what);
-		if (found || (steps > 0 && is_same(&here, &last)))
-			break;
-		last = here;
-		up = open_to_look(fd, "..", NULL);
-		(void)io_close(fd, "..", NULL);
-		fd = up;
-	}
-	(void)io_close(fd, "..", NULL);
-	return found;
-}
 
 /* With errno; -1. */
 static int
@@ -90,20 +45,19 @@ static int
 check_repository(int fd, const char *shown, const struct repository *r,
 		 struct err *e)
 {
-	struct stat repo;
+	bool in = repository_above(r->fd, fd);
+	bool over = repository_above(fd, r->fd);
 	struct stat mount;
 
-	if (sys_repo->fstat(r->fd, &repo) < 0)
-		return err_sys(e, "look at the repository");
 	if (sys_repo->fstat(fd, &mount) < 0)
 		return cannot_look(shown, e);
-	if (is_same(&repo, &mount))
+	if (in && over)
 		return err_set(e, ERR_USAGE, "%s is the repository itself",
 			       shown);
-	if (is_at_or_above(&repo, open_to_look(fd, ".", NULL)))
+	if (in)
 		return err_set(e, ERR_USAGE, "%s lies in the repository",
 			       shown);
-	if (is_at_or_above(&mount, open_to_look(r->fd, ".", NULL)))
+	if (over)
 		return err_set(e, ERR_USAGE,
 			       "%s would hide the repository, which lies "
 			       "beneath it",
@@ -147,7 +101,7 @@ find(const char *path, const char *shown, char **real, struct err *e)
 	*real = realpath(path, NULL);
 	if (*real == NULL)
 		return cannot_look(shown, e);
-	fd = open_to_look(AT_FDCWD, *real, &why);
+	fd = io_open(AT_FDCWD, *real, O_PATH | O_DIRECTORY, 0, NULL, &why);
 	if (fd < 0 && why.saved_errno == ENOTDIR)
 		return err_set(e, ERR_USAGE, "%s is not a directory", shown);
 	err_move(e, &why);

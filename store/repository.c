@@ -34,6 +34,7 @@
 
 #define TEMP_PREFIX ".tmp-"
 #define DIR_MODE    0700
+#define WAY_UP_MAX  4096 /* directories above each other */
 
 /* "16777214.forgotten" and a NUL, with room. */
 #define GENERATION_NAME_LEN 32
@@ -650,6 +651,45 @@ repository_close(struct repository *r)
 	(void)io_close(r->fd, "repository", NULL);
 	mem_free(r->path);
 	mem_free(r);
+}
+
+static bool
+is_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* Only to look at it: works without a right to read it.  -1: not possible. */
+static int
+open_to_look(int dirfd, const char *path)
+{
+	return io_open(dirfd, path, O_PATH | O_DIRECTORY, 0, NULL, NULL);
+}
+
+bool
+repository_above(int upper, int fd)
+{
+	struct stat what, here, last = { 0 };
+	unsigned steps;
+	bool found = false;
+	int at, up;
+
+	if (sys_repo->fstat(upper, &what) < 0)
+		return false;
+	at = open_to_look(fd, ".");
+	for (steps = 0; at >= 0 && steps < WAY_UP_MAX; steps++) {
+		if (sys_repo->fstat(at, &here) < 0)
+			break;
+		found = is_same(&here, &what);
+		if (found || (steps > 0 && is_same(&here, &last)))
+			break;
+		last = here;
+		up = open_to_look(at, "..");
+		(void)io_close(at, "..", NULL);
+		at = up;
+	}
+	(void)io_close(at, "..", NULL);
+	return found;
 }
 
 int

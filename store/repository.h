@@ -53,6 +53,13 @@ void repository_close(struct repository *r);
 int repository_follow(const struct repository *r, struct err *e);
 
 /*
+ * Is the directory `upper` the directory `fd`, or above it?  Names do not tell,
+ * for there are links and bind mounts: the way up is walked and compared by
+ * device and inode.  Where that is closed to us, no.
+ */
+bool repository_above(int upper, int fd);
+
+/*
  * Fail with one clear sentence when it cannot be written: read-only medium, or
  * features that this program does not know.
  */

@@ -143,6 +143,7 @@ restore(struct cli *c, struct place *p, struct err *e)
 	uint64_t ns;
 	struct restore_options opt = {
 		.to = opt_text(o, "to"),
+		.repository = c->repository,
 		.existing = (enum restore_existing)opt_number(o, "existing",
 							      RESTORE_REFUSE),
 		.numeric_ids = opt_given(o, "numeric-ids"),

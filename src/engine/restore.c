@@ -14,11 +14,15 @@
 
 #include "base/buf.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "base/pool.h"
+#include "base/sys.h"
 #include "base/time.h"
 #include "src/engine/listing.h"
+#include "store/repository.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -536,6 +540,52 @@ current_umask(void)
 	return now;
 }
 
+/*
+ * What is restored must not become part of the repository that it comes from.
+ * If the target is yet to be made, what it will be made in is looked at.
+ */
+static int
+check_place(const struct run *run, struct err *e)
+{
+	const struct repository *r = run->opt->repository;
+	char shown[PATH_SHOW_LEN];
+	struct buf path = { 0 };
+	size_t len;
+	int rc = 0;
+	int fd;
+
+	if (r == NULL)
+		return 0;
+	buf_add_str(&path, run->opt->to);
+	for (;;) {
+		if (buf_str(&path) == NULL || buf_ok(&path, e) < 0) {
+			buf_clear(&path);
+			return -1;
+		}
+		fd = target_openat(AT_FDCWD, buf_str(&path),
+				   O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+		if (fd >= 0 || errno != ENOENT ||
+		    strcmp(buf_str(&path), ".") == 0)
+			break;
+		for (len = path.len; len > 0 && path.data[len - 1] != '/';)
+			len--;
+		while (len > 1 && path.data[len - 1] == '/')
+			len--;
+		path.len = len;
+		if (len == 0)
+			buf_add_char(&path, '.');
+	}
+	buf_clear(&path);
+	if (fd < 0)
+		return 0; /* making it will tell what is wrong */
+	if (repository_above(r->fd, fd))
+		rc = err_set(e, ERR_USAGE, "%s lies in the repository",
+			     path_show_in(shown, run->opt->to,
+					  strlen(run->opt->to)));
+	(void)sys_target->close(fd);
+	return rc;
+}
+
 static int
 start_run(struct run *run, const char *top, const struct entry *entry,
 	  struct err *e)
@@ -553,6 +603,8 @@ start_run(struct run *run, const char *top, const struct entry *entry,
 	};
 	size_t threads = opt->threads;
 
+	if (check_place(run, e) < 0)
+		return -1;
 	if (threads == 0)
 		threads = pool_cpus() + 2;
 	if (attrs_new(&run->gen->record, opt->numeric_ids,

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct err;
+struct repository;
 struct view_gen;
 
 enum restore_existing {
@@ -28,6 +29,7 @@ enum restore_existing {
 
 struct restore_options {
 	const char *to;     /* target directory; made if it does not exist */
+	const struct repository *repository; /* no place to restore to; or NULL */
 	enum restore_existing existing;
 	bool numeric_ids;   /* do not map owners by name */
 	bool no_owner;      /* do not set owners (default when not root) */

@@ -134,4 +134,12 @@ passing() {
 		"$T/anyones" "$T"
 }
 try "a parent of the source need not be listable" passing
+
+# --- the repository is no place to restore to --------------------------------------
+
+try "a restore into the repository is refused" must_fail 2 asof restore latest \
+	--to repo/packs/out
+try "and nothing was made there" test ! -e repo/packs/out
+ln -s repo/packs by-link
+try "however it is called" must_fail 2 asof restore latest --to by-link/out
 finish
