@@ -9,8 +9,14 @@
  * the connection was cut (/sys/fs/fuse/connections).  Only in the second case
  * what stands there is dead.
  *
- * The descriptor is closed before fusermount3 runs: that may look at the
- * mountpoint, and with no server and an open device nobody would answer it.
+ * Where nobody serves any more, the descriptor is closed before fusermount3
+ * runs: that may look at the mountpoint, and nobody would answer it.
+ *
+ * The device does not close by itself when its server is killed while one of
+ * its threads gives something to the kernel: that thread may wait for a page
+ * that is being read, and for the answer to it for ever, and until it has ended
+ * none of the server's files is closed.  What ends that wait is to cut the
+ * connection (device_cut).
  *
  * The keeper has nothing but a pipe.  When the supervisor is gone the server
  * is ending too (it asked the kernel for a signal then), so the keeper does not
@@ -40,6 +46,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -71,11 +78,29 @@ run_fusermount(const char *path)
 	buf_clear(&copy);
 }
 
+/* `force` is 0, or MNT_FORCE, which cuts the connection. */
 static void
-detach(const char *path)
+detach(const char *path, int force)
 {
-	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno == EPERM)
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW | force) < 0 &&
+	    errno == EPERM)
 		run_fusermount(path);
+}
+
+/* What a user may do, too; fusectl's files are called by the device's minor. */
+static void
+abort_connection(unsigned minor)
+{
+	char path[sizeof("/sys/fs/fuse/connections//abort") + 10];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/sys/fs/fuse/connections/%u/abort",
+		       minor);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	(void)!write(fd, "1", 1);
+	close(fd);
 }
 
 static bool
@@ -98,19 +123,44 @@ is_dead(const char *path)
 	       (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
+static void
+take_away(struct device *d, bool connected, int force)
+{
+	const char *path = buf_str(&d->path);
+
+	if (!d->away && mounts_is_there(path, &d->mounted) &&
+	    (connected || is_dead(path)))
+		detach(path, force);
+	d->away = true;
+}
+
 void
 device_unmount(struct device *d)
 {
-	const char *path = buf_str(&d->path);
+	if (d->fd >= 0)
+		take_away(d, is_connected(d->fd), 0);
+}
+
+/* Nobody serves any more. */
+static void
+let_go(struct device *d, bool cut)
+{
 	bool connected;
 
 	if (d->fd < 0)
 		return;
 	connected = is_connected(d->fd);
+	if (connected && cut)
+		abort_connection(d->mounted.minor);
 	close(d->fd);
 	d->fd = -1;
-	if (mounts_is_there(path, &d->mounted) && (connected || is_dead(path)))
-		detach(path);
+	take_away(d, connected, cut ? MNT_FORCE : 0);
+}
+
+void
+device_cut(struct device *d)
+{
+	let_go(d, true);
 }
 
 /* --- the keeper ----------------------------------------------------------- */
@@ -149,7 +199,7 @@ keep(const struct device *d, const char *path, int fd)
 		n = read(KEEPER_FD, &byte, 1);
 	while (n < 0 && errno == EINTR);
 	if (n != 1 && mounts_is_there(path, &d->mounted))
-		detach(path);
+		detach(path, 0);
 	_exit(0);
 }
 
@@ -202,7 +252,7 @@ device_child_ended(struct device *d, pid_t ended)
 	close(d->keeper_fd);
 	d->keeper_fd = -1;
 	d->keeper = 0;
-	if (d->fd >= 0 && start_keeper(d, &e) < 0)
+	if (d->fd >= 0 && !d->away && start_keeper(d, &e) < 0)
 		report_line("%s", e.text);
 }
 
@@ -306,7 +356,7 @@ out:
 void
 device_close(struct device *d)
 {
-	device_unmount(d);
+	let_go(d, false);
 	dismiss_keeper(d);
 	buf_clear(&d->path);
 }

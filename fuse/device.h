@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "fuse/mounts.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct err;
@@ -20,7 +21,8 @@ struct mount_options;
 struct device {
 	struct buf path; /* of the mountpoint */
 	struct mounted mounted;
-	int fd; /* /dev/fuse */
+	int fd;    /* /dev/fuse */
+	bool away; /* taken from its place, but not closed yet */
 	pid_t keeper;
 	int keeper_fd; /* the keeper reads the other end */
 };
@@ -45,9 +47,16 @@ void device_child_ended(struct device *d, pid_t ended);
 
 /*
  * Take the mount away from its place, if it is still there; whoever has files
- * open in it keeps them.  Never waits for the server.
+ * open in it keeps them, while the server serves.  Never waits for it.
  */
 void device_unmount(struct device *d);
+
+/*
+ * The server answers no more: fail all that was asked of it, unmount, close.
+ * Where fusectl is not mounted, a user's requests are not failed, nor are
+ * those of a mount that was taken away before.
+ */
+void device_cut(struct device *d);
 
 /* Unmount, dismiss the keeper, close. */
 void device_close(struct device *d);

@@ -8,7 +8,8 @@
  * The end.  Told to end, the mount is taken from its place first, so that
  * nobody new comes in; then the server is asked to end, and is killed when it
  * does not: it may hang on a network disk, and nobody sees it any more.  When
- * the server ends first, for whatever reason, the mount is taken away.  When
+ * the server ends first, for whatever reason, the mount is taken away; and when
+ * it is killed and cannot end (device.c says why), which no signal tells.  When
  * the supervisor is killed, the kernel sends the server a signal, and the
  * keeper (device.h) unmounts.
  */
@@ -33,6 +34,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -44,6 +46,11 @@
 
 /* For a server that was asked to end. */
 #define GRACE_NS (UINT64_C(10) * 1000000000)
+
+/* How often is looked whether the server is about to end, and does not. */
+#define LOOK_MS 2000
+
+#define STATUS_MAX 4096
 
 /* As shells count. */
 #define CODE_SIGNAL 128
@@ -266,14 +273,40 @@ take_log(struct supervisor *v)
 
 /* --- standing by ---------------------------------------------------------- */
 
+/* How long to sleep, in milliseconds. */
 static int
 time_left(const struct supervisor *v)
 {
 	uint64_t now = time_monotonic_ns();
+	uint64_t ms;
 
 	if (v->until == 0)
-		return -1;
-	return v->until <= now ? 0 : (int)((v->until - now) / 1000000) + 1;
+		return LOOK_MS;
+	ms = v->until <= now ? 0 : (v->until - now) / 1000000 + 1;
+	return ms < LOOK_MS ? (int)ms : LOOK_MS;
+}
+
+/*
+ * Has the server's first thread ended, or did a fault end them all (the others
+ * wait for the dump then), while some thread goes on?
+ */
+static bool
+is_dying(pid_t server)
+{
+	char path[sizeof("/proc//status") + 10];
+	char text[STATUS_MAX];
+	ssize_t n;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)server);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	text[n > 0 ? n : 0] = '\0';
+	return strstr(text, "\nState:\tZ") != NULL ||
+	       strstr(text, "\nCoreDumping:\t1") != NULL;
 }
 
 static int
@@ -298,6 +331,8 @@ stand_by(struct supervisor *v, struct err *e)
 			take_signals(v);
 		if (v->until != 0 && time_monotonic_ns() >= v->until)
 			kill_server(v);
+		if (v->device.fd >= 0 && v->server > 0 && is_dying(v->server))
+			device_cut(&v->device);
 	}
 	if (v->log >= 0)
 		take_log(v);

@@ -98,6 +98,40 @@ killed_busy() {
 }
 try "not even with somebody inside and reading, who does not hang" killed_busy
 
+# A thread that gives pages to the kernel may be waiting for one that another
+# was about to answer: such a server does not end by itself.  So it is killed at
+# several moments, under readers that make the kernel forget what it has.
+killed_pushing() {
+	serve --cache 1M || return 1
+	readers=
+	for name in big other big; do
+		python3 -c '
+import os, sys
+f = os.open(sys.argv[1], os.O_RDONLY)
+while True:
+    os.posix_fadvise(f, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.lseek(f, 0, os.SEEK_SET)
+    while os.read(f, 131072):
+        pass' "$M/latest$T/src/$name" 2>/dev/null &
+		readers="$readers $!"
+	done
+	sleep "0.2$1"
+	kill -9 "$S"
+	ended 1
+	code=$?
+	for reader in $readers; do
+		within 5 eval '! kill -0 $reader' || code=2
+		kill -9 "$reader" 2>/dev/null
+	done
+	return $code
+}
+killed_pushing_often() {
+	for moment in 1 2 3 4 5 6 7 8 9 10; do
+		killed_pushing "$moment" || return
+	done
+}
+try "nor while it gives the kernel what will be read" killed_pushing_often
+
 killed_supervisor() {
 	serve && same big && kill -9 "$V"
 	wait "$V" 2>/dev/null
