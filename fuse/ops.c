@@ -20,6 +20,7 @@
 #include "src/engine/view.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/statvfs.h>
 
@@ -209,11 +210,11 @@ op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
 {
 	struct fs *fs = counted(req, COUNTS_READ);
 
-	(void)fi;
 	if (is_virtual(fs, node))
 		(void)fuse_reply_err(req, EISDIR);
 	else
-		stored_read(fs, req, node, size, offset);
+		stored_read(fs, req, node, size, offset,
+			    (fi->flags & O_DIRECT) != 0);
 }
 
 static void

@@ -382,7 +382,7 @@ reply_copy(fuse_req_t req, struct file *file, uint64_t offset, size_t n)
 
 void
 stored_read(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
-	    off_t offset)
+	    off_t offset, bool direct)
 {
 	struct err e = { 0 };
 	uint64_t at = (uint64_t)offset;
@@ -400,7 +400,7 @@ stored_read(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
 		fail_at(req, file, at, &e);
 	else if (rc == 0)
 		reply_copy(req, file, at, size);
-	if (rc >= 0)
+	if (rc >= 0 && !direct)
 		prefetch_after_read(fs->prefetch, file->inode, at, size);
 	file->next = at + size;
 	files_give(fs->files, file);

@@ -27,8 +27,10 @@ void stored_getattr(struct fs *fs, fuse_req_t req, uint64_t node);
 void stored_readlink(struct fs *fs, fuse_req_t req, uint64_t node);
 void stored_list(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
 		 off_t from, bool plus);
+
+/* `direct`: past the kernel's cache (O_DIRECT), so that nothing is foreseen. */
 void stored_read(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
-		 off_t offset);
+		 off_t offset, bool direct);
 void stored_lseek(struct fs *fs, fuse_req_t req, uint64_t node, off_t offset,
 		  int whence);
 void stored_getxattr(struct fs *fs, fuse_req_t req, uint64_t node,

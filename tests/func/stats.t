@@ -127,6 +127,7 @@ mkdir -p "$m" "$tmp/src/d"
 for i in 1 2 3 4 5 6 7 8 9 10; do
 	head -c 1000 /dev/urandom >"$tmp/src/d/f$i"
 done
+head -c 4000000 /dev/urandom >"$tmp/src/large"
 "$ASOF" init >/dev/null 2>&1
 "$ASOF" backup -q "$tmp/src" >/dev/null 2>&1 ||
 	{ echo "Bail out! backup failed"; exit 1; }
@@ -176,6 +177,13 @@ if command -v setpriv >/dev/null; then
 	exits 1 "another user is not told" setpriv --reuid 65534 \
 		--clear-groups "$tmp/asof" mount --stats "$m"
 fi
+unmount
+
+"$ASOF" mount --at "$tree" "$m" >/dev/null 2>&1
+dd if="$m/large" of=/dev/null bs=128k iflag=direct 2>/dev/null
+sleep 0.3
+is "nothing is foreseen for who reads past the kernel's cache" "0 4000000" \
+	"$(asked push) $(given read)"
 unmount
 
 # --- all generations -----------------------------------------------------------
