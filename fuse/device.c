@@ -19,9 +19,10 @@
  * connection (device_cut).
  *
  * The keeper has nothing but a pipe.  When the supervisor is gone the server
- * is ending too (it asked the kernel for a signal then), so the keeper does not
- * ask whose mount it is beyond the table's numbers: to be wrong, somebody
- * would have to unmount, mount anew and kill the supervisor within moments.
+ * is ending too (it asked the kernel for a signal then), so the keeper cuts the
+ * connection, because nobody else would, and does not ask whose mount it is
+ * beyond the table's numbers: to be wrong, somebody would have to unmount,
+ * mount anew and kill the supervisor within moments.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -198,8 +199,10 @@ keep(const struct device *d, const char *path, int fd)
 	do
 		n = read(KEEPER_FD, &byte, 1);
 	while (n < 0 && errno == EINTR);
-	if (n != 1 && mounts_is_there(path, &d->mounted))
-		detach(path, 0);
+	if (n != 1 && mounts_is_there(path, &d->mounted)) {
+		abort_connection(d->mounted.minor);
+		detach(path, MNT_FORCE);
+	}
 	_exit(0);
 }
 

@@ -101,7 +101,7 @@ try "not even with somebody inside and reading, who does not hang" killed_busy
 # A thread that gives pages to the kernel may be waiting for one that another
 # was about to answer: such a server does not end by itself.  So it is killed at
 # several moments, under readers that make the kernel forget what it has.
-killed_pushing() {
+start_pushing() {
 	serve --cache 1M || return 1
 	readers=
 	for name in big other big; do
@@ -116,14 +116,17 @@ while True:
 		readers="$readers $!"
 	done
 	sleep "0.2$1"
-	kill -9 "$S"
-	ended 1
-	code=$?
+}
+readers_end() {
+	code=0
 	for reader in $readers; do
 		within 5 eval '! kill -0 $reader' || code=2
 		kill -9 "$reader" 2>/dev/null
 	done
 	return $code
+}
+killed_pushing() {
+	start_pushing "$1" && kill -9 "$S" && ended 1 && readers_end
 }
 killed_pushing_often() {
 	for moment in 1 2 3 4 5 6 7 8 9 10; do
@@ -131,6 +134,20 @@ killed_pushing_often() {
 	done
 }
 try "nor while it gives the kernel what will be read" killed_pushing_often
+
+# The keeper alone is left.  (Nobody may be there to take the server's status.)
+threads_end() { [ "$(ls "/proc/$S/task" 2>/dev/null | wc -l)" -le 1 ]; }
+killed_both_pushing() {
+	for moment in 1 2 3 4 5 6 7 8 9 10; do
+		start_pushing "$moment" || return
+		kill -9 "$V" "$S"
+		wait "$V" 2>/dev/null
+		readers_end || { echo "a reader hangs"; return 1; }
+		within 10 is_clear || { echo "there is still a mount"; return 1; }
+		within 10 threads_end || { echo "$S does not end"; return 1; }
+	done
+}
+try "nor when the supervisor is killed with it" killed_both_pushing
 
 killed_supervisor() {
 	serve && same big && kill -9 "$V"
