@@ -6,7 +6,8 @@
  * read are guessed; a read beyond what was guessed doubles the window.  While
  * a generation is hot, the first files of every directory that is listed are
  * guessed at once, because whoever reads trees in order lists a directory
- * and then reads it.
+ * and then reads it.  A directory that is read in order once more, after the
+ * kernel has forgotten it, begins anew.
  *
  * Large files.  The second read that goes on where one has stopped makes a
  * stream.  What is pushed is not read, so the next read comes when the reader
@@ -38,6 +39,8 @@ struct dir_habit {
 	uint64_t dir;
 	uint64_t last;   /* highest ordinal read or pushed */
 	unsigned count;  /* reads in order */
+	uint64_t behind; /* the latest read of what was pushed, or before, */
+	unsigned again;  /* how many of those came in order */
 	bool pushing;
 	size_t window;
 	uint64_t used;
@@ -141,6 +144,27 @@ guess_files(struct dir_habit *h)
 	};
 }
 
+/*
+ * What lies before the last file is read, in order, although it was pushed: the
+ * kernel has it no more, and all begins anew from there.
+ */
+static bool
+is_read_again(struct dir_habit *h, uint64_t ordinal)
+{
+	h->again = ordinal > h->behind ? h->again + 1 : 1;
+	h->behind = ordinal;
+	return h->again >= IN_ORDER;
+}
+
+static void
+begin_anew(struct dir_habit *h, uint64_t ordinal)
+{
+	h->last = ordinal;
+	h->behind = 0;
+	h->again = 0;
+	h->window = 0;
+}
+
 struct guess
 pattern_read_small(struct pattern *p, uint32_t generation, uint64_t dir,
 		   uint64_t ordinal, uint64_t now)
@@ -152,6 +176,8 @@ pattern_read_small(struct pattern *p, uint32_t generation, uint64_t dir,
 	h = habit_of(p, generation, dir);
 	if (ordinal > h->last) {
 		h->last = ordinal;
+		h->behind = 0;
+		h->again = 0;
 		h->count++;
 		if (h->count >= IN_ORDER)
 			make_hot(p, generation, now);
@@ -161,6 +187,10 @@ pattern_read_small(struct pattern *p, uint32_t generation, uint64_t dir,
 		/* Back and forth is no order. */
 		h->last = ordinal;
 		h->count = 1;
+	} else if (!h->pushing && is_read_again(h, ordinal)) {
+		begin_anew(h, ordinal);
+		make_hot(p, generation, now);
+		g = guess_files(h);
 	}
 	(void)pthread_mutex_unlock(&p->lock);
 	return g;

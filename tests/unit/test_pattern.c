@@ -88,6 +88,31 @@ one_guess_at_a_time_for_a_directory(void **state)
 }
 
 static void
+what_is_read_once_more_is_guessed_once_more(void **state)
+{
+	struct guess g;
+
+	(void)state;
+	(void)file(10, 11);
+	(void)file(10, 12);
+	g = file(10, 13);
+	pattern_pushed(p, &g, 40);
+	/* In no order: no. */
+	assert_int_equal(file(10, 30).kind, GUESS_NONE);
+	assert_int_equal(file(10, 20).kind, GUESS_NONE);
+	assert_int_equal(file(10, 11).kind, GUESS_NONE);
+	assert_int_equal(file(10, 12).kind, GUESS_NONE);
+	g = file(10, 13);
+	assert_int_equal(g.kind, GUESS_FILES);
+	assert_int_equal(g.after, 13);
+	assert_int_equal(g.bytes, PATTERN_WINDOW_MIN);
+	pattern_pushed(p, &g, 40);
+	g = file(10, 41);
+	assert_int_equal(g.kind, GUESS_FILES);
+	assert_int_equal(g.bytes, 2 * PATTERN_WINDOW_MIN);
+}
+
+static void
 the_window_has_an_end(void **state)
 {
 	uint64_t at = 13;
@@ -223,6 +248,7 @@ main(void)
 		TEST(the_third_file_in_order_makes_a_guess),
 		TEST(no_order_makes_no_guess),
 		TEST(one_guess_at_a_time_for_a_directory),
+		TEST(what_is_read_once_more_is_guessed_once_more),
 		TEST(the_window_has_an_end),
 		TEST(in_a_hot_generation_a_listing_is_enough),
 		TEST(the_second_read_in_a_row_makes_a_guess),
