@@ -29,9 +29,11 @@
 
 #define DIRS      16
 #define STREAMS   16
+#define NEIGHBOUR 64 /* further apart, reads are in order by chance */
 #define IN_ORDER  3                     /* reads that make a habit */
 #define HOT_NS    UINT64_C(1000000000)  /* how long it is believed in */
 #define REORDERED ((uint64_t)1 << 20)   /* read-ahead comes out of order */
+#define READ_AHEAD ((uint64_t)64 << 10) /* as long as the kernel's own */
 #define PAGE      ((uint64_t)4096)
 
 struct dir_habit {
@@ -175,10 +177,10 @@ pattern_read_small(struct pattern *p, uint32_t generation, uint64_t dir,
 	(void)pthread_mutex_lock(&p->lock);
 	h = habit_of(p, generation, dir);
 	if (ordinal > h->last) {
+		h->count = ordinal - h->last <= NEIGHBOUR ? h->count + 1 : 1;
 		h->last = ordinal;
 		h->behind = 0;
 		h->again = 0;
-		h->count++;
 		if (h->count >= IN_ORDER)
 			make_hot(p, generation, now);
 		if (!h->pushing && is_hot(p, generation, now))
@@ -233,8 +235,21 @@ pattern_pushed(struct pattern *p, const struct guess *g, uint64_t last)
 
 /* --- large files, with the lock ------------------------------------------- */
 
+/*
+ * Where the stream has stopped, or in what was pushed.  Read-ahead may be out of
+ * order; short reads that are merely near are reads at random.
+ */
+static bool
+goes_on(const struct stream *s, uint64_t from, uint64_t len)
+{
+	uint64_t end = s->ahead > s->next ? s->ahead : s->next;
+	uint64_t slack = len >= READ_AHEAD ? REORDERED : 0;
+
+	return from + slack >= s->next && from <= end + slack;
+}
+
 static struct stream *
-stream_of(struct pattern *p, uint64_t ino, uint64_t from)
+stream_of(struct pattern *p, uint64_t ino, uint64_t from, uint64_t len)
 {
 	struct stream *oldest = &p->stream[0];
 	struct stream *s;
@@ -242,13 +257,7 @@ stream_of(struct pattern *p, uint64_t ino, uint64_t from)
 
 	for (i = 0; i < STREAMS; i++) {
 		s = &p->stream[i];
-		if (s->ino == ino && from + REORDERED >= s->next &&
-		    from <= s->next + REORDERED)
-			goto found;
-		/* All that was pushed has been used. */
-		if (s->ino == ino && s->ahead > s->next &&
-		    from + REORDERED >= s->ahead &&
-		    from <= s->ahead + REORDERED)
+		if (s->ino == ino && goes_on(s, from, len))
 			goto found;
 		if (s->used < oldest->used)
 			oldest = s;
@@ -268,7 +277,7 @@ pattern_read_large(struct pattern *p, uint64_t ino, uint64_t size,
 	struct stream *s;
 
 	(void)pthread_mutex_lock(&p->lock);
-	s = stream_of(p, ino, from);
+	s = stream_of(p, ino, from, len);
 	if (from + len > s->next) {
 		s->next = from + len;
 		s->count++;

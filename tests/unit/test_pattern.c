@@ -154,6 +154,16 @@ in_a_hot_generation_a_listing_is_enough(void **state)
 	assert_int_equal(pattern_listed(p, 7, 90, 3 * SECOND).kind, GUESS_NONE);
 }
 
+static void
+far_apart_it_is_chance(void **state)
+{
+	uint64_t at;
+
+	(void)state;
+	for (at = 100; at < 100000; at += 997)
+		assert_int_equal(file(10, at).kind, GUESS_NONE);
+}
+
 /* --- large files ---------------------------------------------------------- */
 
 static void
@@ -193,6 +203,22 @@ reads_here_and_there_make_no_guess(void **state)
 
 		assert_int_equal(g.kind, GUESS_NONE);
 		at = (at + 377 * MIB + 13 * 4 * KIB) % (1000 * MIB);
+	}
+}
+
+static void
+short_reads_that_are_near_make_no_guess(void **state)
+{
+	uint64_t at = 50 * MIB;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 200; i++) {
+		struct guess g = pattern_read_large(p, 5, 100 * MIB, at,
+						    4 * KIB);
+
+		assert_int_equal(g.kind, GUESS_NONE);
+		at += i % 2 == 0 ? 300 * KIB : -(uint64_t)(180 * KIB);
 	}
 }
 
@@ -251,6 +277,8 @@ main(void)
 		TEST(what_is_read_once_more_is_guessed_once_more),
 		TEST(the_window_has_an_end),
 		TEST(in_a_hot_generation_a_listing_is_enough),
+		TEST(far_apart_it_is_chance),
+		TEST(short_reads_that_are_near_make_no_guess),
 		TEST(the_second_read_in_a_row_makes_a_guess),
 		TEST(reads_here_and_there_make_no_guess),
 		TEST(nothing_is_guessed_behind_the_end),
