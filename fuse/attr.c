@@ -1,10 +1,8 @@
 /*
  * attr.c
  *
- * st_blocks says how many bytes are not in holes, and only the map knows.
- * Short maps are inside the entry; long ones are walked, which costs one
- * small node for every few megabytes and happens once per file, because the
- * kernel never asks again.
+ * All of a stat is in the entry, the bytes in holes among it: however long a
+ * file's map is, asking about the file does not touch it.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -16,7 +14,6 @@
 #include "base/err.h"
 #include "base/path.h"
 #include "base/time.h"
-#include "src/engine/filemap.h"
 #include "store/id.h"
 
 #include <inttypes.h>
@@ -49,17 +46,11 @@ timespec_of(struct ts t)
 
 /* Bytes of a file that are not in holes. */
 static uint64_t
-data_bytes(const struct view_gen *g, const struct entry *en)
+data_bytes(const struct entry *en)
 {
-	uint64_t data;
-
 	if ((en->flags & ENTRY_UNREADABLE) != 0)
 		return 0;
-	/* Reading it will tell what is wrong with it. */
-	if (filemap_data_bytes(g->reader, &en->content, en->size, &data, NULL) <
-	    0)
-		return en->size;
-	return data;
+	return en->size - en->content.holes;
 }
 
 int
@@ -83,7 +74,7 @@ attr_stat(struct view_gen *g, const struct node *n, struct stat *out,
 	out->st_atim = timespec_of(en->atime);
 	switch (en->type) {
 	case ENTRY_FILE:
-		data = data_bytes(g, en);
+		data = data_bytes(en);
 		out->st_size = (off_t)en->size;
 		out->st_blocks =
 			(blkcnt_t)(data / BLOCK_LEN + (data % BLOCK_LEN != 0));

@@ -15,7 +15,7 @@
 struct buf;
 struct err;
 
-/* Does not fail because of a damaged file map: then st_blocks is a guess. */
+/* Reads nothing of a file but its entry, however long its map is. */
 int attr_stat(struct view_gen *g, const struct node *n, struct stat *out,
 	      struct err *e);
 

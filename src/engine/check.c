@@ -409,7 +409,8 @@ static int
 check_content(struct check *c, const struct entry *en, struct trouble *t,
 	      struct err *e)
 {
-	struct seen_key key = make_key(&en->content.root, en->size);
+	struct seen_key key =
+		make_key(&en->content.root, en->size * 31 + en->content.holes);
 	bool mapped = en->content.form == CONTENT_MAPPED;
 	uint64_t before = t->count;
 	struct filemap_iter it;

@@ -240,7 +240,8 @@ parse_content(struct rd *r, struct entry *en)
 		c->count = (unsigned)rd_varint_max(r, CONTENT_INLINE_MAX);
 		c->items = r->p;
 		left = r->left;
-		if (c->count == 0 || !filemap_items_ok(r, c->count, en->size))
+		if (c->count == 0 ||
+		    !filemap_items_ok(r, c->count, en->size, &c->holes))
 			return "its content is damaged or not of its size";
 		c->items_len = left - r->left;
 		break;
@@ -249,6 +250,9 @@ parse_content(struct rd *r, struct entry *en)
 		c->levels = rd_u8(r);
 		if (c->levels < 1 || c->levels > SPLIT_LEVELS_MAX)
 			return "its file map has a wrong depth";
+		c->holes = rd_varint_max(r, en->size);
+		if (!rd_ok(r))
+			return "its holes are more than it has bytes";
 		break;
 	default:
 		return "its content has an unknown form";
@@ -444,6 +448,7 @@ put_content(struct buf *b, const struct content *c)
 	} else {
 		wr_bytes(b, c->root.b, ID_LEN);
 		wr_u8(b, c->levels);
+		wr_varint(b, c->holes);
 	}
 	wr_u8(b, c->kind);
 	wr_u8(b, c->cls);

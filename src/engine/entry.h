@@ -67,6 +67,7 @@ struct content {
 	const uint8_t *items; /* inline: encoded, see filemap.h */
 	size_t items_len;
 	struct id root; /* mapped */
+	uint64_t holes; /* bytes of the file that are in holes */
 };
 
 /* A directory's contents. */

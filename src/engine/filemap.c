@@ -10,7 +10,9 @@
  *
  * Reading: the iterator holds the nodes on the way to the place where it
  * stands and the item it is giving out.  A node's items are checked and
- * added up when it is loaded, and must make what its parent says.
+ * added up when it is loaded, and must make what its parent says.  How much
+ * is in holes is said by the entry alone, not node by node: that is compared
+ * by who comes through the whole map.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -22,6 +24,7 @@
 #include "base/mem.h"
 #include "src/engine/levels.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* Rows are long: a change in one must not rewrite hundreds of kilobytes. */
@@ -83,14 +86,19 @@ get_child(struct rd *r, struct id *id, uint64_t *len)
 	return rd_ok(r) && *len > 0;
 }
 
-/* Passes `count` items, of a leaf or not; true when they make `size` bytes. */
+/*
+ * Passes `count` items, of a leaf or not; true when they make `size` bytes.
+ * Of a leaf, *holes (may be NULL) is how many of these are holes.
+ */
 static bool
-pass_items(struct rd *r, unsigned level, uint64_t count, uint64_t size)
+pass_items(struct rd *r, unsigned level, uint64_t count, uint64_t size,
+	   uint64_t *holes)
 {
 	struct item it = { 0 };
 	struct id id;
 	uint8_t last = 0;
 	uint64_t sum = 0;
+	uint64_t empty = 0;
 
 	for (; count > 0; count--) {
 		if (level > 0 ? !get_child(r, &id, &it.total)
@@ -101,15 +109,19 @@ pass_items(struct rd *r, unsigned level, uint64_t count, uint64_t size)
 		sum += it.total;
 		if (it.tag == MAP_HOLE && last == MAP_HOLE)
 			return false;
+		if (it.tag == MAP_HOLE)
+			empty += it.total;
 		last = it.tag;
 	}
+	if (holes != NULL)
+		*holes = empty;
 	return sum == size;
 }
 
 bool
-filemap_items_ok(struct rd *r, unsigned count, uint64_t size)
+filemap_items_ok(struct rd *r, unsigned count, uint64_t size, uint64_t *holes)
 {
-	return pass_items(r, 0, count, size);
+	return pass_items(r, 0, count, size, holes);
 }
 
 /* --- building ------------------------------------------------------------ */
@@ -118,7 +130,7 @@ struct filemap_builder {
 	struct levels *levels;
 	enum map_kind kind;
 	unsigned cls;
-	uint64_t size;
+	uint64_t size, holes;
 	/* What the next piece may still join; tag 0: nothing. */
 	uint8_t tag;
 	uint64_t count, len;
@@ -182,6 +194,7 @@ filemap_builder_start(struct filemap_builder *b, enum map_kind kind,
 	b->kind = kind;
 	b->cls = cls;
 	b->size = 0;
+	b->holes = 0;
 	b->tag = 0;
 	b->refs = 0;
 	b->closed = false;
@@ -340,6 +353,7 @@ filemap_add_hole(struct filemap_builder *b, uint64_t len, struct err *e)
 		return -1;
 	}
 	b->size += len;
+	b->holes += len;
 	return 0;
 }
 
@@ -375,6 +389,7 @@ filemap_finish(struct filemap_builder *b, struct content *out, uint64_t *size,
 	if (b->size > 0) {
 		c.kind = (uint8_t)b->kind;
 		c.cls = (uint8_t)b->cls;
+		c.holes = b->holes;
 	}
 	if (b->size > 0 && !stay_inline(b, &c)) {
 		if (levels_finish(b->levels, &c.root, &height, &sum, e) < 0)
@@ -410,7 +425,8 @@ push(struct filemap_iter *it, const struct id *id, int level, uint64_t start,
 	if (levels_load(it->reader, KIND_MAP, id, level, &n, e) < 0)
 		return -1;
 	r = n.items;
-	if (!pass_items(&r, n.level, n.count, end - start) || r.left != 0) {
+	if (!pass_items(&r, n.level, n.count, end - start, NULL) ||
+	    r.left != 0) {
 		(void)levels_bad(KIND_MAP, id,
 				 "its items are damaged or do not add up", e);
 		chunk_release(it->reader, &n.chunk);
@@ -441,7 +457,7 @@ push_inline(struct filemap_iter *it, struct err *e)
 	v->count = c->count;
 	v->start = 0;
 	v->end = it->size;
-	if (!pass_items(&r, 0, c->count, it->size) || r.left != 0)
+	if (!pass_items(&r, 0, c->count, it->size, NULL) || r.left != 0)
 		return err_set(e, ERR_CORRUPT,
 			       "file map: its items do not add up");
 	rewind_level(v);
@@ -456,6 +472,20 @@ pop(struct filemap_iter *it)
 }
 
 /* --- moving -------------------------------------------------------------- */
+
+/*
+ * Items given out one behind the other from the start of the file on are
+ * counted, however their pieces are then passed.
+ */
+static void
+count_walked(struct filemap_iter *it, const struct item *item, uint64_t start)
+{
+	if (start != it->walked)
+		return;
+	it->walked += item->total;
+	if (item->tag == MAP_HOLE)
+		it->holes += item->total;
+}
 
 /* Give out the item's pieces from the one that holds `offset`. */
 static int
@@ -473,6 +503,7 @@ take_item(struct filemap_iter *it, const struct item *item, uint64_t start,
 	it->item_len = item->len;
 	it->ids = item->tag == MAP_ROW ? item->ids + skip * ID_LEN : item->ids;
 	it->offset = start + skip * item->len;
+	count_walked(it, item, start);
 	return 1;
 }
 
@@ -596,6 +627,18 @@ filemap_iter_seek(struct filemap_iter *it, uint64_t offset, struct err *e)
 	return find_item(it, offset, e) < 0 ? -1 : 0;
 }
 
+/* At the end: do the holes make what the content says of them? */
+static int
+check_holes(const struct filemap_iter *it, struct err *e)
+{
+	if (it->walked != it->size || it->holes == it->content.holes)
+		return 0;
+	return err_set(e, ERR_CORRUPT,
+		       "file map: %" PRIu64 " bytes of holes, but %" PRIu64
+		       " are said to be there",
+		       it->holes, it->content.holes);
+}
+
 int
 filemap_iter_next(struct filemap_iter *it, struct extent *out, struct err *e)
 {
@@ -604,7 +647,7 @@ filemap_iter_next(struct filemap_iter *it, struct extent *out, struct err *e)
 	if (it->count == 0) {
 		rc = find_item(it, it->offset, e);
 		if (rc <= 0)
-			return rc;
+			return rc < 0 ? -1 : check_holes(it, e);
 	}
 	memset(out, 0, sizeof(*out));
 	out->offset = it->offset;
@@ -626,28 +669,4 @@ filemap_iter_clear(struct filemap_iter *it)
 {
 	while (it->depth > 0)
 		pop(it);
-}
-
-int
-filemap_data_bytes(struct chunk_reader *r, const struct content *content,
-		   uint64_t size, uint64_t *out, struct err *e)
-{
-	struct filemap_iter it;
-	uint64_t data = 0;
-	uint64_t len;
-	int rc;
-
-	if (filemap_iter_init(&it, r, content, size, e) < 0)
-		return -1;
-	while ((rc = find_item(&it, it.offset, e)) > 0) {
-		len = it.count * it.item_len;
-		if (it.tag != MAP_HOLE)
-			data += len;
-		it.offset += len;
-	}
-	filemap_iter_clear(&it);
-	if (rc < 0)
-		return -1;
-	*out = data;
-	return 0;
 }

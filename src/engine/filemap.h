@@ -80,12 +80,16 @@ struct filemap_iter {
 	const uint8_t *ids;
 	uint64_t offset;   /* of the next piece */
 	uint64_t hole_end; /* of the last hole passed, else UINT64_MAX */
+	uint64_t walked;   /* to here without a gap, from 0 */
+	uint64_t holes;    /* bytes of holes before that */
 };
 
 /*
  * Stands at offset 0.  `content` must outlive the iterator where it is
  * inline.  After a failed init there is nothing to clear; after a failed next
- * or seek, seek elsewhere or clear.
+ * or seek, seek elsewhere or clear.  Where next would say that here is the
+ * end, and every item was given out before, it fails instead if the content
+ * counts other holes; what only wants bytes need not ask.
  */
 int filemap_iter_init(struct filemap_iter *it, struct chunk_reader *r,
 		      const struct content *content, uint64_t size,
@@ -100,14 +104,11 @@ int filemap_iter_next(struct filemap_iter *it, struct extent *out,
 		      struct err *e); /* 1 a piece, 0 end, -1 failed */
 void filemap_iter_clear(struct filemap_iter *it);
 
-/* Bytes that are not in holes, for st_blocks; walks the map. */
-int filemap_data_bytes(struct chunk_reader *r, const struct content *content,
-		       uint64_t size, uint64_t *out, struct err *e);
-
 /*
  * Check that inline items parse, add up and are canonical; entry_decode
- * calls it.  `r` is advanced behind them.
+ * calls it.  `r` is advanced behind them, *holes is their bytes of holes.
  */
-bool filemap_items_ok(struct rd *r, unsigned count, uint64_t size);
+bool filemap_items_ok(struct rd *r, unsigned count, uint64_t size,
+		      uint64_t *holes);
 
 #endif

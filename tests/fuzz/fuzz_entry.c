@@ -53,6 +53,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		MUST(skim.inodes == entry_inodes(&en));
 		MUST(skim.dir == (en.type == ENTRY_DIR));
 	}
+	MUST(en.content.holes <= en.size);
 	check_xattrs(&en);
 	MUST(entry_encode(&en, &b, NULL) == 0);
 	MUST(b.len == size && memcmp(b.data, data, size) == 0);

@@ -185,7 +185,10 @@ class Repository:
         if form == 2:
             root, levels = r.fixed("32sB")
             need(1 <= levels <= 8, "levels of a map")
+            holes = r.varint(0, size)
             pieces = self.nodes(MAP, root, levels - 1)
+            need(holes == sum(length for length, id in pieces if not id),
+                 "hole bytes")
         need(form == 0 or r.take(2)[0] <= 1, "kind of a map")
         return pieces
 

@@ -107,6 +107,7 @@ add_files(size_t *n)
 	put_item(&mixed_items, MAP_ROW, 2, 16384, 0x31);
 	put_item(&mixed_items, MAP_CHUNK, 1, 77, 0x41);
 	en->size = 1000 * 16384 + (UINT64_C(1) << 40) + 2 * 16384 + 77;
+	en->content.holes = UINT64_C(1) << 40;
 	en->content.form = CONTENT_INLINE;
 	en->content.kind = MAP_FIXED;
 	en->content.cls = 1;
@@ -120,6 +121,7 @@ add_files(size_t *n)
 	en->content.cls = 2;
 	en->content.levels = 8;
 	en->content.root = sample_id(0x51);
+	en->content.holes = INT64_MAX;
 
 	en = add(n, "an unreadable file", "04-unreadable", ENTRY_FILE);
 	en->flags = ENTRY_UNREADABLE;

@@ -661,6 +661,63 @@ wrong_counts_are_found(void **state)
 	}
 }
 
+/* Files with one map: five chunks with a hole behind each. */
+static void
+files_with_holes(struct rig *r, struct entry *en, size_t n)
+{
+	struct chunk_sink *sink = writer_sink(r->f.writer);
+	struct filemap_builder *b;
+	struct err e = { 0 };
+	struct content c;
+	uint64_t size;
+	struct id id;
+	size_t i;
+
+	MUST(filemap_builder_new(sink, &b, &e), &e);
+	filemap_builder_start(b, MAP_CDC, 0);
+	for (i = 0; i < 5; i++) {
+		MUST(chunk_put(sink, KIND_DATA, &i, sizeof(i), &id, &e), &e);
+		MUST(filemap_add_chunk(b, &id, sizeof(i), &e), &e);
+		MUST(filemap_add_hole(b, 100, &e), &e);
+	}
+	MUST(filemap_finish(b, &c, &size, &e), &e);
+	filemap_builder_free(b);
+	assert_int_equal(c.form, CONTENT_MAPPED);
+	assert_int_equal(c.holes, 500);
+	for (i = 0; i < n; i++) {
+		en[i].content = c;
+		en[i].size = size;
+	}
+}
+
+static void
+a_wrong_count_of_holes_is_found(void **state)
+{
+	struct record rec = empty_record();
+	struct entry en[4];
+	struct rig r;
+
+	(void)state;
+	rig_begin(&r);
+	begin_by_hand(&r);
+	en[0] = sample_file("less");
+	en[1] = sample_file("more");
+	en[2] = sample_file("none");
+	en[3] = sample_file("right");
+	files_with_holes(&r, en, 4);
+	en[0].content.holes--;
+	en[1].content.holes++;
+	en[2].content.holes = 0;
+	rec.root = top_of(&r, en, 4);
+	publish(&r, &rec);
+	fixture_close(&r.f);
+	must_run(&r, 3);
+	must_tell(&r, "1:/less: ", "500 bytes of holes, but 499");
+	must_tell(&r, "1:/more: ", "500 bytes of holes, but 501");
+	must_tell(&r, "1:/none: ", "500 bytes of holes, but 0");
+	rig_end(&r);
+}
+
 static void
 a_linked_file_that_is_not_in_the_table_is_found(void **state)
 {
@@ -887,6 +944,7 @@ main(void)
 			a_damaged_record_is_named_and_the_others_are_checked),
 		cmocka_unit_test(a_damaged_copy_of_the_config_is_named),
 		cmocka_unit_test(wrong_counts_are_found),
+		cmocka_unit_test(a_wrong_count_of_holes_is_found),
 		cmocka_unit_test(
 			a_linked_file_that_is_not_in_the_table_is_found),
 		cmocka_unit_test(a_wrong_list_of_exceptions_is_found),

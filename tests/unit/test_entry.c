@@ -47,6 +47,7 @@ same_content(const struct content *a, const struct content *b)
 	assert_int_equal(a->count, b->count);
 	same_bytes(a->items, a->items_len, b->items, b->items_len);
 	assert_true(id_equal(&a->root, &b->root));
+	assert_int_equal(a->holes, b->holes);
 }
 
 static void
@@ -146,6 +147,49 @@ an_entry_has_the_bytes_of_the_document(void **state)
 	(void)state;
 	assert_int_equal(entry_encode(&en, &b, NULL), 0);
 	same_bytes(b.data, b.len, want, sizeof(want));
+	buf_clear(&b);
+}
+
+static void
+a_mapped_file_has_the_bytes_of_the_document(void **state)
+{
+	/* clang-format off */
+	static const uint8_t want[] = {
+		1, 'm',           /* name */
+		1, 0, 0, 0, 0,    /* file, no flags, mode 0, root's */
+		0, 0, 0, 0, 0, 0, /* mtime, ctime, atime */
+		0, 0,             /* file system, inode */
+		0x80, 0x80, 0x40, /* size 1 MiB */
+		2,                /* mapped */
+		9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9,
+		9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9,
+		3,                /* levels */
+		0x80, 0x20,       /* 4 KiB of holes */
+		1, 2,             /* fixed, class 2 */
+	};
+	/* clang-format on */
+	struct entry en = {
+		.name = (const uint8_t *)"m",
+		.name_len = 1,
+		.type = ENTRY_FILE,
+		.nlink = 1,
+		.size = 1 << 20,
+		.content = { .form = CONTENT_MAPPED,
+			     .kind = MAP_FIXED,
+			     .cls = 2,
+			     .levels = 3,
+			     .holes = 4096 },
+	};
+	struct buf b = { 0 };
+
+	(void)state;
+	memset(en.content.root.b, 9, ID_LEN);
+	assert_int_equal(entry_encode(&en, &b, NULL), 0);
+	same_bytes(b.data, b.len, want, sizeof(want));
+	buf_clear(&b);
+	/* What could not be read is not written. */
+	en.content.holes = en.size + 1;
+	assert_int_equal(entry_encode(&en, &b, NULL), -1);
 	buf_clear(&b);
 }
 
@@ -371,12 +415,33 @@ static const struct refusal {
 		    .tail = TEXT("\1\1\1\1" ID32 "\2\0") } },
 	{ NULL, { FILE_BASE, .size = 1,
 		  .tail = TEXT("\1\1\1\1" ID32 "\1\xff") } },
-	{ NULL, { FILE_BASE, .size = 1, .tail = TEXT("\2" ID32 "\1\0\0") } },
-	{ NULL, { FILE_BASE, .size = 1, .tail = TEXT("\2" ID32 "\10\0\0") } },
+	{ NULL, { FILE_BASE, .size = 1, .tail = TEXT("\2" ID32 "\1\0\0\0") } },
+	{ NULL, { FILE_BASE, .size = 1,
+		  .tail = TEXT("\2" ID32 "\10\0\0\0") } },
 	{ "depth", { FILE_BASE, .size = 1,
-		     .tail = TEXT("\2" ID32 "\0\0\0") } },
+		     .tail = TEXT("\2" ID32 "\0\0\0\0") } },
 	{ "depth", { FILE_BASE, .size = 1,
-		     .tail = TEXT("\2" ID32 "\11\0\0") } },
+		     .tail = TEXT("\2" ID32 "\11\0\0\0") } },
+	/* Bytes of holes: up to the size, in as few bytes as will do. */
+	{ NULL, { FILE_BASE, .size = 9, .tail = TEXT("\2" ID32 "\1\11\0\0") } },
+	{ "holes", { FILE_BASE, .size = 9,
+		     .tail = TEXT("\2" ID32 "\1\12\0\0") } },
+	{ NULL, { FILE_BASE, .size = 128,
+		  .tail = TEXT("\2" ID32 "\1\x80\1\0\0") } },
+	{ "holes", { FILE_BASE, .size = 128,
+		     .tail = TEXT("\2" ID32 "\1\x81\1\0\0") } },
+	{ "holes", { FILE_BASE, .size = 128,
+		     .tail = TEXT("\2" ID32 "\1\x80\0\0\0") } },
+	{ "holes", { FILE_BASE, .size = 9, .tail = TEXT("\2" ID32 "\1") } },
+	{ NULL, { FILE_BASE, .size = INT64_MAX,
+		  .tail = TEXT("\2" ID32 "\1" "\xff\xff\xff\xff\xff"
+			       "\xff\xff\xff\x7f" "\0\0") } },
+	{ "holes", { FILE_BASE, .size = INT64_MAX,
+		     .tail = TEXT("\2" ID32 "\1" "\x80\x80\x80\x80\x80"
+				  "\x80\x80\x80\x80\1" "\0\0") } },
+	{ "holes", { FILE_BASE, .size = INT64_MAX,
+		     .tail = TEXT("\2" ID32 "\1" "\xff\xff\xff\xff\xff"
+				  "\xff\xff\xff\xff\1" "\0\0") } },
 	{ NULL, { FILE_BASE, .size = 1, .flags = ENTRY_UNREADABLE } },
 	{ "follow", { FILE_BASE, .flags = ENTRY_UNREADABLE, EMPTY_TAIL } },
 	/* The other types. */
@@ -634,6 +699,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_kind_of_entry_comes_back_as_it_was),
 		cmocka_unit_test(an_entry_has_the_bytes_of_the_document),
+		cmocka_unit_test(a_mapped_file_has_the_bytes_of_the_document),
 		cmocka_unit_test(extended_attributes_are_walked_in_order),
 		cmocka_unit_test(types_are_those_of_stat),
 		cmocka_unit_test(names_sort_by_bytes_and_the_shorter_first),

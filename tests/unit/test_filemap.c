@@ -190,8 +190,7 @@ check(const struct file *f)
 	struct extent x;
 	struct err e = { 0 };
 	uint64_t offset = 0;
-	uint64_t data = 0;
-	uint64_t bytes;
+	uint64_t holes = 0;
 	size_t n;
 
 	assert_non_null(p);
@@ -207,16 +206,13 @@ check(const struct file *f)
 		assert_memory_equal(&x.id, &p[i].id, ID_LEN);
 		check_repeat(&x, p + i, n - i);
 		offset += x.len;
-		data += x.hole ? 0 : x.len;
+		holes += x.hole ? x.len : 0;
 	}
 	assert_int_equal(filemap_iter_next(&it, &x, &e), 0);
 	assert_int_equal(filemap_iter_next(&it, &x, &e), 0);
 	assert_int_equal(offset, f->size);
 	filemap_iter_clear(&it);
-	assert_int_equal(filemap_data_bytes(&f->m->reader, &f->content, f->size,
-					    &bytes, &e),
-			 0);
-	assert_int_equal(bytes, data);
+	assert_int_equal(f->content.holes, holes);
 	check_seeks(f, p, n);
 	free(p);
 }
@@ -601,6 +597,7 @@ files_end_at_the_largest_offset(void **state)
 	assert_int_equal(filemap_add_chunk(f.b, &id, 10, NULL), 0);
 	assert_int_equal(filemap_finish(f.b, &f.content, &f.size, NULL), 0);
 	assert_int_equal(f.size, INT64_MAX);
+	assert_int_equal(f.content.holes, INT64_MAX - 10);
 	filemap_builder_start(f.b, MAP_CDC, 0);
 	assert_int_equal(filemap_add_hole(f.b, INT64_MAX - 10, NULL), 0);
 	assert_int_equal(filemap_add_chunk(f.b, &id, 11, &e), -1);
@@ -617,6 +614,7 @@ files_end_at_the_largest_offset(void **state)
 	filemap_builder_start(f.b, MAP_CDC, 0);
 	assert_int_equal(filemap_add_chunk(f.b, &id, CHUNK_LEN_MAX, NULL), 0);
 	assert_int_equal(filemap_finish(f.b, &f.content, &f.size, NULL), 0);
+	assert_int_equal(f.content.holes, 0);
 	/* Finished is finished. */
 	assert_int_equal(filemap_add_chunk(f.b, &id, 1, NULL), -1);
 	assert_int_equal(filemap_finish(f.b, &f.content, &f.size, NULL), -1);
@@ -697,10 +695,40 @@ items_are_checked_one_by_one_and_together(void **state)
 	(void)state;
 	for (size_t i = 0; i < N_OF(item_rows); i++) {
 		struct rd r = rd_init(item_rows[i].bytes, item_rows[i].len);
+		uint64_t holes;
 
-		if (filemap_items_ok(&r, item_rows[i].count,
-				     item_rows[i].size) != item_rows[i].ok)
+		if (filemap_items_ok(&r, item_rows[i].count, item_rows[i].size,
+				     &holes) != item_rows[i].ok)
 			fail_msg("%s", item_rows[i].what);
+	}
+}
+
+static void
+holes_among_items_are_added_up(void **state)
+{
+	static const struct {
+		const char *bytes;
+		size_t len;
+		unsigned count;
+		uint64_t size, holes;
+	} rows[] = {
+#define BYTES(s) s, sizeof(s) - 1
+		{ BYTES(""), 0, 0, 0 },
+		{ BYTES("\1\5" ID32), 1, 5, 0 },
+		{ BYTES("\2\2\5" ID32 "\4\2\5" ID32 ID32), 2, 20, 0 },
+		{ BYTES("\3\5\1\5" ID32 "\3\7"), 3, 17, 12 },
+		{ BYTES("\3\xff\xff\xff\xff\xff\xff\xff\xff\x7f"), 1, INT64_MAX,
+		  INT64_MAX },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(rows); i++) {
+		struct rd r = rd_init(rows[i].bytes, rows[i].len);
+		uint64_t holes = 99;
+
+		assert_true(filemap_items_ok(&r, rows[i].count, rows[i].size,
+					     &holes));
+		assert_int_equal(holes, rows[i].holes);
 	}
 }
 
@@ -711,7 +739,6 @@ use_all(struct memstore *m, const struct content *c, uint64_t size,
 {
 	struct filemap_iter it;
 	struct extent x;
-	uint64_t data;
 	uint64_t offset = 0;
 	int rc = filemap_iter_init(&it, &m->reader, c, size, e);
 
@@ -731,7 +758,6 @@ use_all(struct memstore *m, const struct content *c, uint64_t size,
 		if (filemap_iter_seek(&it, at - 1, NULL) == 0)
 			(void)filemap_iter_next(&it, &x, NULL);
 	filemap_iter_clear(&it);
-	(void)filemap_data_bytes(&m->reader, c, size, &data, NULL);
 	assert_int_equal(m->held, 0);
 	return rc;
 }
@@ -778,7 +804,7 @@ struct leaf {
 static struct content
 two_levels(struct memstore *m, const struct leaf *second)
 {
-	struct content c = { .form = CONTENT_MAPPED, .levels = 2 };
+	struct content c = { .form = CONTENT_MAPPED, .levels = 2, .holes = 5 };
 	struct buf b = { 0 };
 	struct id id;
 
@@ -849,8 +875,79 @@ damaged_nodes_are_refused_or_valid(void **state)
 	struct id leaf = put_node(m, 0, 4, second.items, second.len);
 
 	(void)state;
+	place.content.holes += 7;
+	assert_int_equal(use_place(&place), 0);
 	damage_node(m, &place.content.root, use_place, &place, true);
 	damage_node(m, &leaf, use_place, &place, false);
+	memstore_free(m);
+}
+
+/* Goes through the map, passing runs in one step or not, and all its pieces. */
+static int
+walk_all(struct memstore *m, const struct content *c, uint64_t size,
+	 bool by_runs, struct err *e)
+{
+	struct filemap_iter it;
+	struct extent x;
+	uint64_t at = 0;
+	int rc;
+
+	assert_int_equal(filemap_iter_init(&it, &m->reader, c, size, NULL), 0);
+	while ((rc = filemap_iter_next(&it, &x, e)) == 1) {
+		at = x.offset + x.len;
+		if (by_runs && x.repeat > 0) {
+			at += x.len * x.repeat;
+			assert_int_equal(filemap_iter_seek(&it, at, e), 0);
+		}
+	}
+	filemap_iter_clear(&it);
+	/* Whatever was said of its holes, its bytes were all to be had. */
+	assert_int_equal(at, size);
+	return rc;
+}
+
+static void
+other_holes_than_the_content_counts_are_found_at_the_end(void **state)
+{
+	static const char items[] = "\2\4\5" ID32 "\3\7"
+				    "\4\2\6" ID32 ID32 "\2\2\1" ID32;
+	static const struct leaf second = { items, sizeof(items) - 1, 4, 41 };
+	static const uint64_t holes[] = { 0, 11, 12, 13, 46, UINT64_MAX };
+	struct memstore *m = memstore_new();
+	struct content c = two_levels(m, &second);
+
+	(void)state;
+	for (size_t i = 0; i < 2 * N_OF(holes); i++) {
+		struct err e = { 0 };
+		int rc;
+
+		c.holes = holes[i / 2];
+		rc = walk_all(m, &c, 46, i % 2 != 0, &e);
+		assert_int_equal(rc, c.holes == 12 ? 0 : -1);
+		if (rc == 0)
+			continue;
+		assert_int_equal(e.kind, ERR_CORRUPT);
+		assert_non_null(strstr(e.text, "12 bytes of holes"));
+	}
+	memstore_free(m);
+}
+
+static void
+who_has_not_seen_all_of_a_map_compares_no_holes(void **state)
+{
+	static const struct leaf second = { "\1\5" ID32, 34, 1, 5 };
+	struct memstore *m = memstore_new();
+	struct content c = two_levels(m, &second);
+	struct filemap_iter it;
+	struct extent x;
+
+	(void)state;
+	c.holes = 1;
+	assert_int_equal(filemap_iter_init(&it, &m->reader, &c, 10, NULL), 0);
+	assert_int_equal(filemap_iter_seek(&it, 5, NULL), 0);
+	assert_int_equal(filemap_iter_next(&it, &x, NULL), 1);
+	assert_int_equal(filemap_iter_next(&it, &x, NULL), 0);
+	filemap_iter_clear(&it);
 	memstore_free(m);
 }
 
@@ -962,7 +1059,12 @@ main(void)
 		cmocka_unit_test(seeking_loads_only_the_way_there),
 		cmocka_unit_test(files_end_at_the_largest_offset),
 		cmocka_unit_test(items_are_checked_one_by_one_and_together),
+		cmocka_unit_test(holes_among_items_are_added_up),
 		cmocka_unit_test(nodes_that_lie_are_found_out),
+		cmocka_unit_test(
+			other_holes_than_the_content_counts_are_found_at_the_end),
+		cmocka_unit_test(
+			who_has_not_seen_all_of_a_map_compares_no_holes),
 		cmocka_unit_test(damaged_nodes_are_refused_or_valid),
 		cmocka_unit_test(a_missing_node_loses_only_what_is_beneath),
 		cmocka_unit_test(a_lost_node_never_makes_a_whole_map),
