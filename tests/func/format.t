@@ -66,8 +66,10 @@ refuses_damage() {
 	cp -r repo damaged || return 1
 	pack=$(ls -S damaged/packs | head -n 1)
 	count=$(($(stat -c %s "damaged/packs/$pack") - 52)) # in its footer
-	printf '\377' | dd of="damaged/packs/$pack" bs=1 seek="$count" \
-		conv=notrunc 2>/dev/null
+	was=$(od -An -tu1 -j "$count" -N 1 "damaged/packs/$pack")
+	printf "\\$(printf %o $((was ^ 1)))" |
+		dd of="damaged/packs/$pack" bs=1 seek="$count" conv=notrunc \
+			2>/dev/null
 	must_fail 1 reader --sums damaged
 }
 
