@@ -33,22 +33,6 @@ go_bad(struct rd *r)
 	r->left = 0;
 }
 
-const uint8_t *
-rd_bytes(struct rd *r, size_t n)
-{
-	const uint8_t *p = r->p;
-
-	if (r->bad)
-		return NULL;
-	if (n > r->left) {
-		go_bad(r);
-		return NULL;
-	}
-	r->p += n;
-	r->left -= n;
-	return p;
-}
-
 /* An integer of n <= 8 bytes. */
 static uint64_t
 rd_fixed(struct rd *r, size_t n)
@@ -61,12 +45,6 @@ rd_fixed(struct rd *r, size_t n)
 	while (n-- > 0)
 		v = v << 8 | p[n];
 	return v;
-}
-
-uint8_t
-rd_u8(struct rd *r)
-{
-	return (uint8_t)rd_fixed(r, 1);
 }
 
 uint16_t
@@ -88,28 +66,28 @@ rd_u64(struct rd *r)
 }
 
 uint64_t
-rd_varint(struct rd *r)
+rd_varint_long(struct rd *r)
 {
+	size_t most = r->left < VARINT_MAX_LEN ? r->left : VARINT_MAX_LEN;
 	uint64_t v = 0;
 	size_t i;
 	uint8_t c;
 
-	for (i = 0; i < VARINT_MAX_LEN && i < r->left; i++) {
+	for (i = 0; i < most; i++) {
 		c = r->p[i];
-		/* The tenth byte holds bit 63 alone. */
-		if (i == VARINT_MAX_LEN - 1 && c > 1)
-			break;
 		v |= (uint64_t)(c & 0x7f) << (7 * i);
-		if (c & 0x80)
-			continue;
-		if (c == 0 && i > 0)
+		if (c < 0x80)
 			break;
-		r->p += i + 1;
-		r->left -= i + 1;
-		return v;
 	}
-	go_bad(r);
-	return 0;
+	/* A last zero is needless; the tenth byte holds bit 63 alone. */
+	if (i == most || (c == 0 && i > 0) ||
+	    (i == VARINT_MAX_LEN - 1 && c > 1)) {
+		go_bad(r);
+		return 0;
+	}
+	r->p += i + 1;
+	r->left -= i + 1;
+	return v;
 }
 
 int64_t
@@ -118,28 +96,6 @@ rd_svarint(struct rd *r)
 	uint64_t v = rd_varint(r);
 
 	return (int64_t)(v >> 1 ^ (UINT64_C(0) - (v & 1)));
-}
-
-uint64_t
-rd_varint_max(struct rd *r, uint64_t max)
-{
-	uint64_t v = rd_varint(r);
-
-	if (v > max) {
-		go_bad(r);
-		return 0;
-	}
-	return v;
-}
-
-const uint8_t *
-rd_string(struct rd *r, size_t max, size_t *len)
-{
-	size_t n = (size_t)rd_varint_max(r, max);
-	const uint8_t *p = rd_bytes(r, n);
-
-	*len = p != NULL ? n : 0;
-	return p;
 }
 
 void

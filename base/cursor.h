@@ -32,24 +32,82 @@ struct rd {
 
 struct rd rd_init(const void *p, size_t len);
 
-uint8_t rd_u8(struct rd *r);
 uint16_t rd_u16(struct rd *r);
 uint32_t rd_u32(struct rd *r);
 uint64_t rd_u64(struct rd *r);
-uint64_t rd_varint(struct rd *r);
 int64_t rd_svarint(struct rd *r);
-
-/* A varint of at most `max`; a larger one makes the cursor bad. */
-uint64_t rd_varint_max(struct rd *r, uint64_t max);
-
-/* The next n bytes in place (they belong to the input), or NULL. */
-const uint8_t *rd_bytes(struct rd *r, size_t n);
-
-/* A string of at most `max` bytes in place; *len is 0 when bad. */
-const uint8_t *rd_string(struct rd *r, size_t max, size_t *len);
 
 /* Copy the next n bytes to `out`; zeros when bad. */
 void rd_copy(struct rd *r, void *out, size_t n);
+
+/* A varint of any length; rd_varint asks for it when it is not one byte. */
+uint64_t rd_varint_long(struct rd *r);
+
+/*
+ * What follows is inline because directories are made of it, and a listing
+ * passes every byte of theirs.  A bad cursor has nothing left.
+ */
+static inline uint8_t
+rd_u8(struct rd *r)
+{
+	if (r->left == 0) {
+		r->bad = true;
+		return 0;
+	}
+	r->left--;
+	return *r->p++;
+}
+
+static inline uint64_t
+rd_varint(struct rd *r)
+{
+	if (r->left == 0 || *r->p >= 0x80)
+		return rd_varint_long(r);
+	r->left--;
+	return *r->p++;
+}
+
+/* A varint of at most `max`; a larger one makes the cursor bad. */
+static inline uint64_t
+rd_varint_max(struct rd *r, uint64_t max)
+{
+	uint64_t v = rd_varint(r);
+
+	if (v <= max)
+		return v;
+	r->bad = true;
+	r->left = 0;
+	return 0;
+}
+
+/* The next n bytes in place (they belong to the input), or NULL. */
+static inline const uint8_t *
+rd_bytes(struct rd *r, size_t n)
+{
+	const uint8_t *p = r->p;
+
+	if (r->bad)
+		return NULL;
+	if (n > r->left) {
+		r->bad = true;
+		r->left = 0;
+		return NULL;
+	}
+	r->p += n;
+	r->left -= n;
+	return p;
+}
+
+/* A string of at most `max` bytes in place; *len is 0 when bad. */
+static inline const uint8_t *
+rd_string(struct rd *r, size_t max, size_t *len)
+{
+	size_t n = (size_t)rd_varint_max(r, max);
+	const uint8_t *p = rd_bytes(r, n);
+
+	*len = p != NULL ? n : 0;
+	return p;
+}
 
 static inline bool
 rd_ok(const struct rd *r)

@@ -352,35 +352,66 @@ struct goal {
 	struct name name;
 };
 
-/*
- * Does the item lie wholly before the goal?  `upper` is where the next one
- * begins, if that is known.
- */
+/* Does the item lie wholly before the goal, which is a number? */
 static bool
-is_before(const struct tree_iter *it, const struct item *item, bool entry,
-	  struct name upper, const struct goal *g)
+counts_before(const struct tree_iter *it, const struct item *item,
+	      const struct goal *g)
 {
-	switch (g->to) {
-	case TO_POSITION:
+	if (g->to == TO_POSITION)
 		return it->next_position + item->entries <= g->number;
-	case TO_INODE:
-		return it->next_before + item->inodes <= g->number;
-	default:
-		break;
-	}
-	if (entry)
+	return it->next_before + item->inodes <= g->number;
+}
+
+static bool
+entry_before(const struct tree_iter *it, const struct item *item,
+	     const struct goal *g)
+{
+	if (g->to == TO_NAME)
 		return name_cmp(item->first, g->name) < 0;
-	return upper.p != NULL && name_cmp(upper, g->name) <= 0;
+	return counts_before(it, item, g);
+}
+
+/* `upper` is where the next child begins, if that is known. */
+static bool
+child_before(const struct tree_iter *it, const struct item *item,
+	     struct name upper, const struct goal *g)
+{
+	if (g->to == TO_NAME)
+		return upper.p != NULL && name_cmp(upper, g->name) <= 0;
+	return counts_before(it, item, g);
 }
 
 /*
- * Pass the items of the lowest node that lie before the goal.  Returns true
- * with the one that does not in *item, and with what is behind it: the cursor
- * *rest and the name *upper that everything in it is below.
+ * Pass the entries of the lowest node, a leaf, that lie before the goal.
+ * Returns true with the one that does not in *item, and the cursor *rest
+ * behind it.
  */
 static bool
-pass_items(struct tree_iter *it, const struct goal *g, struct item *item,
-	   struct rd *rest, struct name *upper)
+pass_entries(struct tree_iter *it, const struct goal *g, struct item *item,
+	     struct rd *rest)
+{
+	struct tree_level *v = &it->level[it->depth - 1];
+
+	for (; v->items_left > 0; v->items_left--) {
+		*rest = v->rest;
+		/* All were checked when the node was loaded. */
+		(void)get_entry(rest, item);
+		if (!entry_before(it, item, g))
+			return true;
+		it->next_position++;
+		it->next_before += item->inodes;
+		v->rest = *rest;
+	}
+	return false;
+}
+
+/*
+ * The same in an inner node, and with the name *upper that everything in the
+ * child is below.
+ */
+static bool
+pass_children(struct tree_iter *it, const struct goal *g, struct item *item,
+	      struct rd *rest, struct name *upper)
 {
 	struct tree_level *v = &it->level[it->depth - 1];
 	struct item next;
@@ -388,17 +419,16 @@ pass_items(struct tree_iter *it, const struct goal *g, struct item *item,
 
 	if (v->items_left == 0)
 		return false;
-	/* All items were checked when the node was loaded. */
 	*rest = v->rest;
-	(void)get_item(rest, v->level, item);
+	(void)get_child(rest, item);
 	for (;;) {
 		after = *rest;
 		*upper = (struct name){ v->upper, v->upper_len };
 		if (v->items_left > 1) {
-			(void)get_item(&after, v->level, &next);
+			(void)get_child(&after, &next);
 			*upper = next.first;
 		}
-		if (!is_before(it, item, v->level == 0, *upper, g))
+		if (!child_before(it, item, *upper, g))
 			return true;
 		it->next_position += item->entries;
 		it->next_before += item->inodes;
@@ -425,12 +455,13 @@ advance(struct tree_iter *it, const struct goal *g, struct item *item,
 	want.id = &id;
 	while (it->depth > 0) {
 		v = &it->level[it->depth - 1];
-		if (!pass_items(it, g, item, rest, &want.upper)) {
+		if (v->level == 0 && pass_entries(it, g, item, rest))
+			return 1;
+		if (v->level == 0 ||
+		    !pass_children(it, g, item, rest, &want.upper)) {
 			pop(it);
 			continue;
 		}
-		if (v->level == 0)
-			return 1;
 		v->rest = *rest;
 		v->items_left--;
 		memcpy(id.b, item->id, ID_LEN);
