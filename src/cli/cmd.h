@@ -12,6 +12,7 @@
 #include "src/cli/opt.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -104,8 +105,11 @@ struct cli {
 	struct store *store;
 };
 
-/* 0, or the signal that asks us to stop.  Written by the handler alone. */
-extern volatile sig_atomic_t cli_cancel;
+/*
+ * 0, or the signal that asks us to stop.  Written by the handler alone, in
+ * whichever thread, and read in all.
+ */
+extern atomic_int cli_cancel;
 
 /* ERR_CANCELLED once a signal has come. */
 int cli_check_cancel(struct err *e);

@@ -31,7 +31,7 @@
 #define MALLOC_ARENAS         2
 #define MALLOC_MMAP_THRESHOLD (128 * 1024)
 
-volatile sig_atomic_t cli_cancel;
+atomic_int cli_cancel;
 
 const struct command *const commands[] = {
 	&cmd_init,        &cmd_backup, &cmd_restore, &cmd_mount,

@@ -8,6 +8,7 @@
 
 #include "src/engine/record.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -39,7 +40,7 @@ struct backup_options {
 	unsigned readers;   /* 0: 32 */
 	unsigned threads;   /* compressors; 0: processors */
 	int level;          /* zstd; 0: default */
-	const volatile int *cancel;
+	const atomic_int *cancel;
 	/*
 	 * A file or directory that could not be read, or changed while it was
 	 * read.  From any thread, one at a time.

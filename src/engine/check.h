@@ -15,6 +15,7 @@
 #ifndef ASOF_ENGINE_CHECK_H
 #define ASOF_ENGINE_CHECK_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,7 +26,7 @@ struct check_options {
 	bool data;        /* read all packs whole (default of the command) */
 	uint32_t generation; /* only this one; 0: all */
 	unsigned threads; /* 0: processors */
-	const volatile int *cancel;
+	const atomic_int *cancel;
 	/*
 	 * Told of each problem: `where` is "pack 3f…", "generation 42" or
 	 * "42:/path/of/file", `what` a sentence.  One call at a time.

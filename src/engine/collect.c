@@ -60,7 +60,7 @@ struct collector {
 static bool
 cancelled(const struct collector *c)
 {
-	const volatile int *cancel = c->b->opt->cancel;
+	const atomic_int *cancel = c->b->opt->cancel;
 
 	return cancel != NULL && *cancel != 0;
 }

@@ -13,6 +13,7 @@
 #ifndef ASOF_ENGINE_RESTORE_H
 #define ASOF_ENGINE_RESTORE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,7 +37,7 @@ struct restore_options {
 	bool sync;          /* make all of it durable before it ends */
 	bool verify;        /* read back and compare with the chunk ids */
 	unsigned threads;   /* 0: processors + 2 */
-	const volatile int *cancel; /* non-zero: stop at the next file */
+	const atomic_int *cancel; /* non-zero: stop at the next file */
 	/*
 	 * Told of each failure: path as in the generation, and a sentence.
 	 * `damage`: the repository's fault (exit 4), else the target's.

@@ -872,7 +872,7 @@ the_same_damage_in_two_places_is_told_of_both(void **state)
 static void
 cancelling_is_an_error(void **state)
 {
-	volatile int cancel = 1;
+	atomic_int cancel = 1;
 	struct rig r;
 
 	(void)state;

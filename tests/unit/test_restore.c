@@ -57,7 +57,7 @@ struct rig {
 	struct told told[TOLD_MAX];
 	size_t tolds;
 	uint64_t ticks;
-	volatile int cancel;
+	atomic_int cancel;
 	bool cancel_at_tick;
 };
 
@@ -1748,7 +1748,7 @@ many_files_in_many_directories_come_back(void **state)
 static void
 cancelling_stops_it_and_leaves_no_half_file(void **state)
 {
-	volatile int cancel = 1;
+	atomic_int cancel = 1;
 	struct rig r;
 
 	(void)state;
