@@ -55,6 +55,7 @@ UNIT_TESTS = \
 	%D%/unit/test_entry \
 	%D%/unit/test_err \
 	%D%/unit/test_exclude \
+	%D%/unit/test_feed \
 	%D%/unit/test_filemap \
 	%D%/unit/test_frame \
 	%D%/unit/test_generation \
@@ -105,6 +106,7 @@ tests_unit_test_damage_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_entry_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_err_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_exclude_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_feed_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_filemap_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_frame_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_generation_LDADD = $(LDADD) $(CMOCKA_LIBS)
@@ -272,6 +274,7 @@ TESTS += $(UNIT_TESTS) %D%/fuzz/replay.t $(FAULT_TESTS) $(CRASH_TESTS) \
 
 # What has threads, for a build with the thread sanitizer.
 THREAD_TESTS = %D%/unit/test_block %D%/unit/test_pool %D%/unit/test_store \
+	%D%/unit/test_feed \
 	%D%/unit/test_writer %D%/unit/test_counts %D%/unit/test_pattern \
 	%D%/unit/test_index %D%/unit/test_view %D%/unit/test_restore \
 	%D%/unit/test_shelf %D%/func/generations.t %D%/func/concurrent.t \

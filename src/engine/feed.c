@@ -45,10 +45,12 @@
 #define DIR_PRICE     8 /* names that an open directory counts for */
 #define BATCH_FILES   32
 #define SCAN_BATCH    8 /* directories per hand-over */
+#define SCAN_NAMES    256 /* found in them: no more are begun */
 #define READERS       32
 #define READERS_MAX   256
 #define PACE_NS       2000000
 #define STEPS_WORTH   64 /* waking the consumer */
+#define NAMES_WORTH   1024 /* handing over their steps */
 #define WAYS          40 /* tried before sleeping */
 
 struct frame {
@@ -95,7 +97,7 @@ struct feed {
 
 	/* The driver's own. */
 	struct step made[STEPS_WORTH];
-	size_t made_count;
+	size_t made_count, made_names;
 	struct dir *top;
 	struct frame *frame;
 	size_t depth, frame_cap;
@@ -485,28 +487,48 @@ scan_publish_locked(struct feed *f, struct dir *d, struct slice *sl)
 		wake_reader_locked(f);
 }
 
-/* Scan what was taken; called with the lock, returns with it. */
+/* It was taken, but others were large: somebody else may scan it. */
+static void
+scan_give_back_locked(struct feed *f, struct dir *d)
+{
+	scan_push_locked(f, d);
+	if (f->awaited == d)
+		pthread_cond_signal(&f->scanned);
+	wake_reader_locked(f);
+}
+
+/*
+ * Scan what was taken; called with the lock, returns with it.  What is left
+ * when there are names enough goes back: else memory would follow the size of
+ * SCAN_BATCH large directories for every reader.
+ */
 static void
 scan_taken_locked(struct feed *f, struct dir **d, size_t count,
 		  struct scan_scratch *s)
 {
 	struct slice *sl[SCAN_BATCH] = { NULL };
 	struct err why = { 0 };
-	size_t done;
+	size_t done, names = 0;
+	int rc = 0;
 
 	unlock(f);
-	for (done = 0; done < count; done++)
-		if (scan_slice(f->b, d[done], s, &sl[done], &why) < 0)
+	for (done = 0; done < count && names < SCAN_NAMES; done++) {
+		rc = scan_slice(f->b, d[done], s, &sl[done], &why);
+		if (rc < 0)
 			break;
+		names += sl[done]->count;
+	}
 	lock(f);
 	/* The last first: its children go below those of the ones before. */
 	for (size_t i = count; i > 0; i--) {
 		if (i - 1 < done)
 			scan_publish_locked(f, d[i - 1], sl[i - 1]);
+		else if (rc == 0)
+			scan_give_back_locked(f, d[i - 1]);
 		else
 			d[i - 1]->state = SCAN_DONE;
 	}
-	if (done < count)
+	if (rc < 0)
 		fail_locked(f, &why);
 }
 
@@ -728,7 +750,7 @@ flush_steps_locked(struct feed *f)
 	for (size_t i = 0; i < f->made_count; i++)
 		f->step[(f->step_first + f->step_count++) % STEPS] =
 			f->made[i];
-	f->made_count = 0;
+	f->made_count = f->made_names = 0;
 	if (f->consumer_waits && f->step_count >= STEPS_WORTH)
 		pthread_cond_broadcast(&f->steps);
 	return 0;
@@ -745,7 +767,9 @@ push_step(struct feed *f, enum step_kind kind, struct dir *d,
 	s->kind = kind;
 	s->dir = d;
 	s->slice = sl;
-	if (kind != STEP_DONE && f->made_count < STEPS_WORTH)
+	f->made_names += sl != NULL ? sl->count : 0;
+	if (kind != STEP_DONE && f->made_count < STEPS_WORTH &&
+	    f->made_names < NAMES_WORTH)
 		return 0;
 	lock(f);
 	rc = flush_steps_locked(f);
@@ -769,12 +793,16 @@ next_slice(struct feed *f, struct dir *d)
 	}
 	f->awaited = d;
 	while (!f->stop && d->state != SCAN_DONE) {
+		if (d->state == SCAN_QUEUED) {
+			scan_locked(f, d, &f->scratch); /* given back */
+			continue;
+		}
 		if (flush_steps_locked(f) < 0)
 			break;
 		if (f->step_count > 0 && f->consumer_waits)
 			pthread_cond_broadcast(&f->steps);
-		if (d->state == SCAN_DONE)
-			break;
+		if (d->state != SCAN_RUNNING)
+			continue;
 		/* Somebody is at it: help with others rather than sleep. */
 		if (f->scan_top != NULL && f->items_out < ITEMS_AHEAD) {
 			scan_locked(f, f->scan_top, &f->scratch);
