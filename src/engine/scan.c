@@ -506,6 +506,17 @@ unreadable_dir(struct dir *d, struct err *why, struct err *e)
 	return dir_fail(d, why, e);
 }
 
+/*
+ * Says the error that a part of the base cannot be had?  A sector that the
+ * disk does not give any more is as lost as a wrong byte.
+ */
+static bool
+is_lost(const struct err *why)
+{
+	return why->kind == ERR_CORRUPT || why->kind == ERR_MISSING ||
+	       (why->kind == ERR_SYS && why->saved_errno == EIO);
+}
+
 static int
 open_base(struct backup *b, struct dir *d, struct err *e)
 {
@@ -515,7 +526,7 @@ open_base(struct backup *b, struct dir *d, struct err *e)
 		return 0;
 	if (tree_iter_init(&d->listing->base, b->reader, &d->base.dir.id, 0,
 			   &why) < 0) {
-		if (why.kind != ERR_CORRUPT && why.kind != ERR_MISSING) {
+		if (!is_lost(&why)) {
 			err_move(e, &why);
 			return -1;
 		}
@@ -659,8 +670,7 @@ base_find(struct backup *b, struct dir *d, const struct item *it,
 		tree_iter_clear(&l->base);
 		l->base_open = false;
 		if (rc < 0) {
-			if (why.kind != ERR_CORRUPT &&
-			    why.kind != ERR_MISSING) {
+			if (!is_lost(&why)) {
 				err_move(e, &why);
 				return -1;
 			}
@@ -843,7 +853,7 @@ content_stored(struct backup *b, const struct entry *base, struct err *e)
 				&why);
 	}
 	filemap_iter_clear(&it);
-	if (rc < 0 && (why.kind == ERR_MISSING || why.kind == ERR_CORRUPT))
+	if (rc < 0 && is_lost(&why))
 		return 0;
 	err_move(e, &why);
 	return rc < 0 ? -1 : there;
