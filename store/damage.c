@@ -7,6 +7,9 @@
  * Notes are replaced by rename and removed by unlink, so a change of one is
  * a change of the directory: while its mtime stays, and was old enough when
  * it was read, nothing is read again.
+ *
+ * Frames that this process itself could not read are kept beside the notes, in
+ * memory alone: what a note is made of is the reading of a whole pack.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -48,6 +51,9 @@
 /* Frames in all notes; notes beyond are of whole packs (16 MiB of memory). */
 #define FRAMES_ALL_MAX ((size_t)1 << 22)
 
+/* Frames that this process has met; a disk this bad is for check. */
+#define MET_MAX 1024
+
 /* Names can still appear under an mtime that is younger than this. */
 #define SETTLED_NS INT64_C(100000000)
 
@@ -65,6 +71,12 @@ struct notes {
 	size_t frames;
 };
 
+/* A frame that this process could not read. */
+struct met {
+	struct pack_id pack;
+	uint32_t offset;
+};
+
 struct damage {
 	const struct repository *repository;
 
@@ -77,6 +89,8 @@ struct damage {
 	pthread_rwlock_t lock; /* guards what follows; never across I/O */
 	struct notes notes;
 	struct err why; /* unlisted */
+	struct met met[MET_MAX];
+	_Atomic size_t met_count; /* written with the lock */
 };
 
 /* --- one note --------------------------------------------------------------- */
@@ -591,10 +605,50 @@ ask(struct damage *d, const struct pack_id *pack, uint32_t offset)
 	return answer;
 }
 
+static bool
+was_met_locked(const struct damage *d, const struct pack_id *pack,
+	       uint32_t offset)
+{
+	size_t n = atomic_load(&d->met_count);
+
+	for (size_t i = 0; i < n; i++)
+		if (d->met[i].offset == offset &&
+		    pack_id_cmp(&d->met[i].pack, pack) == 0)
+			return true;
+	return false;
+}
+
+void
+damage_meet(struct damage *d, const struct pack_id *pack, uint32_t offset)
+{
+	size_t n;
+
+	(void)pthread_rwlock_wrlock(&d->lock);
+	n = atomic_load(&d->met_count);
+	if (n < MET_MAX && !was_met_locked(d, pack, offset)) {
+		d->met[n] = (struct met){ *pack, offset };
+		atomic_store(&d->met_count, n + 1);
+	}
+	(void)pthread_rwlock_unlock(&d->lock);
+}
+
+static bool
+was_met(struct damage *d, const struct pack_id *pack, uint32_t offset)
+{
+	bool yes;
+
+	if (atomic_load(&d->met_count) == 0)
+		return false;
+	(void)pthread_rwlock_rdlock(&d->lock);
+	yes = was_met_locked(d, pack, offset);
+	(void)pthread_rwlock_unlock(&d->lock);
+	return yes;
+}
+
 bool
 damage_suspect(struct damage *d, const struct pack_id *pack, uint32_t offset)
 {
-	return ask(d, pack, offset) != 0;
+	return ask(d, pack, offset) != 0 || was_met(d, pack, offset);
 }
 
 bool

@@ -82,6 +82,13 @@ int damage_references(struct damage *d, struct err *e);
 bool damage_suspect(struct damage *d, const struct pack_id *pack,
 		    uint32_t offset);
 
+/*
+ * This process has met damage in the frame: from now on, for this process, it
+ * is suspect as if a note said so.  Nothing is written.
+ */
+void damage_meet(struct damage *d, const struct pack_id *pack,
+		 uint32_t offset);
+
 /* Was just this frame found damaged?  (Not: all that is in its pack.) */
 bool damage_found(struct damage *d, const struct pack_id *pack,
 		  uint32_t offset);

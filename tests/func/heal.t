@@ -123,6 +123,19 @@ heals() {
 done
 heals plain "the table of hard links" incremental rot $LINKS
 
+# Nobody has looked for it: what a backup meets itself, it does not refer to.
+if [ "$S" != "$T" ]; then
+	for type in incremental differential full; do
+		fresh plain
+		try "nodes of trees, not noted, type $type" rot $TREE
+		try "... a backup meets them" backup -t $type "$S/src"
+		try "... and can be restored" \
+			same_generation latest "$S/src" copy-1
+	done
+else
+	skip "nodes of trees, not noted" "cannot mount"
+fi
+
 # A byte so far from the end of the largest pack: its footer, its directory.
 from_end() {
 	largest=$(ls -S "$ASOF_REPOSITORY"/packs/* | head -n 1)
