@@ -12,7 +12,8 @@
  * can be reserved behind the end, and a file of less than a block is all hole
  * or all data.  Asking costs about a microsecond a file (2 % of a first
  * backup), so of a small file it is asked only if it has zeros where a hole
- * could be.
+ * could be.  Space that is reserved and was never written counts as data by
+ * then: having been read, it is in the page cache.
  *
  * Young files: a store through a memory mapping reaches mtime only when the
  * page is written out, so a file whose ctime is younger than YOUNG_S may be
