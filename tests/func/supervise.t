@@ -360,6 +360,17 @@ without() {
 }
 try "--no-sandbox says so, and still drops rights" without
 
+# The server finds it when it is locked down already.  What is damaged is the
+# first page of each run; what is before it is looked at earlier.
+damaged_index() {
+	for run in "$T"/cache/*/run.*; do
+		printf damaged | dd of="$run" bs=1 seek=5000 conv=notrunc \
+			status=none || return 1
+	done
+	serve && same big && same other && kill "$V" && ended 0
+}
+try "a damaged index in the cache is made anew" damaged_index
+
 # --- away and back ------------------------------------------------------------
 
 mkdir "$T/disk" "$T/elsewhere"
