@@ -155,7 +155,8 @@ FAULT_TESTS = %D%/fault/nth
 # --- crash: power cuts and kills ------------------------------------------------
 
 CRASH_RIGS = %D%/crash/powercut
-CRASH_TESTS = $(CRASH_RIGS)
+CRASH_BY_LOT = %D%/crash/killer %D%/crash/random
+CRASH_TESTS = $(CRASH_RIGS) $(CRASH_BY_LOT)
 
 # --- fuzz: the corpora, replayed -----------------------------------------------
 
@@ -323,6 +324,7 @@ check-valgrind: $(check_PROGRAMS)
 CLEANFILES += $(UNIT_TESTS:=.valgrind)
 
 EXTRA_DIST += $(FUNC_TESTS) %D%/func/lib.sh %D%/fuzz/replay.t \
+	$(CRASH_BY_LOT) %D%/crash/cage.py %D%/crash/world.py \
 	%D%/fuzz/corpus %D%/fuzz/make_corpus.c \
 	%D%/soak/bigtree %D%/soak/mount \
 	%D%/golden/reader.py %D%/install-test %D%/clean-tree
