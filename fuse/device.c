@@ -53,9 +53,14 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define KEEPER_FD 3 /* the first after the standard ones */
+
+/* How often a keeper looks for a mount that may be on its way. */
+#define APPEAR_TRIES 20
+#define APPEAR_NS    (100 * 1000 * 1000)
 
 /* For a kernel without close_range. */
 #define KEEPER_FDS_MAX 1024
@@ -181,11 +186,42 @@ drop_descriptors(int keep)
 			close(fd);
 }
 
+/* Is there a mount of asof that was not there when we began? */
+static bool
+is_new(const struct device *d, const char *path, struct mounted *m)
+{
+	return mounts_find(path, m, NULL) == 0 &&
+	       strcmp(m->type, "fuse.asof") == 0 &&
+	       (m->id != d->mounted.id || m->minor != d->mounted.minor);
+}
+
+/*
+ * With the supervisor gone: does its mount still stand at path?  While it was
+ * mounting, fusermount3 may be at it yet.
+ */
+static bool
+stays_behind(const struct device *d, const char *path, struct mounted *m)
+{
+	const struct timespec pause = { .tv_nsec = APPEAR_NS };
+	int tries;
+
+	*m = d->mounted;
+	if (d->known)
+		return mounts_is_there(path, m);
+	for (tries = 0; tries < APPEAR_TRIES; tries++) {
+		if (is_new(d, path, m))
+			return true;
+		(void)nanosleep(&pause, NULL);
+	}
+	return false;
+}
+
 static void keep(const struct device *d, const char *path, int fd)
 	__attribute__((noreturn));
 static void
 keep(const struct device *d, const char *path, int fd)
 {
+	struct mounted m;
 	ssize_t n;
 	char byte;
 
@@ -199,8 +235,8 @@ keep(const struct device *d, const char *path, int fd)
 	do
 		n = read(KEEPER_FD, &byte, 1);
 	while (n < 0 && errno == EINTR);
-	if (n != 1 && mounts_is_there(path, &d->mounted)) {
-		abort_connection(d->mounted.minor);
+	if (n != 1 && stays_behind(d, path, &m)) {
+		abort_connection(m.minor);
 		detach(path, MNT_FORCE);
 	}
 	_exit(0);
@@ -243,6 +279,19 @@ dismiss_keeper(struct device *d)
 			;
 	d->keeper_fd = -1;
 	d->keeper = 0;
+}
+
+/* Another one, who knows which mount it is. */
+static int
+relieve_keeper(struct device *d, struct err *e)
+{
+	struct device first = *d;
+
+	d->known = true;
+	if (start_keeper(d, e) < 0)
+		return -1;
+	dismiss_keeper(&first);
+	return 0;
 }
 
 void
@@ -342,6 +391,9 @@ device_mount(struct device *d, const struct mount_options *opt,
 	if (buf_ok(&d->path, e) < 0 ||
 	    device_options(opt, repository, &options, e) < 0)
 		goto out;
+	/* Nothing there: all zero, which no mount is. */
+	if (mounts_find(path, &d->mounted, e) < 0 || start_keeper(d, e) < 0)
+		goto out;
 	d->fd = open_channel(buf_str(&d->path), buf_str(&options));
 	if (d->fd < 0) {
 		rc = fusesay_failed(ERR_SYS, shown, e);
@@ -350,8 +402,10 @@ device_mount(struct device *d, const struct mount_options *opt,
 	(void)fcntl(d->fd, F_SETFD, FD_CLOEXEC);
 	rc = recognise(d, shown, e);
 	if (rc == 0)
-		rc = start_keeper(d, e);
+		rc = relieve_keeper(d, e);
 out:
+	if (rc < 0)
+		dismiss_keeper(d);
 	buf_clear(&options);
 	return rc;
 }

@@ -20,7 +20,8 @@ struct mount_options;
 /* All zero but fd and keeper_fd, which are -1: not mounted. */
 struct device {
 	struct buf path; /* of the mountpoint */
-	struct mounted mounted;
+	struct mounted mounted; /* ours, or what was there before (`known`) */
+	bool known;
 	int fd;    /* /dev/fuse */
 	bool away; /* taken from its place, but not closed yet */
 	pid_t keeper;
