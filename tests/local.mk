@@ -323,7 +323,7 @@ check-valgrind: $(check_PROGRAMS)
 .PHONY: check-valgrind check-valgrind-all
 CLEANFILES += $(UNIT_TESTS:=.valgrind)
 
-EXTRA_DIST += $(FUNC_TESTS) %D%/func/lib.sh %D%/fuzz/replay.t \
+EXTRA_DIST += $(FUNC_TESTS) %D%/func/lib.sh %D%/func/badsector.c %D%/fuzz/replay.t \
 	$(CRASH_BY_LOT) %D%/crash/cage.py %D%/crash/world.py \
 	%D%/fuzz/corpus %D%/fuzz/make_corpus.c \
 	%D%/soak/bigtree %D%/soak/mount \

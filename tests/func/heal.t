@@ -132,6 +132,29 @@ if [ "$S" != "$T" ]; then
 		try "... and can be restored" \
 			same_generation latest "$S/src" copy-1
 	done
+	# A sector that the disk does not give any more is as bad.
+	preload=$T/badsector.so
+	${CC:-cc} -O1 -shared -fPIC -o "$preload" \
+		"$srcdir/tests/func/badsector.c" || preload=
+	unreadable() {
+		frames "$ASOF_REPOSITORY" $TREE >frames &&
+			read -r BAD_FILE BAD_AT BAD_LEN <frames &&
+			export BAD_FILE BAD_AT BAD_LEN
+	}
+	# With the disk's fault in the way of a command.
+	faulty() { LD_PRELOAD=$preload "$@"; }
+	for type in incremental full; do
+		fresh plain
+		try "nodes of trees cannot be read, type $type" unreadable
+		try "... which stops no backup" \
+			faulty asof backup -t $type "$S/src"
+		try "... says so" said "pack "
+		try "... and can be restored" \
+			faulty asof restore -q latest --to "$T/got"
+		try "... whole" diff -r "$T/got$S/src" copy-1
+		rm -rf got
+	done
+	unset BAD_FILE BAD_AT BAD_LEN
 else
 	skip "nodes of trees, not noted" "cannot mount"
 fi
@@ -292,7 +315,7 @@ rot $DATA 1
 found >/dev/null
 noted=$(note_of)
 for how in "flip $noted 40" "truncate -s 20 $noted" "truncate -s 0 $noted" \
-	"ln -sf /etc/passwd $noted"; do
+	"ln -sf $T/value $noted"; do
 	rm -rf hurt cache && cp -a grown hurt && cp -a cache-grown cache
 	rot $DATA 1
 	found >/dev/null
