@@ -32,6 +32,11 @@ libengine_a_SOURCES = \
 	%D%/engine/tree.c %D%/engine/tree.h \
 	%D%/engine/view.c %D%/engine/view.h
 
+noinst_LIBRARIES += libwriter.a
+libwriter_a_SOURCES = \
+	%D%/writer/grammar.c %D%/writer/grammar.h \
+	%D%/writer/refuse.c %D%/writer/refuse.h
+
 bin_PROGRAMS += asof
 asof_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(FUSE_CFLAGS)
 asof_SOURCES = \

@@ -91,7 +91,8 @@ UNIT_TESTS = \
 	%D%/unit/test_tree \
 	%D%/unit/test_verify \
 	%D%/unit/test_view \
-	%D%/unit/test_writer
+	%D%/unit/test_writer \
+	%D%/unit/test_grammar
 
 tests_unit_test_buf_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_cache_LDADD = $(LDADD) $(CMOCKA_LIBS)
@@ -147,6 +148,7 @@ tests_unit_test_tree_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_verify_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_view_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_writer_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_grammar_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 
 # --- fault: the Nth call of whole scenarios -----------------------------------
 
@@ -171,7 +173,8 @@ REPLAYS = \
 	%D%/fuzz/replay_list \
 	%D%/fuzz/replay_pack \
 	%D%/fuzz/replay_record \
-	%D%/fuzz/replay_tree
+	%D%/fuzz/replay_tree \
+	%D%/fuzz/replay_grammar
 
 tests_fuzz_replay_config_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_config.c \
 	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
@@ -195,6 +198,9 @@ tests_fuzz_replay_record_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_record.c \
 	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
 tests_fuzz_replay_tree_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_tree.c \
 	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
+tests_fuzz_replay_grammar_SOURCES = %D%/fuzz/replay.c \
+	%D%/fuzz/fuzz_grammar.c %D%/fuzz/fuzz.h
+tests_fuzz_replay_grammar_LDADD = libwriter.a $(LDADD)
 
 # The same with libFuzzer: configure --enable-fuzz CC=clang.
 if FUZZ
@@ -209,7 +215,8 @@ FUZZERS = \
 	%D%/fuzz/fuzz_list \
 	%D%/fuzz/fuzz_pack \
 	%D%/fuzz/fuzz_record \
-	%D%/fuzz/fuzz_tree
+	%D%/fuzz/fuzz_tree \
+	%D%/fuzz/fuzz_grammar
 noinst_PROGRAMS += $(FUZZERS)
 tests_fuzz_fuzz_config_SOURCES = %D%/fuzz/fuzz_config.c %D%/fuzz/segments.c
 tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -233,6 +240,9 @@ tests_fuzz_fuzz_record_SOURCES = %D%/fuzz/fuzz_record.c %D%/fuzz/segments.c
 tests_fuzz_fuzz_record_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_tree_SOURCES = %D%/fuzz/fuzz_tree.c %D%/fuzz/segments.c
 tests_fuzz_fuzz_tree_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_grammar_SOURCES = %D%/fuzz/fuzz_grammar.c
+tests_fuzz_fuzz_grammar_LDADD = libwriter.a $(LDADD)
+tests_fuzz_fuzz_grammar_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
 
 # --- func: the built program, from outside -------------------------------------
@@ -310,7 +320,8 @@ VALGRIND_TESTS = %D%/unit/test_buf %D%/unit/test_cursor %D%/unit/test_err \
 	%D%/unit/test_split %D%/unit/test_config %D%/unit/test_frame \
 	%D%/unit/test_entry %D%/unit/test_list %D%/unit/test_plan \
 	%D%/unit/test_names %D%/unit/test_sources %D%/unit/test_opt \
-	%D%/unit/test_session %D%/unit/test_idset %D%/unit/test_damage
+	%D%/unit/test_session %D%/unit/test_idset %D%/unit/test_damage \
+	%D%/unit/test_grammar
 check-valgrind-all: $(check_PROGRAMS)
 	$(MAKE) $(AM_MAKEFLAGS) check-valgrind VALGRIND_TESTS='$(UNIT_TESTS)'
 check-valgrind: $(check_PROGRAMS)
