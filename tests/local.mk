@@ -92,7 +92,9 @@ UNIT_TESTS = \
 	%D%/unit/test_verify \
 	%D%/unit/test_view \
 	%D%/unit/test_writer \
-	%D%/unit/test_grammar
+	%D%/unit/test_grammar \
+	%D%/unit/test_value \
+	%D%/unit/test_wildcard
 
 tests_unit_test_buf_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_cache_LDADD = $(LDADD) $(CMOCKA_LIBS)
@@ -149,6 +151,8 @@ tests_unit_test_verify_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_view_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_writer_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_grammar_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_value_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_wildcard_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 
 # --- fault: the Nth call of whole scenarios -----------------------------------
 
@@ -321,7 +325,8 @@ VALGRIND_TESTS = %D%/unit/test_buf %D%/unit/test_cursor %D%/unit/test_err \
 	%D%/unit/test_entry %D%/unit/test_list %D%/unit/test_plan \
 	%D%/unit/test_names %D%/unit/test_sources %D%/unit/test_opt \
 	%D%/unit/test_session %D%/unit/test_idset %D%/unit/test_damage \
-	%D%/unit/test_grammar
+	%D%/unit/test_grammar \
+	%D%/unit/test_value %D%/unit/test_wildcard
 check-valgrind-all: $(check_PROGRAMS)
 	$(MAKE) $(AM_MAKEFLAGS) check-valgrind VALGRIND_TESTS='$(UNIT_TESTS)'
 check-valgrind: $(check_PROGRAMS)
