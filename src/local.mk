@@ -37,6 +37,7 @@ libwriter_a_SOURCES = \
 	%D%/writer/grammar.c %D%/writer/grammar.h \
 	%D%/writer/ranges.c %D%/writer/ranges.h \
 	%D%/writer/refuse.c %D%/writer/refuse.h \
+	%D%/writer/statement.c %D%/writer/statement.h \
 	%D%/writer/value.c %D%/writer/value.h \
 	%D%/writer/wildcard.c %D%/writer/wildcard.h
 

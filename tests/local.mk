@@ -94,6 +94,7 @@ UNIT_TESTS = \
 	%D%/unit/test_writer \
 	%D%/unit/test_grammar \
 	%D%/unit/test_ranges \
+	%D%/unit/test_statement \
 	%D%/unit/test_value \
 	%D%/unit/test_wildcard
 
@@ -153,6 +154,7 @@ tests_unit_test_view_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_writer_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_grammar_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_ranges_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_statement_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_value_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_wildcard_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 
@@ -181,7 +183,8 @@ REPLAYS = \
 	%D%/fuzz/replay_record \
 	%D%/fuzz/replay_tree \
 	%D%/fuzz/replay_grammar \
-	%D%/fuzz/replay_ranges
+	%D%/fuzz/replay_ranges \
+	%D%/fuzz/replay_statement
 
 tests_fuzz_replay_config_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_config.c \
 	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
@@ -211,6 +214,9 @@ tests_fuzz_replay_grammar_LDADD = libwriter.a $(LDADD)
 tests_fuzz_replay_ranges_SOURCES = %D%/fuzz/replay.c \
 	%D%/fuzz/fuzz_ranges.c %D%/fuzz/fuzz.h
 tests_fuzz_replay_ranges_LDADD = libwriter.a $(LDADD)
+tests_fuzz_replay_statement_SOURCES = %D%/fuzz/replay.c \
+	%D%/fuzz/fuzz_statement.c %D%/fuzz/fuzz.h
+tests_fuzz_replay_statement_LDADD = libwriter.a $(LDADD)
 
 # The same with libFuzzer: configure --enable-fuzz CC=clang.
 if FUZZ
@@ -227,7 +233,8 @@ FUZZERS = \
 	%D%/fuzz/fuzz_record \
 	%D%/fuzz/fuzz_tree \
 	%D%/fuzz/fuzz_grammar \
-	%D%/fuzz/fuzz_ranges
+	%D%/fuzz/fuzz_ranges \
+	%D%/fuzz/fuzz_statement
 noinst_PROGRAMS += $(FUZZERS)
 tests_fuzz_fuzz_config_SOURCES = %D%/fuzz/fuzz_config.c %D%/fuzz/segments.c
 tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -257,6 +264,9 @@ tests_fuzz_fuzz_grammar_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_ranges_SOURCES = %D%/fuzz/fuzz_ranges.c
 tests_fuzz_fuzz_ranges_LDADD = libwriter.a $(LDADD)
 tests_fuzz_fuzz_ranges_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_statement_SOURCES = %D%/fuzz/fuzz_statement.c
+tests_fuzz_fuzz_statement_LDADD = libwriter.a $(LDADD)
+tests_fuzz_fuzz_statement_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 endif
 
 # --- func: the built program, from outside -------------------------------------
@@ -336,7 +346,7 @@ VALGRIND_TESTS = %D%/unit/test_buf %D%/unit/test_cursor %D%/unit/test_err \
 	%D%/unit/test_names %D%/unit/test_sources %D%/unit/test_opt \
 	%D%/unit/test_session %D%/unit/test_idset %D%/unit/test_damage \
 	%D%/unit/test_grammar %D%/unit/test_ranges \
-	%D%/unit/test_value %D%/unit/test_wildcard
+	%D%/unit/test_statement %D%/unit/test_value %D%/unit/test_wildcard
 check-valgrind-all: $(check_PROGRAMS)
 	$(MAKE) $(AM_MAKEFLAGS) check-valgrind VALGRIND_TESTS='$(UNIT_TESTS)'
 check-valgrind: $(check_PROGRAMS)

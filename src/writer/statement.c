@@ -1,0 +1,441 @@
+/*
+ * A line is understood twice.  First, as far as it goes, whom it is about:
+ * component and file, because a refusal must leave a gap there, and the
+ * narrower the gap, the less is read.  Then all of it, strictly.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include "src/writer/statement.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/path.h"
+#include "src/writer/refuse.h"
+#include "src/writer/value.h"
+#include "src/writer/wildcard.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <strings.h>
+
+/* No line up to this length has a normal form that is too long. */
+#define SURELY_SHORT (GRAMMAR_LINE_MAX / 4 - 64)
+
+static const struct form {
+	const char *name;
+	enum statement_kind kind;
+	size_t words;      /* fixed ones, with the first */
+	const char *wants; /* for whoever gave too few */
+} forms[] = {
+	{ "partial-file", STATEMENT_PARTIAL_FILE, 4,
+	  "partial-file COMPONENT PATH RANGES" },
+	{ "differenced-file", STATEMENT_DIFFERENCED_FILE, 4,
+	  "differenced-file COMPONENT DIR PATTERN" },
+	{ "backup-stamp", STATEMENT_BACKUP_STAMP, 3,
+	  "backup-stamp COMPONENT TEXT" },
+	{ "backup-metadata", STATEMENT_BACKUP_METADATA, 3,
+	  "backup-metadata COMPONENT TEXT" },
+	{ "attach", STATEMENT_ATTACH, 3, "attach COMPONENT PATH from=FILE" },
+	{ "gap", STATEMENT_GAP, 2, "gap COMPONENT [PATH]" },
+	{ "begin", STATEMENT_BEGIN, 1, "begin" },
+	{ "commit", STATEMENT_COMMIT, 1, "commit" },
+	{ "abort", STATEMENT_ABORT, 1, "abort" },
+};
+
+void
+statement_clear(struct statement *s)
+{
+	ranges_clear(&s->ranges);
+	grammar_clear(&s->line);
+	memset(s, 0, sizeof(*s));
+}
+
+static const struct form *
+form_of(enum statement_kind kind)
+{
+	size_t i;
+
+	for (i = 0; forms[i].kind != kind; i++)
+		;
+	return &forms[i];
+}
+
+/* --- whom it is about ------------------------------------------------------- */
+
+/* The place-th word when it is there and without fault, else NULL. */
+static const char *
+word_if_good(const struct grammar_line *l, size_t place,
+	     const char *(*fault)(const char *))
+{
+	if (place >= l->count || fault(l->word[place].s) != NULL)
+		return NULL;
+	return l->word[place].s;
+}
+
+static void
+identify(struct statement *s)
+{
+	const struct grammar_line *l = &s->line;
+	size_t i;
+
+	for (i = 0; l->count > 0 && i < sizeof(forms) / sizeof(forms[0]); i++)
+		if (strcmp(l->word[0].s, forms[i].name) == 0)
+			s->kind = forms[i].kind;
+	if (s->kind == STATEMENT_NONE || s->kind >= STATEMENT_BEGIN)
+		return;
+	s->component = word_if_good(l, 1, value_component_fault);
+	if (s->component != NULL &&
+	    (s->kind == STATEMENT_PARTIAL_FILE || s->kind == STATEMENT_ATTACH ||
+	     s->kind == STATEMENT_GAP))
+		s->path = word_if_good(l, 2, value_file_fault);
+}
+
+void
+statement_gap(const struct statement *s, const char **component,
+	      const char **path)
+{
+	*component = s->component;
+	*path = s->kind == STATEMENT_DIFFERENCED_FILE ? NULL : s->path;
+}
+
+/* --- what it says ----------------------------------------------------------- */
+
+/* The word's fault, if it has one, as a refusal. */
+static int
+judge(const struct grammar_word *w, const char *fault, struct err *e)
+{
+	return fault == NULL ? 0 : grammar_refuse(w, fault, e);
+}
+
+static int
+take_since(struct statement *s, const struct grammar_word *w, struct err *e)
+{
+	const char *v = grammar_value(w);
+	unsigned d;
+	size_t i;
+
+	/* In quotes an @ is a byte of a stamp like others. */
+	if (v[0] != '@' || w->quoted) {
+		s->since = SINCE_STAMP;
+		s->since_stamp = v;
+		return 0;
+	}
+	s->since = SINCE_GENERATION;
+	if (strlen(v) != 1 + 2 * STATEMENT_ID_LEN)
+		return grammar_refuse(
+			w,
+			"a generation's id has 32 hexadecimal digits "
+			"(a stamp that begins with @ goes in quotes)",
+			e);
+	for (i = 0; i < 2 * STATEMENT_ID_LEN; i++) {
+		char c = v[1 + i];
+
+		if (c >= '0' && c <= '9')
+			d = (unsigned)(c - '0');
+		else if (c >= 'a' && c <= 'f')
+			d = (unsigned)(c - 'a') + 10;
+		else
+			return grammar_refuse(
+				w,
+				"a generation's id has lower-case "
+				"hexadecimal digits only",
+				e);
+		s->since_id[i / 2] = (uint8_t)(s->since_id[i / 2] << 4 | d);
+	}
+	return 0;
+}
+
+/* The path in RANGES that name a ranges file, or NULL. */
+static const char *
+ranges_path(const char *s)
+{
+	if (s[0] == '/')
+		return s;
+	return strncasecmp(s, "file=", 5) == 0 ? s + 5 : NULL;
+}
+
+/*
+ * The ranges at word `*at`, which moves behind them: with a blank behind a
+ * comma they are several words.
+ */
+static int
+take_ranges(struct statement *s, size_t *at, struct err *e)
+{
+	const struct grammar_line *l = &s->line;
+	const struct grammar_word *w = &l->word[(*at)++];
+	struct buf text = { 0 };
+	int rc = -1;
+
+	s->ranges_path = ranges_path(w->s);
+	if (s->ranges_path != NULL)
+		return judge(w, value_file_fault(s->ranges_path), e);
+	buf_add(&text, w->s, w->len);
+	while (!text.failed && text.len > 0 && text.data[text.len - 1] == ',' &&
+	       *at < l->count) {
+		buf_add_char(&text, ' ');
+		buf_add(&text, l->word[*at].s, l->word[*at].len);
+		++*at;
+	}
+	if (buf_ok(&text, e) == 0)
+		rc = ranges_parse(&s->ranges, buf_str(&text), text.len, e);
+	if (rc < 0)
+		(void)err_prefix(e, "column %zu", w->column);
+	buf_clear(&text);
+	return rc;
+}
+
+static int
+take_partial_file(struct statement *s, struct err *e)
+{
+	enum {
+		SINCE,
+		SIZE,
+		METADATA,
+		KEYS
+	};
+	static const struct grammar_key keys[KEYS] = { { "since", false },
+						       { "size", false },
+						       { "metadata", false } };
+	const struct grammar_word *o[KEYS];
+	const char *v;
+	size_t at = 3;
+
+	if (take_ranges(s, &at, e) < 0 ||
+	    grammar_options(&s->line, at, keys, KEYS, o, e) < 0)
+		return -1;
+	if (o[SINCE] != NULL && take_since(s, o[SINCE], e) < 0)
+		return -1;
+	if (o[SIZE] != NULL) {
+		v = grammar_value(o[SIZE]);
+		if (!value_number(v, strlen(v), &s->size))
+			return grammar_refuse(o[SIZE],
+					      "not a number of 64 bits", e);
+		s->has_size = true;
+	}
+	if (o[METADATA] != NULL)
+		s->text = grammar_value(o[METADATA]);
+	return 0;
+}
+
+static int
+take_differenced_file(struct statement *s, struct err *e)
+{
+	enum {
+		RECURSIVE,
+		NEWER,
+		KEYS
+	};
+	static const struct grammar_key keys[KEYS] = { { "recursive", true },
+						       { "newer", false } };
+	struct grammar_word *w = s->line.word;
+	const struct grammar_word *o[KEYS];
+
+	value_trim_dir(w[2].s, &w[2].len);
+	if (judge(&w[2], value_path_fault(w[2].s), e) < 0 ||
+	    judge(&w[3], wildcard_fault(w[3].s), e) < 0 ||
+	    grammar_options(&s->line, 4, keys, KEYS, o, e) < 0)
+		return -1;
+	s->path = w[2].s;
+	s->pattern = w[3].s;
+	s->recursive = o[RECURSIVE] != NULL;
+	s->has_newer = o[NEWER] != NULL;
+	if (s->has_newer && !value_time(grammar_value(o[NEWER]), &s->newer))
+		return grammar_refuse(
+			o[NEWER],
+			"a time is 2026-11-21T20:25:13Z, with a zone, or "
+			"@SECONDS or @SECONDS.NNNNNNNNN",
+			e);
+	return 0;
+}
+
+static int
+take_text(struct statement *s, struct err *e)
+{
+	const struct grammar_word *none[1];
+
+	s->text = s->line.word[2].s;
+	return grammar_options(&s->line, 3, NULL, 0, none, e);
+}
+
+static int
+take_attach(struct statement *s, struct err *e)
+{
+	static const struct grammar_key keys[1] = { { "from", false } };
+	const struct grammar_word *o[1];
+
+	if (grammar_options(&s->line, 3, keys, 1, o, e) < 0)
+		return -1;
+	if (o[0] == NULL)
+		return refuse_set(e, EINVAL,
+				  "from= is missing: attach COMPONENT PATH "
+				  "from=FILE");
+	s->from = grammar_value(o[0]);
+	return judge(o[0], value_file_fault(s->from), e);
+}
+
+static int
+take_gap(struct statement *s, struct err *e)
+{
+	const struct grammar_line *l = &s->line;
+	const struct grammar_word *none[1];
+
+	if (l->count > 2 &&
+	    judge(&l->word[2], value_file_fault(l->word[2].s), e) < 0)
+		return -1;
+	return grammar_options(l, 3, NULL, 0, none, e);
+}
+
+static int
+take_rest(struct statement *s, struct err *e)
+{
+	const struct grammar_line *l = &s->line;
+	const struct form *form = form_of(s->kind);
+	const struct grammar_word *none[1];
+
+	if (l->count < form->words)
+		return refuse_set(e, EINVAL, "words are missing: %s",
+				  form->wants);
+	if (s->kind < STATEMENT_BEGIN &&
+	    judge(&l->word[1], value_component_fault(l->word[1].s), e) < 0)
+		return -1;
+	if (s->kind == STATEMENT_PARTIAL_FILE || s->kind == STATEMENT_ATTACH)
+		if (judge(&l->word[2], value_file_fault(l->word[2].s), e) < 0)
+			return -1;
+	switch (s->kind) {
+	case STATEMENT_PARTIAL_FILE:
+		return take_partial_file(s, e);
+	case STATEMENT_DIFFERENCED_FILE:
+		return take_differenced_file(s, e);
+	case STATEMENT_BACKUP_STAMP:
+	case STATEMENT_BACKUP_METADATA:
+		return take_text(s, e);
+	case STATEMENT_ATTACH:
+		return take_attach(s, e);
+	case STATEMENT_GAP:
+		return take_gap(s, e);
+	default:
+		return grammar_options(l, 1, NULL, 0, none, e);
+	}
+}
+
+/* What is shown must be a line again. */
+static int
+check_normal_form(const struct statement *s, struct err *e)
+{
+	struct buf text = { 0 };
+	int rc;
+
+	statement_print(s, &text);
+	rc = buf_ok(&text, e);
+	if (rc == 0 && text.len > GRAMMAR_LINE_MAX)
+		rc = refuse_set(e, EMSGSIZE,
+				"the line has more than %d bytes when bytes "
+				"outside ASCII are written as \\xHH",
+				GRAMMAR_LINE_MAX);
+	buf_clear(&text);
+	return rc;
+}
+
+int
+statement_parse(struct statement *s, const void *line, size_t len,
+		struct err *e)
+{
+	int rc;
+
+	statement_clear(s);
+	rc = grammar_split(&s->line, line, len, e);
+	identify(s);
+	if (rc < 0)
+		return -1;
+	if (s->line.count == 0)
+		return 0;
+	if (s->kind == STATEMENT_NONE)
+		return grammar_refuse(&s->line.word[0], "no such statement", e);
+	if (take_rest(s, e) < 0)
+		return -1;
+	return len > SURELY_SHORT ? check_normal_form(s, e) : 0;
+}
+
+int
+statement_stamp(const void *p, size_t *len, struct err *e)
+{
+	const char *s = p;
+
+	if (*len > STATEMENT_STAMP_MAX)
+		return refuse_set(e, EMSGSIZE, "a stamp of more than %d bytes",
+				  STATEMENT_STAMP_MAX);
+	if (*len > 0 && memchr(s, '\0', *len) != NULL)
+		return refuse_set(e, EINVAL, "a NUL byte in a stamp");
+	if (*len > 0 && s[*len - 1] == '\n')
+		--*len;
+	return 0;
+}
+
+/* --- writing ---------------------------------------------------------------- */
+
+static void
+print_since(const struct statement *s, struct buf *out)
+{
+	size_t i;
+
+	if (s->since == SINCE_STAMP) {
+		buf_add_str(out, " since=");
+		grammar_quote_always(out, s->since_stamp,
+				     strlen(s->since_stamp));
+	} else if (s->since == SINCE_GENERATION) {
+		buf_add_str(out, " since=@");
+		for (i = 0; i < STATEMENT_ID_LEN; i++)
+			buf_printf(out, "%02x", s->since_id[i]);
+	}
+}
+
+static void
+print_partial_file(const struct statement *s, struct buf *out)
+{
+	if (s->ranges_path != NULL) {
+		grammar_put_option(out, "file", s->ranges_path);
+	} else {
+		buf_add_char(out, ' ');
+		ranges_print(&s->ranges, out);
+	}
+	print_since(s, out);
+	if (s->has_size)
+		buf_printf(out, " size=%" PRIu64, s->size);
+	if (s->text != NULL)
+		grammar_put_option(out, "metadata", s->text);
+}
+
+static void
+print_differenced_file(const struct statement *s, struct buf *out)
+{
+	grammar_put(out, s->pattern);
+	if (s->recursive)
+		buf_add_str(out, " recursive");
+	if (s->has_newer) {
+		buf_add_str(out, " newer=");
+		value_print_time(s->newer, out);
+	}
+}
+
+void
+statement_print(const struct statement *s, struct buf *out)
+{
+	if (s->kind == STATEMENT_NONE)
+		return;
+	buf_add_str(out, form_of(s->kind)->name);
+	if (s->component != NULL)
+		grammar_put(out, s->component);
+	if (s->path != NULL)
+		grammar_put(out, s->path);
+	if (s->kind == STATEMENT_PARTIAL_FILE)
+		print_partial_file(s, out);
+	else if (s->kind == STATEMENT_DIFFERENCED_FILE)
+		print_differenced_file(s, out);
+	else if (s->text != NULL)
+		grammar_put(out, s->text);
+	if (s->from != NULL)
+		grammar_put_option(out, "from", s->from);
+}
