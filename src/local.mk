@@ -35,6 +35,8 @@ libengine_a_SOURCES = \
 noinst_LIBRARIES += libwriter.a
 libwriter_a_SOURCES = \
 	%D%/writer/grammar.c %D%/writer/grammar.h \
+	%D%/writer/metadata.c %D%/writer/metadata.h \
+	%D%/writer/metadata_ask.c \
 	%D%/writer/ranges.c %D%/writer/ranges.h \
 	%D%/writer/refuse.c %D%/writer/refuse.h \
 	%D%/writer/statement.c %D%/writer/statement.h \

@@ -93,6 +93,7 @@ UNIT_TESTS = \
 	%D%/unit/test_view \
 	%D%/unit/test_writer \
 	%D%/unit/test_grammar \
+	%D%/unit/test_metadata \
 	%D%/unit/test_ranges \
 	%D%/unit/test_statement \
 	%D%/unit/test_value \
@@ -153,6 +154,7 @@ tests_unit_test_verify_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_view_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_writer_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_grammar_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_metadata_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_ranges_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_statement_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_value_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
@@ -183,6 +185,7 @@ REPLAYS = \
 	%D%/fuzz/replay_record \
 	%D%/fuzz/replay_tree \
 	%D%/fuzz/replay_grammar \
+	%D%/fuzz/replay_metadata \
 	%D%/fuzz/replay_ranges \
 	%D%/fuzz/replay_statement
 
@@ -211,6 +214,9 @@ tests_fuzz_replay_tree_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_tree.c \
 tests_fuzz_replay_grammar_SOURCES = %D%/fuzz/replay.c \
 	%D%/fuzz/fuzz_grammar.c %D%/fuzz/fuzz.h
 tests_fuzz_replay_grammar_LDADD = libwriter.a $(LDADD)
+tests_fuzz_replay_metadata_SOURCES = %D%/fuzz/replay.c \
+	%D%/fuzz/fuzz_metadata.c %D%/fuzz/fuzz.h
+tests_fuzz_replay_metadata_LDADD = libwriter.a $(LDADD)
 tests_fuzz_replay_ranges_SOURCES = %D%/fuzz/replay.c \
 	%D%/fuzz/fuzz_ranges.c %D%/fuzz/fuzz.h
 tests_fuzz_replay_ranges_LDADD = libwriter.a $(LDADD)
@@ -233,6 +239,7 @@ FUZZERS = \
 	%D%/fuzz/fuzz_record \
 	%D%/fuzz/fuzz_tree \
 	%D%/fuzz/fuzz_grammar \
+	%D%/fuzz/fuzz_metadata \
 	%D%/fuzz/fuzz_ranges \
 	%D%/fuzz/fuzz_statement
 noinst_PROGRAMS += $(FUZZERS)
@@ -261,6 +268,9 @@ tests_fuzz_fuzz_tree_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_grammar_SOURCES = %D%/fuzz/fuzz_grammar.c
 tests_fuzz_fuzz_grammar_LDADD = libwriter.a $(LDADD)
 tests_fuzz_fuzz_grammar_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_metadata_SOURCES = %D%/fuzz/fuzz_metadata.c
+tests_fuzz_fuzz_metadata_LDADD = libwriter.a $(LDADD)
+tests_fuzz_fuzz_metadata_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_ranges_SOURCES = %D%/fuzz/fuzz_ranges.c
 tests_fuzz_fuzz_ranges_LDADD = libwriter.a $(LDADD)
 tests_fuzz_fuzz_ranges_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -345,7 +355,7 @@ VALGRIND_TESTS = %D%/unit/test_buf %D%/unit/test_cursor %D%/unit/test_err \
 	%D%/unit/test_entry %D%/unit/test_list %D%/unit/test_plan \
 	%D%/unit/test_names %D%/unit/test_sources %D%/unit/test_opt \
 	%D%/unit/test_session %D%/unit/test_idset %D%/unit/test_damage \
-	%D%/unit/test_grammar %D%/unit/test_ranges \
+	%D%/unit/test_grammar %D%/unit/test_metadata %D%/unit/test_ranges \
 	%D%/unit/test_statement %D%/unit/test_value %D%/unit/test_wildcard
 check-valgrind-all: $(check_PROGRAMS)
 	$(MAKE) $(AM_MAKEFLAGS) check-valgrind VALGRIND_TESTS='$(UNIT_TESTS)'

@@ -1,0 +1,946 @@
+/*
+ * Documents against their normal form or their refusal, and the questions that
+ * a session will ask of them; a table a rule of doc/control.md, section 6.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include "src/writer/metadata.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "src/writer/refuse.h"
+#include "src/writer/statement.h"
+#include "tests/lib/cmocka_all.h"
+#include "tests/lib/failing.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* What most documents here begin with, six lines, and how they end. */
+#define HEAD                                                                   \
+	"writer w\nschema incremental differential\n"                          \
+	"restore-method restore-if-can-replace\n"                              \
+	"component g file-group selectable=yes\n"                              \
+	"component db database selectable=no\n"                                \
+	"files g /g *\n"
+#define END "end\n"
+
+static struct metadata *
+parsed(const char *text)
+{
+	struct metadata *m = NULL;
+	struct err e = { 0 };
+
+	if (metadata_parse(&m, text, strlen(text), &e) < 0)
+		fail_msg("%s\n%s", e.text, text);
+	return m;
+}
+
+/* The document is taken, and its normal form is `want` and its own. */
+static void
+taken(const char *text, const char *want)
+{
+	struct metadata *m = parsed(text);
+	struct buf b = { 0 };
+
+	metadata_print(m, &b);
+	assert_string_equal(buf_str(&b), want);
+	metadata_free(m);
+	buf_reset(&b);
+	m = parsed(want);
+	metadata_print(m, &b);
+	assert_string_equal(buf_str(&b), want);
+	metadata_free(m);
+	buf_clear(&b);
+}
+
+static void
+refused(const char *text, int error, const char *want)
+{
+	struct metadata *m = (struct metadata *)(void *)&error;
+	struct err e = { 0 };
+
+	if (metadata_parse(&m, text, strlen(text), &e) == 0)
+		fail_msg("taken:\n%s", text);
+	assert_ptr_equal(m, &error);
+	if (strstr(e.text, want) == NULL || refuse_errno(&e) != error)
+		fail_msg("%s (%d), not %s\n%s", e.text, refuse_errno(&e), want,
+			 text);
+}
+
+/* A table of lines that come behind HEAD, as line 7. */
+struct row {
+	const char *lines;
+	int error; /* 0: taken, and the normal form of the lines is: */
+	const char *want;
+};
+
+static void
+check_lines(const struct row *t, size_t n)
+{
+	struct buf text = { 0 };
+	struct buf want = { 0 };
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		buf_reset(&text);
+		buf_reset(&want);
+		buf_printf(&text, "%s%s\n%s", HEAD, t[i].lines, END);
+		buf_printf(&want, "%s%s\n%s", HEAD, t[i].want, END);
+		if (t[i].error == 0) {
+			struct metadata *m = parsed(buf_str(&text));
+			struct metadata *n2 = parsed(buf_str(&want));
+			struct buf a = { 0 };
+			struct buf b = { 0 };
+
+			metadata_print(m, &a);
+			metadata_print(n2, &b);
+			assert_string_equal(buf_str(&a), buf_str(&b));
+			if (strstr(buf_str(&a), t[i].want) == NULL)
+				fail_msg("%s:\n%s", t[i].lines, buf_str(&a));
+			metadata_free(m);
+			metadata_free(n2);
+			buf_clear(&a);
+			buf_clear(&b);
+		} else {
+			refused(buf_str(&text), t[i].error, t[i].want);
+		}
+	}
+	buf_clear(&text);
+	buf_clear(&want);
+}
+
+static void
+the_normal_form_leaves_out_what_goes_without_saying(void **state)
+{
+	(void)state;
+	taken("# a comment\r\n\n"
+	      "writer  pg freeze-level=front-end usage=user-data source=other\n"
+	      "component a database selectable=yes\r\n"
+	      "\t database-files a /d/ * backup=all snapshot=full,differential,"
+	      "incremental,log\n"
+	      "restore-method restore-if-not-there writer-restore=always\n"
+	      "schema none\n"
+	      "end\n# more\n\n",
+	      "writer pg\n"
+	      "restore-method restore-if-not-there\n"
+	      "component a database selectable=yes\n"
+	      "database-files a /d *\n"
+	      "end\n");
+	taken("writer pg instance=\"a b\" source=transacted-database "
+	      "usage=system-service freeze-level=back-end\n"
+	      "restore-method stop-restore-start reboot-required "
+	      "writer-restore=never\n"
+	      "component z file-group selectable=no\nend",
+	      "writer pg usage=system-service source=transacted-database "
+	      "freeze-level=back-end instance=\"a b\"\n"
+	      "restore-method stop-restore-start writer-restore=never "
+	      "reboot-required\n"
+	      "component z file-group selectable=no\n"
+	      "end\n");
+}
+
+static void
+a_document_has_writer_method_component_and_end(void **state)
+{
+	static const struct {
+		const char *text;
+		const char *want;
+	} t[] = {
+		{ "", "line 1: the document has no line end" },
+		{ "end\n", "line 1: a document begins with the writer line" },
+		{ "schema full\n", "line 1: a document begins" },
+		{ "writer\n", "line 1: words are missing" },
+		{ "writer .w\n", "line 1: column 8: a writer's name does not" },
+		{ "writer \"a b\"\n", "line 1: column 8: a writer's name has" },
+		{ "writer w usage=x\n", "column 10: not one of its values" },
+		{ "writer w usage=\n", "column 10: not one of its values" },
+		{ "writer w source=undefined\n", "not one of its values" },
+		{ "writer w\nwriter w\n", "line 2: a second writer line" },
+		{ "writer w\nend\n", "line 2: no restore-method line above" },
+		{ "writer w\nrestore-method custom\nend\n",
+		  "line 3: no component above" },
+		{ "writer w\nrestore-method undefined\n",
+		  "line 2: column 16: no such restore method" },
+		{ "writer w\nrestore-method custom\nrestore-method custom\n",
+		  "line 3: a second restore-method line" },
+		{ "writer w\nrestore-method custom writer-restore=maybe\n",
+		  "not one of its values" },
+		{ HEAD, "line 7: the document has no line end" },
+		{ HEAD "end x\n", "line 7: column 5: a word too many" },
+		{ HEAD END "files g /h *\n",
+		  "line 8: something behind the line end" },
+		{ HEAD END END, "line 8: something behind the line end" },
+		{ HEAD "include /x *\n" END, "no such line in a document" },
+		{ HEAD "files g \"/h\n" END,
+		  "line 7: column 9: a quote that is not closed" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < N_OF(t); i++)
+		refused(t[i].text, EINVAL, t[i].want);
+	refused("writer w\nrestore-method stop-restore-start service=x\n",
+		EPERM, "line 2: column 35: the service is named");
+}
+
+/* A document with this schema and perhaps log files. */
+static int
+schema_parses(const char *flags, bool log, struct err *e)
+{
+	struct metadata *m = NULL;
+	struct buf b = { 0 };
+	int rc;
+
+	buf_printf(&b,
+		   "writer w\nschema %s\nrestore-method custom\n"
+		   "component db database selectable=no\n%send\n",
+		   flags, log ? "log-files db /l *\n" : "");
+	rc = metadata_parse(&m, b.data, b.len, e);
+	if (rc == 0)
+		metadata_free(m);
+	buf_clear(&b);
+	return rc;
+}
+
+static void
+a_schema_has_named_flags_with_their_conditions(void **state)
+{
+	static const char *const good[] = {
+		"none",
+		"incremental",
+		"differential",
+		"exclusive incremental differential",
+		"timestamped incremental",
+		"last-modify differential",
+		"copy new-target restore-with-move independent-system-state "
+		"rollforward-restore restore-rename authoritative-restore "
+		"parallel-restores",
+	};
+	static const struct {
+		const char *flags;
+		const char *want;
+	} bad[] = {
+		{ "", "words are missing" },
+		{ "full", "no such flag: full" },
+		{ "0x3", "no such flag" },
+		{ "incremental incremental", "a flag is there twice" },
+		{ "none incremental", "no such flag: none" },
+		{ "exclusive", "exclusive is for both" },
+		{ "exclusive incremental", "exclusive is for both" },
+		{ "exclusive differential", "exclusive is for both" },
+		{ "timestamped", "timestamped is for" },
+		{ "timestamped copy log", "timestamped is for" },
+		{ "last-modify", "last-modify is for" },
+		{ "lsn incremental", "lsn is reserved" },
+		{ "log", "no component has log-files" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < N_OF(good); i++)
+		assert_int_equal(schema_parses(good[i], false, NULL), 0);
+	assert_int_equal(schema_parses("log", true, NULL), 0);
+	for (i = 0; i < N_OF(bad); i++) {
+		struct err e = { 0 };
+
+		assert_int_equal(schema_parses(bad[i].flags, false, &e), -1);
+		assert_int_equal(refuse_errno(&e), EINVAL);
+		if (strstr(e.text, bad[i].want) == NULL)
+			fail_msg("%s: %s", bad[i].flags, e.text);
+	}
+	refused("writer w\nschema none\nschema none\n", EINVAL,
+		"line 3: a second schema line");
+}
+
+static void
+a_component_has_a_name_a_type_and_says_whether_it_is_selectable(void **state)
+{
+	static const struct row t[] = {
+		{ "component a/b file-group selectable=no", 0,
+		  "component a/b file-group selectable=no\n" },
+		{ "component \"a b\" database selectable=yes "
+		  "selectable-for-restore caption=\"C:\\\\ x\" recovery=log "
+		  "unlogged-hints rollback-recovery backup-recovery "
+		  "not-system-state restore-metadata notify-on-backup-complete",
+		  0,
+		  "component \"a b\" database selectable=yes "
+		  "selectable-for-restore caption=\"C:\\\\ x\" recovery=log "
+		  "backup-recovery rollback-recovery not-system-state "
+		  "unlogged-hints notify-on-backup-complete "
+		  "restore-metadata\n" },
+		{ "component a file-group", EINVAL, "line 7: selectable=yes" },
+		{ "component a", EINVAL, "words are missing" },
+		{ "component a group selectable=no", EINVAL,
+		  "column 13: a component is a database or a file-group" },
+		{ "component a database selectable=maybe", EINVAL,
+		  "not one of its values" },
+		{ "component a database selectable", EINVAL,
+		  "without its value" },
+		{ "component a database selectable=no recovery=none", EINVAL,
+		  "not one of its values" },
+		{ "component /a database selectable=no", EINVAL,
+		  "an empty name" },
+		{ "component a/. database selectable=no", EINVAL,
+		  "a name that is . or .." },
+		{ "component db file-group selectable=yes", EINVAL,
+		  "line 7: column 11: a second component of this name: db" },
+	};
+
+	(void)state;
+	check_lines(t, N_OF(t));
+}
+
+static void
+file_sets_belong_to_the_kind_of_their_component(void **state)
+{
+	static const struct row t[] = {
+		{ "database-files db /d * recursive alternate=/alt/", 0,
+		  "database-files db /d * recursive alternate=/alt\n" },
+		{ "log-files db /l *.wal recursive alternate=/b", 0,
+		  "log-files db /l *.wal recursive alternate=/b\n" },
+		{ "files db /d *", EINVAL,
+		  "line 7: column 7: a database has database-files" },
+		{ "database-files g /d *", EINVAL, "a file-group has files" },
+		{ "log-files g /d *", EINVAL, "a file-group has files" },
+		{ "files x /d *", ENOENT,
+		  "line 7: column 7: no such component above: x" },
+		{ "files later /d *\ncomponent later file-group selectable=no",
+		  ENOENT, "line 7: column 7: no such component above" },
+		{ "files g d *", EINVAL, "not an absolute path" },
+		{ "files g /d/../e *", EINVAL, "a name that is . or .." },
+		{ "files g /d a/b", EINVAL, "a slash in a pattern" },
+		{ "files g /d", EINVAL, "words are missing" },
+		{ "files g /d * alternate=e", EINVAL, "not an absolute path" },
+		{ "files g /d * to=/e", EINVAL, "an unknown option" },
+		{ "files g /g * backup=none", EINVAL,
+		  "line 7: a file set for /g is there twice, first in line 6" },
+		{ "files g /g/ *", EINVAL, "is there twice" },
+		{ "database-files db /g *", EINVAL, "is there twice" },
+		{ "files g /g * recursive", 0, "files g /g * recursive\n" },
+	};
+
+	(void)state;
+	check_lines(t, N_OF(t));
+}
+
+static void
+a_mask_is_two_lists_and_created_and_all_of_both_by_default(void **state)
+{
+	static const struct row t[] = {
+		{ "files g /d * backup=full,differential,incremental,log", 0,
+		  "files g /d *\n" },
+		{ "files g /d * backup=log,full snapshot=none created", 0,
+		  "files g /d * backup=full,log snapshot=none created\n" },
+		{ "files g /d * snapshot=incremental", 0,
+		  "files g /d * snapshot=incremental\n" },
+		{ "files g /d * backup=all snapshot=all", 0, "files g /d *\n" },
+		{ "files g /d * backup=copy", EINVAL, "a list of full" },
+		{ "files g /d * backup=", EINVAL, "a list of full" },
+		{ "files g /d * backup=full,", EINVAL, "a list of full" },
+		{ "files g /d * backup=full,none", EINVAL, "a list of full" },
+		{ "files g /d * backup=all,full", EINVAL, "a list of full" },
+		{ "files g /d * backup=\"full, log\"", EINVAL,
+		  "a list of full" },
+		{ "files g /d * backup=0x1", EINVAL, "a list of full" },
+		{ "files g /d * backup=full,full", EINVAL,
+		  "a type is there twice" },
+		{ "files g /d * created=yes", EINVAL, "has no value" },
+	};
+	struct metadata *m = parsed(HEAD "files g /d * backup=differential "
+					 "snapshot=full,log\n" END);
+
+	(void)state;
+	check_lines(t, N_OF(t));
+	/* The bits, in the order that differential is before incremental. */
+	assert_int_equal(m->files.v[0].backup | m->files.v[0].snapshot << 8,
+			 0xf0f);
+	assert_int_equal(m->files.v[1].backup, 0x2);
+	assert_int_equal(m->files.v[1].snapshot, 0x9);
+	metadata_free(m);
+}
+
+static void
+excludes_and_alternate_locations_are_the_writers(void **state)
+{
+	static const struct row t[] = {
+		{ "exclude /g *.tmp recursive", 0,
+		  "exclude /g *.tmp recursive\n" },
+		{ "exclude-from-snapshot /g/ big", 0,
+		  "exclude-from-snapshot /g big\n" },
+		{ "exclude /g", EINVAL, "words are missing" },
+		{ "exclude /g * backup=all", EINVAL, "an unknown option" },
+		{ "exclude /g *\nexclude /g *", EINVAL,
+		  "line 8: an exclude for /g is there twice, first in line 7" },
+		{ "exclude /g *\nexclude-from-snapshot /g *", 0,
+		  "exclude /g *\nexclude-from-snapshot /g *\n" },
+		{ "alternate-location /g * to=/elsewhere/", 0,
+		  "alternate-location /g * to=/elsewhere\n" },
+		{ "alternate-location /g *", EINVAL, "line 7: to= is missing" },
+		{ "alternate-location /g * to=x", EINVAL, "not an absolute" },
+		{ "alternate-location /g * recursive to=/x", ENOENT,
+		  "line 7: no file set above with this" },
+		{ "alternate-location /g a to=/x", ENOENT, "no file set" },
+		{ "alternate-location /late * to=/x\nfiles g /late *", ENOENT,
+		  "line 7: no file set above" },
+		{ "alternate-location /g * to=/x\nalternate-location /g * "
+		  "to=/y",
+		  EINVAL, "line 8: an alternate location for /g is there" },
+	};
+
+	(void)state;
+	check_lines(t, N_OF(t));
+	refused("writer w\nalternate-location /g * to=/x\n", EINVAL,
+		"line 2: an alternate location before the restore-method");
+	refused("writer w\nrestore-method restore-to-alternate-location\n"
+		"component g file-group selectable=no\n"
+		"files g /a *\nfiles g /b *\nfiles g /c *\n"
+		"alternate-location /c * to=/x\n"
+		"alternate-location /a * to=/x\nend\n",
+		EINVAL, "line 5: no alternate location for this file set");
+}
+
+static void
+a_dependency_is_on_another_writer(void **state)
+{
+	static const struct row t[] = {
+		{ "dependency g other a/b", 0, "dependency g other a/b\n" },
+		{ "dependency g other //host/a/b", 0,
+		  "dependency g other //host/a/b\n" },
+		{ "dependency g w //host/a", 0, "dependency g w //host/a\n" },
+		{ "dependency g w db", EINVAL,
+		  "line 7: column 14: a dependency inside one writer: w" },
+		{ "dependency x other a", ENOENT, "no such component above" },
+		{ "dependency g other", EINVAL, "words are missing" },
+		{ "dependency g a/b a", EINVAL, "a writer's name" },
+		{ "dependency g other /a", EINVAL, "an empty name" },
+		{ "dependency g other //host", EINVAL, "not //MACHINE/" },
+		{ "dependency g other ///a", EINVAL, "not //MACHINE/" },
+		{ "dependency g other //host/", EINVAL, "an empty name" },
+		{ "dependency g other a b", EINVAL, "a word too many" },
+		{ "dependency g other a\ndependency g other a", EINVAL,
+		  "line 8: a dependency is there twice" },
+		{ "dependency g other a\ndependency g other //h/a", 0,
+		  "dependency g other a\ndependency g other //h/a\n" },
+	};
+
+	(void)state;
+	check_lines(t, N_OF(t));
+}
+
+static void
+a_document_has_at_most_one_mib_and_4096_components(void **state)
+{
+	struct buf b = { 0 };
+	struct metadata *m = NULL;
+	struct err e = { 0 };
+	unsigned i;
+
+	(void)state;
+	buf_add_str(&b, "writer w\nrestore-method custom\n");
+	for (i = 0; i < METADATA_COMPONENTS_MAX; i++)
+		buf_printf(&b, "component c%u file-group selectable=no\n",
+			   i * 2654435761u);
+	buf_add_str(&b, "end\n");
+	assert_int_equal(metadata_parse(&m, b.data, b.len, &e), 0);
+	assert_int_equal(metadata_find(m, "c2654435761", 11), 1);
+	metadata_free(m);
+	b.len -= 4;
+	buf_add_str(&b, "component x file-group selectable=no\nend\n");
+	assert_int_equal(metadata_parse(&m, b.data, b.len, &e), -1);
+	assert_string_equal(e.text, "line 4099: more than 4096 components");
+	assert_int_equal(refuse_errno(&e), EDQUOT);
+	err_clear(&e);
+	buf_reset(&b);
+	buf_add_str(&b, HEAD END);
+	while (b.len < METADATA_LEN_MAX)
+		buf_add_char(&b, '\n');
+	assert_int_equal(metadata_parse(&m, b.data, b.len, &e), 0);
+	metadata_free(m);
+	buf_add_char(&b, '\n');
+	assert_int_equal(metadata_parse(&m, b.data, b.len, &e), -1);
+	assert_int_equal(refuse_errno(&e), EDQUOT);
+	err_clear(&e);
+	/* Many file sets, and bytes that grow when they are shown. */
+	buf_reset(&b);
+	buf_add_str(&b, HEAD);
+	for (i = 0; i < 4000; i++)
+		buf_printf(&b, "files g /%u/%s *\n", i,
+			   "\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4"
+			   "\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4"
+			   "\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4"
+			   "\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4"
+			   "\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4"
+			   "\xe4\xe4\xe4\xe4\xe4\xe4\xe4\xe4");
+	buf_add_str(&b, END);
+	assert_int_equal(metadata_parse(&m, b.data, b.len, &e), -1);
+	assert_int_equal(refuse_errno(&e), EDQUOT);
+	buf_clear(&b);
+}
+
+/* --- component sets --------------------------------------------------------- */
+
+#define SETS                                                                   \
+	"writer w\nschema incremental last-modify\n"                           \
+	"restore-method restore-if-can-replace\n"                              \
+	"component top file-group selectable=no\n"                             \
+	"component top/opt file-group selectable=yes\n"                        \
+	"component top/opt/part file-group selectable=no "                     \
+	"selectable-for-restore\n"                                             \
+	"component top/opt/sub file-group selectable=yes\n"                    \
+	"component top/opt/sub/leaf file-group selectable=no\n"                \
+	"component top/optional file-group selectable=no\n"                    \
+	"component free/floating file-group selectable=yes\n"                  \
+	"files top /top *\n"                                                   \
+	"files top/opt /opt *\n"                                               \
+	"files top/opt/part /part *.p recursive backup=full,incremental\n"     \
+	"files top/optional /optional x\n"                                     \
+	"exclude /part *.tmp.p recursive\n"                                    \
+	"end\n"
+
+enum {
+	TOP,
+	OPT,
+	PART,
+	SUB,
+	LEAF,
+	OPTIONAL,
+	FLOATING,
+	COMPONENTS
+};
+
+static void
+inclusion_follows_selectability_and_selectable_ancestors(void **state)
+{
+	static const struct {
+		enum metadata_inclusion inclusion;
+		size_t set;
+	} want[COMPONENTS] = {
+		{ INCLUDE_REQUIRED, METADATA_NONE },
+		{ INCLUDE_OPTIONAL, METADATA_NONE },
+		{ INCLUDE_IMPLICIT, OPT },
+		{ INCLUDE_EITHER, OPT },
+		{ INCLUDE_IMPLICIT, SUB },
+		{ INCLUDE_REQUIRED, METADATA_NONE },
+		{ INCLUDE_OPTIONAL, METADATA_NONE },
+	};
+	struct metadata *m = parsed(SETS);
+	size_t i;
+
+	(void)state;
+	assert_int_equal(m->components.count, COMPONENTS);
+	for (i = 0; i < COMPONENTS; i++) {
+		assert_int_equal(metadata_inclusion(m, i), want[i].inclusion);
+		assert_int_equal(metadata_set_of(m, i), want[i].set);
+		assert_int_equal(metadata_find(m, m->components.v[i].name,
+					       strlen(m->components.v[i].name)),
+				 i);
+	}
+	assert_int_equal(metadata_find(m, "top/op", 6), METADATA_NONE);
+	assert_int_equal(metadata_find(m, "free", 4), METADATA_NONE);
+	metadata_free(m);
+}
+
+static void
+a_set_is_a_selectable_component_and_all_beneath_its_name(void **state)
+{
+	struct metadata *m = parsed(SETS);
+
+	(void)state;
+	assert_int_equal(metadata_next_member(m, OPT, 0), PART);
+	assert_int_equal(metadata_next_member(m, OPT, PART + 1), SUB);
+	assert_int_equal(metadata_next_member(m, OPT, SUB + 1), LEAF);
+	assert_int_equal(metadata_next_member(m, OPT, LEAF + 1), METADATA_NONE);
+	/* One that is not selectable makes no set. */
+	assert_int_equal(metadata_next_member(m, TOP, 0), METADATA_NONE);
+	assert_false(metadata_is_member(m, OPT, TOP));
+	assert_true(metadata_is_member(m, TOP, TOP));
+	assert_false(metadata_is_member(m, OPTIONAL, OPT));
+	assert_false(metadata_is_member(m, OPT, SUB));
+	metadata_free(m);
+}
+
+static void
+a_choice_adds_what_is_required_and_refuses_what_is_implied(void **state)
+{
+	struct metadata *m = parsed(SETS);
+	bool none[COMPONENTS] = { false };
+	bool floating[COMPONENTS] = { [FLOATING] = true };
+	bool implicit[COMPONENTS] = { [LEAF] = true };
+	bool both[COMPONENTS] = { [OPT] = true, [SUB] = true };
+	bool sub[COMPONENTS] = { [SUB] = true };
+	bool opt[COMPONENTS] = { [OPT] = true };
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(metadata_choose(m, none, NULL), 0);
+	assert_false(none[TOP]);
+	assert_int_equal(metadata_choose(m, floating, NULL), 0);
+	assert_true(floating[TOP] && floating[OPTIONAL]);
+	assert_false(floating[OPT] || floating[PART] || floating[SUB]);
+	assert_int_equal(metadata_choose(m, implicit, &e), -1);
+	assert_int_equal(refuse_errno(&e), EINVAL);
+	assert_string_equal(e.text, "component top/opt/sub/leaf is only there "
+				    "with the set it is part of");
+	err_clear(&e);
+	assert_int_equal(metadata_choose(m, both, &e), -1);
+	assert_string_equal(e.text, "component top/opt/sub is there with a set "
+				    "that is chosen already");
+	assert_int_equal(metadata_choose(m, sub, NULL), 0);
+	assert_int_equal(metadata_managing(m, sub, LEAF), SUB);
+	assert_int_equal(metadata_managing(m, sub, PART), METADATA_NONE);
+	assert_int_equal(metadata_choose(m, opt, NULL), 0);
+	assert_int_equal(metadata_managing(m, opt, LEAF), OPT);
+	assert_int_equal(metadata_managing(m, opt, OPT), OPT);
+	assert_int_equal(metadata_managing(m, opt, FLOATING), METADATA_NONE);
+	/* Restored alone: what was explicit, or says that it may be. */
+	assert_true(metadata_may_restore(m, opt, OPT));
+	assert_true(metadata_may_restore(m, opt, PART));
+	assert_false(metadata_may_restore(m, opt, SUB));
+	assert_true(metadata_may_restore(m, sub, SUB));
+	assert_false(metadata_may_restore(m, sub, PART));
+	metadata_free(m);
+}
+
+/* --- types, masks, files ---------------------------------------------------- */
+
+static void
+a_type_that_the_schema_lacks_is_full(void **state)
+{
+	struct metadata *m = parsed(SETS);
+
+	(void)state;
+	assert_int_equal(metadata_effective(m, METADATA_FULL), METADATA_FULL);
+	assert_int_equal(metadata_effective(m, METADATA_INCREMENTAL),
+			 METADATA_INCREMENTAL);
+	assert_int_equal(metadata_effective(m, METADATA_DIFFERENTIAL),
+			 METADATA_FULL);
+	assert_int_equal(metadata_effective(m, METADATA_LOG), METADATA_FULL);
+	assert_int_equal(metadata_effective(m, METADATA_COPY), METADATA_FULL);
+	metadata_free(m);
+}
+
+static void
+full_and_copy_test_the_same_bits_and_log_only_log_files(void **state)
+{
+	struct metadata *m =
+		parsed(HEAD "database-files db /a * backup=full snapshot=log\n"
+			    "database-files db /b * backup=incremental,log "
+			    "snapshot=full\n"
+			    "log-files db /l * backup=log snapshot=none\n" END);
+	const struct metadata_files *a = &m->files.v[1];
+	const struct metadata_files *b = &m->files.v[2];
+	const struct metadata_files *l = &m->files.v[3];
+
+	(void)state;
+	assert_true(metadata_required(a, METADATA_FULL));
+	assert_true(metadata_required(a, METADATA_COPY));
+	assert_false(metadata_required(a, METADATA_INCREMENTAL));
+	assert_false(metadata_required(b, METADATA_FULL));
+	assert_false(metadata_required(b, METADATA_COPY));
+	assert_true(metadata_required(b, METADATA_INCREMENTAL));
+	assert_false(metadata_required(b, METADATA_DIFFERENTIAL));
+	assert_false(metadata_required(b, METADATA_LOG));
+	assert_true(metadata_required(l, METADATA_LOG));
+	assert_false(metadata_required(l, METADATA_FULL));
+	assert_true(metadata_snapshot_only(b, METADATA_COPY));
+	assert_true(metadata_snapshot_only(a, METADATA_LOG));
+	assert_false(metadata_snapshot_only(a, METADATA_FULL));
+	assert_false(metadata_snapshot_only(l, METADATA_LOG));
+	metadata_free(m);
+}
+
+static void
+a_path_fits_by_directory_pattern_and_recursion(void **state)
+{
+	static const struct {
+		struct metadata_spec spec;
+		const char *path;
+		bool yes;
+	} t[] = {
+		{ { "/a", "*", false, 0 }, "/a/x", true },
+		{ { "/a", "*", false, 0 }, "/a/.x", true },
+		{ { "/a", "*", false, 0 }, "/a/b/x", false },
+		{ { "/a", "*", true, 0 }, "/a/b/x", true },
+		{ { "/a", "*", true, 0 }, "/a", false },
+		{ { "/a", "*", true, 0 }, "/ab/x", false },
+		{ { "/a", "x", true, 0 }, "/a/x/y", false },
+		{ { "/", "*", false, 0 }, "/x", true },
+		{ { "/", "*", false, 0 }, "/x/y", false },
+		{ { "/", "*", true, 0 }, "/x/y", true },
+		{ { "/", "*", true, 0 }, "/", false },
+	};
+	static const struct {
+		struct metadata_spec a, b;
+		bool yes;
+	} o[] = {
+		{ { "/a", "*", false, 0 }, { "/a", "x", false, 0 }, true },
+		{ { "/a", "x", false, 0 }, { "/a", "y", false, 0 }, false },
+		{ { "/a", "*", false, 0 }, { "/a/b", "*", false, 0 }, false },
+		{ { "/a", "*", true, 0 }, { "/a/b", "*", false, 0 }, true },
+		{ { "/a", "*", false, 0 }, { "/a/b", "*", true, 0 }, false },
+		{ { "/", "*.x", true, 0 }, { "/a", "*.y", true, 0 }, false },
+		{ { "/a", "*", true, 0 }, { "/ab", "*", true, 0 }, false },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < N_OF(t); i++)
+		if (metadata_fits(&t[i].spec, t[i].path) != t[i].yes)
+			fail_msg("%s", t[i].path);
+	for (i = 0; i < N_OF(o); i++)
+		if (metadata_overlap(&o[i].a, &o[i].b) != o[i].yes ||
+		    metadata_overlap(&o[i].b, &o[i].a) != o[i].yes)
+			fail_msg("overlap %zu", i);
+}
+
+static void
+a_file_has_a_place_seen_from_a_component(void **state)
+{
+	struct metadata *m = parsed(SETS);
+
+	(void)state;
+	assert_int_equal(metadata_place(m, OPT, "/opt/x"), PLACE_OWN);
+	assert_int_equal(metadata_place(m, OPT, "/part/a/x.p"), PLACE_OWN);
+	assert_int_equal(metadata_place(m, OPT, "/part/a/x.q"), PLACE_BENEATH);
+	assert_int_equal(metadata_place(m, OPT, "/optional/x"), PLACE_OTHER);
+	assert_int_equal(metadata_place(m, OPT, "/optional/y"), PLACE_OUTSIDE);
+	assert_int_equal(metadata_place(m, TOP, "/opt/x"), PLACE_OTHER);
+	assert_true(metadata_excludes(m, "/part/a/b.tmp.p"));
+	assert_false(metadata_excludes(m, "/part/a/b.p"));
+	metadata_free(m);
+}
+
+/* --- statements against it -------------------------------------------------- */
+
+static int
+judged(const struct metadata *m, const char *line, enum metadata_type type)
+{
+	struct statement s = { 0 };
+	struct err e = { 0 };
+	int rc = 0;
+
+	assert_int_equal(statement_parse(&s, line, strlen(line), NULL), 0);
+	if (metadata_judge(m, &s, type, &e) < 0)
+		rc = refuse_errno(&e);
+	statement_clear(&s);
+	return rc;
+}
+
+static void
+a_statement_is_judged_against_the_document(void **state)
+{
+	static const struct {
+		const char *line;
+		int error;
+	} t[] = {
+		{ "begin", 0 },
+		{ "backup-stamp top x", 0 },
+		{ "backup-stamp nobody x", ENOENT },
+		{ "gap nobody", ENOENT },
+		{ "gap top/opt/part", 0 },
+		/* Implicit ones have no record of their own. */
+		{ "backup-stamp top/opt/part x", EINVAL },
+		{ "partial-file top/opt/part /part/x.p none", EINVAL },
+		{ "partial-file top/opt /part/x.p none", 0 },
+		/* Partial: any file but another component's. */
+		{ "partial-file top/opt /opt/x 0:1", 0 },
+		{ "partial-file top/opt /new/x 0:1", 0 },
+		{ "partial-file top/opt /top/x 0:1", EINVAL },
+		{ "attach top/opt /top/x from=/y", EINVAL },
+		/* Differenced: one file set, or apart from all. */
+		{ "differenced-file top/opt /opt *", 0 },
+		{ "differenced-file top/opt /part *.p recursive", 0 },
+		{ "differenced-file top/opt /part *.p", EINVAL },
+		{ "differenced-file top/opt /opt x", EINVAL },
+		{ "differenced-file top/opt / x recursive", EINVAL },
+		{ "differenced-file top/opt /top *", EINVAL },
+		{ "differenced-file top/opt /part *.q recursive", 0 },
+		{ "differenced-file top/opt /new * recursive", 0 },
+	};
+	struct metadata *m = parsed(SETS);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < N_OF(t); i++)
+		if (judged(m, t[i].line, 0) != t[i].error)
+			fail_msg("%s: %d", t[i].line, judged(m, t[i].line, 0));
+	metadata_free(m);
+}
+
+static void
+a_differenced_file_needs_last_modify_and_the_type_in_the_schema(void **state)
+{
+	static const char line[] = "differenced-file top/opt /opt *";
+	struct metadata *m = parsed(SETS);
+	struct metadata *plain = parsed(HEAD END);
+
+	(void)state;
+	assert_int_equal(judged(m, line, METADATA_INCREMENTAL), 0);
+	assert_int_equal(judged(m, line, METADATA_FULL), 0);
+	assert_int_equal(judged(m, line, METADATA_COPY), 0);
+	assert_int_equal(judged(m, line, METADATA_DIFFERENTIAL), EOPNOTSUPP);
+	assert_int_equal(judged(m, line, METADATA_LOG), EOPNOTSUPP);
+	assert_int_equal(judged(plain, "differenced-file g /g *", 0),
+			 EOPNOTSUPP);
+	metadata_free(m);
+	metadata_free(plain);
+}
+
+static void
+every_path_of_a_writer_lies_beneath_its_grant(void **state)
+{
+	static const char *const grants[] = { "/g", "/h/i" };
+	static const struct {
+		const char *lines;
+		int error;
+	} t[] = {
+		{ "", 0 },
+		{ "files g /h/i/j * alternate=/g/x", 0 },
+		{ "files g /h *", EPERM },
+		{ "files g /gg *", EPERM },
+		{ "files g / * recursive", EPERM },
+		{ "files g /g/a * alternate=/alt", EPERM },
+		{ "exclude / * recursive", EPERM },
+		{ "exclude-from-snapshot /h *", EPERM },
+		{ "alternate-location /g * to=/elsewhere", EPERM },
+	};
+	static const struct {
+		const char *line;
+		int error;
+	} s[] = {
+		{ "partial-file g /g/x 0:1", 0 },
+		{ "partial-file g /x 0:1", EPERM },
+		{ "partial-file g /g/x file=/etc/shadow", EPERM },
+		{ "attach g /g/x from=/etc/shadow", EPERM },
+		{ "attach g /g/x from=/h/i/y", 0 },
+		{ "differenced-file g / * recursive", EPERM },
+		{ "gap g /x", EPERM },
+		{ "backup-stamp g /x", 0 },
+	};
+	struct buf b = { 0 };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < N_OF(t); i++) {
+		struct metadata *m;
+		struct err e = { 0 };
+		int rc;
+
+		buf_reset(&b);
+		buf_printf(&b, "%s%s\n%s", HEAD, t[i].lines, END);
+		m = parsed(buf_str(&b));
+		rc = metadata_granted(m, grants, N_OF(grants), &e);
+		if (rc != (t[i].error == 0 ? 0 : -1))
+			fail_msg("%s", t[i].lines);
+		if (rc < 0) {
+			assert_int_equal(refuse_errno(&e), EPERM);
+			assert_int_equal(strncmp(e.text, "line 7: ", 8), 0);
+		}
+		metadata_free(m);
+	}
+	for (i = 0; i < N_OF(s); i++) {
+		struct statement x = { 0 };
+		struct err e = { 0 };
+
+		assert_int_equal(
+			statement_parse(&x, s[i].line, strlen(s[i].line), NULL),
+			0);
+		if (metadata_statement_granted(&x, grants, N_OF(grants), &e) !=
+		    (s[i].error == 0 ? 0 : -1))
+			fail_msg("%s", s[i].line);
+		assert_true(s[i].error == 0 || refuse_errno(&e) == EPERM);
+		statement_clear(&x);
+	}
+	buf_clear(&b);
+}
+
+static void
+custom_restore_methods_are_roots(void **state)
+{
+	static const char *const grants[] = { "/" };
+	struct metadata *m =
+		parsed("writer w\nrestore-method custom\n"
+		       "component g file-group selectable=no\nend\n");
+	struct err e = { 0 };
+
+	(void)state;
+	assert_int_equal(metadata_granted(m, grants, 1, &e), -1);
+	assert_int_equal(refuse_errno(&e), EPERM);
+	metadata_free(m);
+}
+
+static void
+without_memory_a_document_is_enomem(void **state)
+{
+	static const char text[] = HEAD "exclude /g a\nexclude /g b\n"
+					"alternate-location /g * to=/x\n"
+					"dependency g o a\n" END;
+	unsigned n;
+
+	(void)state;
+	for (n = 1;; n++) {
+		struct metadata *m = NULL;
+		struct err e = { 0 };
+		int rc;
+
+		failing_plan_alloc(n, false);
+		rc = metadata_parse(&m, text, strlen(text), &e);
+		failing_off();
+		if (rc == 0) {
+			metadata_free(m);
+			break;
+		}
+		assert_null(m);
+		assert_int_equal(refuse_errno(&e), ENOMEM);
+	}
+	assert_true(n > 20);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+			the_normal_form_leaves_out_what_goes_without_saying),
+		cmocka_unit_test(
+			a_document_has_writer_method_component_and_end),
+		cmocka_unit_test(
+			a_schema_has_named_flags_with_their_conditions),
+		cmocka_unit_test(
+			a_component_has_a_name_a_type_and_says_whether_it_is_selectable),
+		cmocka_unit_test(
+			file_sets_belong_to_the_kind_of_their_component),
+		cmocka_unit_test(
+			a_mask_is_two_lists_and_created_and_all_of_both_by_default),
+		cmocka_unit_test(
+			excludes_and_alternate_locations_are_the_writers),
+		cmocka_unit_test(a_dependency_is_on_another_writer),
+		cmocka_unit_test(
+			a_document_has_at_most_one_mib_and_4096_components),
+		cmocka_unit_test(
+			inclusion_follows_selectability_and_selectable_ancestors),
+		cmocka_unit_test(
+			a_set_is_a_selectable_component_and_all_beneath_its_name),
+		cmocka_unit_test(
+			a_choice_adds_what_is_required_and_refuses_what_is_implied),
+		cmocka_unit_test(a_type_that_the_schema_lacks_is_full),
+		cmocka_unit_test(
+			full_and_copy_test_the_same_bits_and_log_only_log_files),
+		cmocka_unit_test(
+			a_path_fits_by_directory_pattern_and_recursion),
+		cmocka_unit_test(a_file_has_a_place_seen_from_a_component),
+		cmocka_unit_test(a_statement_is_judged_against_the_document),
+		cmocka_unit_test(
+			a_differenced_file_needs_last_modify_and_the_type_in_the_schema),
+		cmocka_unit_test(every_path_of_a_writer_lies_beneath_its_grant),
+		cmocka_unit_test(custom_restore_methods_are_roots),
+		cmocka_unit_test(without_memory_a_document_is_enomem),
+	};
+
+	return cmocka_run_group_tests_name("metadata", tests, NULL, NULL);
+}
