@@ -36,7 +36,7 @@ enum err_kind {
 
 struct err {
 	enum err_kind kind;
-	int saved_errno; /* for ERR_SYS and ERR_SOURCE, else 0 */
+	int saved_errno; /* of ERR_SYS, ERR_SOURCE; of a refusal (writer/refuse.h) */
 	char text[ERR_TEXT_LEN];
 };
 
