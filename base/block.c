@@ -68,8 +68,10 @@ block_get(size_t len)
 	size_t size = size_of(len);
 	struct waiting *w;
 
-	if (size == 0 || len < STEP)
+	if (len < STEP)
 		return mem_alloc(len);
+	if (size == 0)
+		return NULL;
 	(void)pthread_mutex_lock(&lock);
 	for (w = newest; w != NULL && w->size != size; w = w->next)
 		;
