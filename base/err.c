@@ -136,6 +136,13 @@ err_nomem(struct err *e)
 	return err_set(e, ERR_NOMEM, "out of memory");
 }
 
+bool
+err_is_rot(const struct err *e)
+{
+	return e->kind == ERR_CORRUPT ||
+	       (e->kind == ERR_SYS && e->saved_errno == EIO);
+}
+
 int
 err_prefix(struct err *e, const char *fmt, ...)
 {

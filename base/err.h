@@ -68,6 +68,12 @@ int err_nomem(struct err *e) __attribute__((cold));
 int err_prefix(struct err *e, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3), cold));
 
+/*
+ * Says it that stored bytes are not what was stored?  A sector that the disk
+ * does not give any more is as bad as a wrong byte.
+ */
+bool err_is_rot(const struct err *e);
+
 /* Back to "no error". */
 void err_clear(struct err *e);
 

@@ -776,8 +776,7 @@ try_read(struct store *st, struct search *s, const struct place *p,
 	if (read_place(st, s, p, &why) == 0)
 		return 0;
 	/* Nobody is to refer to what could not be read just now. */
-	if (why.kind == ERR_CORRUPT ||
-	    (why.kind == ERR_SYS && why.saved_errno == EIO))
+	if (err_is_rot(&why))
 		damage_meet(st->damage, place_pack(p), place_frame(p)->offset);
 	return copy_failed(s, place_pack(p), &why, e);
 }

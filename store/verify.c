@@ -43,8 +43,7 @@ struct verify {
 static bool
 is_damage(const struct err *why)
 {
-	return why->kind == ERR_CORRUPT || why->kind == ERR_UNSUPPORTED ||
-	       (why->kind == ERR_SYS && why->saved_errno == EIO);
+	return why->kind == ERR_UNSUPPORTED || err_is_rot(why);
 }
 
 /* Of the whole pack or a block. */

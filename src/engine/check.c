@@ -891,14 +891,6 @@ leave_note(struct check *c, const struct damage_note *n)
 	return false;
 }
 
-/* What says that the pack's bytes are not what they were. */
-static bool
-is_rot(const struct err *why)
-{
-	return why->kind == ERR_CORRUPT ||
-	       (why->kind == ERR_SYS && why->saved_errno == EIO);
-}
-
 /* A pack whose directory cannot be read whole: all of it is suspect. */
 static void
 bad_pack(void *ctx, const struct pack_id *id, const struct err *why)
@@ -908,7 +900,7 @@ bad_pack(void *ctx, const struct pack_id *id, const struct err *why)
 	struct check *c = ctx;
 
 	add_part(c, &p, why->text);
-	if (is_rot(why))
+	if (err_is_rot(why))
 		(void)leave_note(c, &all);
 }
 

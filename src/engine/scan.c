@@ -506,15 +506,11 @@ unreadable_dir(struct dir *d, struct err *why, struct err *e)
 	return dir_fail(d, why, e);
 }
 
-/*
- * Says the error that a part of the base cannot be had?  A sector that the
- * disk does not give any more is as lost as a wrong byte.
- */
+/* Says the error that a part of the base cannot be had? */
 static bool
 is_lost(const struct err *why)
 {
-	return why->kind == ERR_CORRUPT || why->kind == ERR_MISSING ||
-	       (why->kind == ERR_SYS && why->saved_errno == EIO);
+	return why->kind == ERR_MISSING || err_is_rot(why);
 }
 
 static int
