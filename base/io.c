@@ -108,6 +108,22 @@ io_replace(int fd, int with, const char *name, struct err *e)
 	return rc < 0 ? err_sys(e, "open %s anew", name) : 0;
 }
 
+bool
+io_same(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+bool
+io_is_at(int fd, int dirfd, const char *path, int flags)
+{
+	struct stat by_name;
+	struct stat by_fd;
+
+	return sys_repo->fstatat(dirfd, path, &by_name, flags) == 0 &&
+	       sys_repo->fstat(fd, &by_fd) == 0 && io_same(&by_name, &by_fd);
+}
+
 int
 io_read_at(int fd, void *p, size_t n, uint64_t at, const char *name,
 	   struct err *e)
@@ -278,7 +294,7 @@ same_file(int dirfd, const char *a, const char *b)
 
 	return sys_repo->fstatat(dirfd, a, &x, AT_SYMLINK_NOFOLLOW) == 0 &&
 	       sys_repo->fstatat(dirfd, b, &y, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+	       io_same(&x, &y);
 }
 
 /*

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 struct buf;
@@ -43,6 +44,15 @@ int io_close(int fd, const char *name, struct err *e);
  * it was is closed.  `with` stays open, too.
  */
 int io_replace(int fd, int with, const char *name, struct err *e);
+
+/* The same inode? */
+bool io_same(const struct stat *a, const struct stat *b);
+
+/*
+ * Is what is open as `fd` (still) what the path leads to?  `flags`:
+ * AT_SYMLINK_NOFOLLOW or 0.  Where it cannot be looked at, no.
+ */
+bool io_is_at(int fd, int dirfd, const char *path, int flags);
 
 /* Exactly n bytes at `at`, or ERR_CORRUPT when the file ends before. */
 int io_read_at(int fd, void *p, size_t n, uint64_t at, const char *name,

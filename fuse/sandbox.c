@@ -244,12 +244,7 @@ is_mount_root(int fd)
 static bool
 is_root_directory(int fd)
 {
-	struct stat here;
-	struct stat root;
-
-	return sys_repo->fstat(fd, &here) == 0 &&
-	       sys_repo->fstatat(AT_FDCWD, "/", &root, 0) == 0 &&
-	       here.st_dev == root.st_dev && here.st_ino == root.st_ino;
+	return io_is_at(fd, AT_FDCWD, "/", 0);
 }
 
 /* Where the repository's file system is mounted: the directory that has it. */

@@ -583,17 +583,6 @@ out:
 	return rc;
 }
 
-static bool
-is_still_at(int dirfd, const char *path, int fd)
-{
-	struct stat x;
-	struct stat y;
-
-	return sys_repo->fstatat(dirfd, path, &x, 0) == 0 &&
-	       sys_repo->fstat(fd, &y) == 0 && x.st_dev == y.st_dev &&
-	       x.st_ino == y.st_ino;
-}
-
 /* A directory that we did without stays without. */
 static int
 replace_dir(int old, int with, const char *name, struct err *e)
@@ -624,9 +613,9 @@ repository_follow(const struct repository *r, struct err *e)
 	struct repository *now = NULL;
 	int rc;
 
-	if (is_still_at(AT_FDCWD, r->path, r->fd) &&
-	    is_still_at(r->fd, "packs", r->packs_fd) &&
-	    is_still_at(r->fd, "generations", r->generations_fd))
+	if (io_is_at(r->fd, AT_FDCWD, r->path, 0) &&
+	    io_is_at(r->packs_fd, r->fd, "packs", 0) &&
+	    io_is_at(r->generations_fd, r->fd, "generations", 0))
 		return 1;
 	if (repository_open(r->path, &now, e) < 0)
 		return -1;
@@ -653,12 +642,6 @@ repository_close(struct repository *r)
 	mem_free(r);
 }
 
-static bool
-is_same(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
 /* Only to look at it: works without a right to read it.  -1: not possible. */
 static int
 open_to_look(int dirfd, const char *path)
@@ -680,8 +663,8 @@ repository_above(int upper, int fd)
 	for (steps = 0; at >= 0 && steps < WAY_UP_MAX; steps++) {
 		if (sys_repo->fstat(at, &here) < 0)
 			break;
-		found = is_same(&here, &what);
-		if (found || (steps > 0 && is_same(&here, &last)))
+		found = io_same(&here, &what);
+		if (found || (steps > 0 && io_same(&here, &last)))
 			break;
 		last = here;
 		up = open_to_look(at, "..");

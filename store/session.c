@@ -130,13 +130,7 @@ remove_dead(int dirfd)
 static bool
 is_still_named(int dirfd, const char *name, int fd)
 {
-	struct stat by_name;
-	struct stat by_fd;
-
-	return sys_repo->fstatat(dirfd, name, &by_name, AT_SYMLINK_NOFOLLOW) ==
-		       0 &&
-	       sys_repo->fstat(fd, &by_fd) == 0 &&
-	       by_name.st_dev == by_fd.st_dev && by_name.st_ino == by_fd.st_ino;
+	return io_is_at(fd, dirfd, name, AT_SYMLINK_NOFOLLOW);
 }
 
 /* One try: 0, 1 when somebody took the fresh file for a dead one. */
