@@ -218,3 +218,14 @@ pool_cpus(void)
 		n = sysconf(_SC_NPROCESSORS_ONLN);
 	return n > 0 ? (size_t)n : 1;
 }
+
+void
+pool_brief_mutex(pthread_mutex_t *out)
+{
+	pthread_mutexattr_t attr;
+
+	(void)pthread_mutexattr_init(&attr);
+	(void)pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
+	(void)pthread_mutex_init(out, &attr);
+	(void)pthread_mutexattr_destroy(&attr);
+}

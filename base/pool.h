@@ -38,4 +38,10 @@ size_t pool_cpus(void);
 #include <pthread.h>
 int pool_thread(pthread_t *out, void *(*fn)(void *), void *arg, struct err *e);
 
+/*
+ * Make a mutex that is held for moments: who finds it taken spins a little
+ * before he sleeps.
+ */
+void pool_brief_mutex(pthread_mutex_t *out);
+
 #endif

@@ -22,6 +22,7 @@
 
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/pool.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -63,17 +64,12 @@ int
 shelf_new(size_t limit, shelf_drop_fn drop, struct shelf **out, struct err *e)
 {
 	struct shelf *s = mem_zalloc(sizeof(*s));
-	pthread_mutexattr_t attr;
 
 	if (s == NULL)
 		return err_nomem(e);
 	s->limit = limit;
 	s->drop = drop;
-	(void)pthread_mutexattr_init(&attr);
-	/* The lock is held for moments: spin a little before sleeping. */
-	(void)pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
-	(void)pthread_mutex_init(&s->lock, &attr);
-	(void)pthread_mutexattr_destroy(&attr);
+	pool_brief_mutex(&s->lock);
 	(void)pthread_cond_init(&s->settled, NULL);
 	*out = s;
 	return 0;

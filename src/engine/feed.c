@@ -1063,18 +1063,13 @@ feed_start(struct backup *b, struct dir *top, struct feed **out,
 {
 	struct feed *f = mem_zalloc(sizeof(*f));
 	size_t want = reader_count(b);
-	pthread_mutexattr_t attr;
 
 	if (f == NULL)
 		return err_nomem(e);
 	f->b = b;
 	f->top = top;
 	b->opens_ahead = has_room_to_open(want);
-	pthread_mutexattr_init(&attr);
-	/* The lock is held for moments: spin a little before sleeping. */
-	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP);
-	pthread_mutex_init(&f->lock, &attr);
-	pthread_mutexattr_destroy(&attr);
+	pool_brief_mutex(&f->lock);
 	pthread_cond_init(&f->work, NULL);
 	pthread_cond_init(&f->scanned, NULL);
 	pthread_cond_init(&f->steps, NULL);
