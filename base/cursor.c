@@ -26,13 +26,6 @@ rd_init(const void *p, size_t len)
 	return r;
 }
 
-static void
-go_bad(struct rd *r)
-{
-	r->bad = true;
-	r->left = 0;
-}
-
 /* An integer of n <= 8 bytes. */
 static uint64_t
 rd_fixed(struct rd *r, size_t n)
@@ -82,7 +75,7 @@ rd_varint_long(struct rd *r)
 	/* A last zero is needless; the tenth byte holds bit 63 alone. */
 	if (i == most || (c == 0 && i > 0) ||
 	    (i == VARINT_MAX_LEN - 1 && c > 1)) {
-		go_bad(r);
+		rd_go_bad(r);
 		return 0;
 	}
 	r->p += i + 1;

@@ -47,11 +47,18 @@ uint64_t rd_varint_long(struct rd *r);
  * What follows is inline because directories are made of it, and a listing
  * passes every byte of theirs.  A bad cursor has nothing left.
  */
+static inline void
+rd_go_bad(struct rd *r)
+{
+	r->bad = true;
+	r->left = 0;
+}
+
 static inline uint8_t
 rd_u8(struct rd *r)
 {
 	if (r->left == 0) {
-		r->bad = true;
+		rd_go_bad(r);
 		return 0;
 	}
 	r->left--;
@@ -75,8 +82,7 @@ rd_varint_max(struct rd *r, uint64_t max)
 
 	if (v <= max)
 		return v;
-	r->bad = true;
-	r->left = 0;
+	rd_go_bad(r);
 	return 0;
 }
 
@@ -89,8 +95,7 @@ rd_bytes(struct rd *r, size_t n)
 	if (r->bad)
 		return NULL;
 	if (n > r->left) {
-		r->bad = true;
-		r->left = 0;
+		rd_go_bad(r);
 		return NULL;
 	}
 	r->p += n;

@@ -23,6 +23,7 @@
 #include "fuse/counts.h"
 #include "fuse/inode.h"
 #include "fuse/pattern.h"
+#include "fuse/stored.h"
 #include "src/engine/reader.h"
 #include "src/engine/view.h"
 
@@ -56,12 +57,6 @@ struct task {
 
 /* --- storing -------------------------------------------------------------- */
 
-static uint64_t
-node_of(const struct fs *fs, uint64_t ino)
-{
-	return fs->at != NULL && ino == fs->at_ino ? FUSE_ROOT_ID : ino;
-}
-
 /* 0, or a negative errno. */
 static int
 store(struct prefetch *p, uint64_t ino, uint64_t at, void *data, size_t len)
@@ -75,7 +70,7 @@ store(struct prefetch *p, uint64_t ino, uint64_t at, void *data, size_t len)
 		if (atomic_load(&p->stop))
 			return -ECANCELED;
 		rc = fuse_lowlevel_notify_store(p->session,
-						node_of(p->fs, ino), (off_t)at,
+						stored_node(p->fs, ino), (off_t)at,
 						&v, FUSE_BUF_NO_SPLICE);
 		if (rc == 0) {
 			counts_request(&p->fs->counts, COUNTS_PUSH);

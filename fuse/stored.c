@@ -43,8 +43,8 @@ ino_of(const struct fs *fs, uint64_t node)
 	return fs->at != NULL && node == FUSE_ROOT_ID ? fs->at_ino : node;
 }
 
-static uint64_t
-node_of(const struct fs *fs, uint64_t ino)
+uint64_t
+stored_node(const struct fs *fs, uint64_t ino)
 {
 	return fs->at != NULL && ino == fs->at_ino ? FUSE_ROOT_ID : ino;
 }
@@ -94,7 +94,7 @@ fill_entry(const struct fs *fs, struct view_gen *g, const struct node *n,
 
 	if (attr_stat(g, n, &p.attr, e) < 0)
 		return -1;
-	p.ino = node_of(fs, n->ino);
+	p.ino = stored_node(fs, n->ino);
 	p.attr_timeout = FS_FOR_EVER;
 	p.entry_timeout = FS_FOR_EVER;
 	*out = p;

@@ -14,6 +14,9 @@
 
 struct err;
 
+/* The kernel's number of an inode. */
+uint64_t stored_node(const struct fs *fs, uint64_t ino);
+
 /*
  * What the kernel is to know of the inode `ino` when it meets it by name: 1
  * when there is none.

@@ -35,7 +35,6 @@ struct holder {
 
 /* A file with more than one name. */
 struct linked {
-	uint64_t fs, ino;
 	uint64_t inside;
 	const struct holder *holder;
 	uint8_t *name;
@@ -198,9 +197,7 @@ link_count(struct collector *c, struct dir *d, const struct item *it,
 		l = mem_zalloc(sizeof(*l));
 		if (l == NULL)
 			return err_nomem(e);
-		l->fs = it->fs;
-		l->ino = it->st.stx_ino;
-		if (inomap_put(&c->links, l->fs, l->ino, l, e) < 0) {
+		if (inomap_put(&c->links, it->fs, it->st.stx_ino, l, e) < 0) {
 			mem_free(l);
 			return -1;
 		}
@@ -229,9 +226,10 @@ finish_links(struct collector *c, struct err *e)
 	if (links_builder_new(c->sink, &lb, e) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++) {
-		const struct linked *l = c->links.slot[i].value;
-		struct link out = { .fs = l->fs,
-				    .ino = l->ino,
+		const struct inomap_slot *at = &c->links.slot[i];
+		const struct linked *l = at->value;
+		struct link out = { .fs = at->fs,
+				    .ino = at->ino,
 				    .inside = l->inside,
 				    .tree = l->holder->tree,
 				    .name = l->name,

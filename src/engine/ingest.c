@@ -3,10 +3,10 @@
  *
  * Small files are opened some at a time, and the disk is asked for all of them
  * before the first is read.  Each is read whole into its batch's piece,
- * between two stats of the open descriptor; if they differ it is read again, up to TRIES times,
- * and then stored as torn.  A larger file goes out in pieces as it is read,
- * so what has gone cannot be taken back: if the stats around it differ, it
- * is torn at once.
+ * between two stats of the open descriptor; if they differ it is read again,
+ * up to TRIES times, and then stored as torn.  A larger file goes out in
+ * pieces as it is read, so what has gone cannot be taken back: if the stats
+ * around it differ, it is torn at once.
  *
  * Holes are what SEEK_DATA says.  The count of blocks proves nothing: blocks
  * can be reserved behind the end, and a file of less than a block is all hole
@@ -311,25 +311,6 @@ piece_room(struct piece *p, size_t n, struct err *e)
 	return 0;
 }
 
-/* One stretch of data; *shrunk when the file ended before it. */
-static int
-read_stretch(struct backup *b, const struct chunker *c, int fd,
-	     struct piece *p, const uint64_t range[2], bool *shrunk,
-	     struct err *e)
-{
-	size_t n = (size_t)(range[1] - range[0]), from = p->len;
-	ssize_t got;
-
-	if (piece_room(p, n, e) < 0)
-		return -1;
-	got = src_read(fd, p->data + p->len, n, range[0], NULL, e);
-	if (got < 0)
-		return -1;
-	*shrunk = (size_t)got < n;
-	p->len += (size_t)got;
-	return cut_all(b, c, p, from, e);
-}
-
 /* Zeros where a hole could be: a sector, or what is left at the end. */
 static bool
 may_have_hole(const uint8_t *p, size_t len)
@@ -344,43 +325,50 @@ may_have_hole(const uint8_t *p, size_t len)
 	return false;
 }
 
+/* Bytes that lie in the piece at or behind its end become its next. */
+static int
+take_stretch(struct backup *b, const struct chunker *c, struct piece *p,
+	     const uint8_t *data, size_t n, struct err *e)
+{
+	size_t from = p->len;
+
+	if (data != p->data + from)
+		memmove(p->data + from, data, n);
+	p->len += n;
+	return cut_all(b, c, p, from, e);
+}
+
 /* The file's bytes up to `size`, with its holes. */
 static int
 read_small(struct backup *b, const struct chunker *c, struct reading *r,
 	   struct piece *p, uint64_t size, bool *shrunk, struct err *e)
 {
-	uint64_t range[2] = { 0, size }, at = 0;
-	size_t len = p->len;
+	uint64_t at, end, from = 0, to;
+	const uint8_t *data;
 	ssize_t got;
+	int rc;
 
-	*shrunk = false;
-	if (size == 0)
-		return 0;
 	if (piece_room(p, (size_t)size, e) < 0)
 		return -1;
-	got = src_read(r->fd, p->data + len, (size_t)size, 0, NULL, e);
+	data = p->data + p->len;
+	got = src_read(r->fd, p->data + p->len, (size_t)size, 0, NULL, e);
 	if (got < 0)
 		return -1;
-	if (!may_have_hole(p->data + len, (size_t)got)) {
-		*shrunk = (uint64_t)got < size;
-		p->len += (size_t)got;
-		return cut_all(b, c, p, len, e);
-	}
-	while (at < size && !*shrunk) {
-		int rc = src_next_data(r->fd, at, size, &range[0], &range[1],
-				       e);
-
+	end = (uint64_t)got;
+	*shrunk = end < size;
+	if (!may_have_hole(data, (size_t)end))
+		return take_stretch(b, c, p, data, (size_t)end, e);
+	for (at = 0; at < end; at = to) {
+		rc = src_next_data(r->fd, at, end, &from, &to, e);
 		if (rc < 0)
 			return -1;
 		if (rc == 1)
-			range[0] = range[1] = size;
-		if (range[0] > at &&
-		    add_cut(p, range[0] - at, true, NULL, e) < 0)
+			from = to = end;
+		if (from > at && add_cut(p, from - at, true, NULL, e) < 0)
 			return -1;
-		if (range[1] > range[0] &&
-		    read_stretch(b, c, r->fd, p, range, shrunk, e) < 0)
+		if (to > from && take_stretch(b, c, p, data + from,
+					      (size_t)(to - from), e) < 0)
 			return -1;
-		at = range[1];
 	}
 	return 0;
 }
