@@ -2,6 +2,7 @@ noinst_LIBRARIES += libfuseview.a
 libfuseview_a_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE_CFLAGS)
 libfuseview_a_SOURCES = \
 	%D%/attr.c %D%/attr.h \
+	%D%/control.c %D%/control.h \
 	%D%/counts.c %D%/counts.h \
 	%D%/device.c %D%/device.h \
 	%D%/file.c %D%/file.h \

@@ -4,6 +4,7 @@ libengine_a_SOURCES = \
 	%D%/engine/backup.c %D%/engine/backup.h \
 	%D%/engine/backup_internal.h \
 	%D%/engine/check.c %D%/engine/check.h \
+	%D%/engine/claims.h \
 	%D%/engine/collect.c %D%/engine/collect.h \
 	%D%/engine/entry.c %D%/engine/entry.h \
 	%D%/engine/exclude.c %D%/engine/exclude.h \
@@ -11,6 +12,7 @@ libengine_a_SOURCES = \
 	%D%/engine/filemap.c %D%/engine/filemap.h \
 	%D%/engine/gather.c %D%/engine/gather.h \
 	%D%/engine/generation.c %D%/engine/generation.h \
+	%D%/engine/graft.c %D%/engine/graft.h \
 	%D%/engine/ingest.c %D%/engine/ingest.h \
 	%D%/engine/inomap.c %D%/engine/inomap.h \
 	%D%/engine/inventory.c %D%/engine/inventory.h \
@@ -34,14 +36,32 @@ libengine_a_SOURCES = \
 
 noinst_LIBRARIES += libwriter.a
 libwriter_a_SOURCES = \
+	%D%/writer/client.c %D%/writer/client.h \
+	%D%/writer/coprocess.c %D%/writer/coprocess.h \
 	%D%/writer/grammar.c %D%/writer/grammar.h \
+	%D%/writer/intake.c %D%/writer/intake.h \
+	%D%/writer/journal.c %D%/writer/journal.h \
+	%D%/writer/mailbox.c %D%/writer/mailbox.h \
 	%D%/writer/metadata.c %D%/writer/metadata.h \
 	%D%/writer/metadata_ask.c \
+	%D%/writer/party.c %D%/writer/party.h \
 	%D%/writer/ranges.c %D%/writer/ranges.h \
+	%D%/writer/reduce.c %D%/writer/reduce.h \
 	%D%/writer/refuse.c %D%/writer/refuse.h \
+	%D%/writer/registry.c %D%/writer/registry.h \
+	%D%/writer/server.c %D%/writer/server.h \
+	%D%/writer/round.c %D%/writer/round.h \
 	%D%/writer/statement.c %D%/writer/statement.h \
 	%D%/writer/value.c %D%/writer/value.h \
 	%D%/writer/wildcard.c %D%/writer/wildcard.h
+
+noinst_LIBRARIES += librequester.a
+librequester_a_SOURCES = \
+	%D%/requester/backup.c %D%/requester/backup.h \
+	%D%/requester/choose.c %D%/requester/choose.h \
+	%D%/requester/dossier.c %D%/requester/dossier.h \
+	%D%/requester/history.c %D%/requester/history.h \
+	%D%/requester/restore.c %D%/requester/restore.h
 
 bin_PROGRAMS += asof
 asof_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(FUSE_CFLAGS)
@@ -51,6 +71,7 @@ asof_SOURCES = \
 	%D%/cli/check.c \
 	%D%/cli/cmd.c %D%/cli/cmd.h \
 	%D%/cli/completion.c \
+	%D%/cli/control.c \
 	%D%/cli/forget.c \
 	%D%/cli/generations.c \
 	%D%/cli/help.c \
@@ -61,11 +82,13 @@ asof_SOURCES = \
 	%D%/cli/mount.c \
 	%D%/cli/opt.c %D%/cli/opt.h \
 	%D%/cli/restore.c \
+	%D%/cli/session.c \
 	%D%/cli/show.c \
 	%D%/cli/stats.c \
-	%D%/cli/ui.c %D%/cli/ui.h
+	%D%/cli/ui.c %D%/cli/ui.h \
+	%D%/cli/writer.c
 ENGINE_LIBS = libengine.a $(STORE_LIBS)
-asof_LDADD = libfuseview.a $(ENGINE_LIBS) $(STORE_SYSLIBS) \
+asof_LDADD = libfuseview.a librequester.a libwriter.a $(ENGINE_LIBS) $(STORE_SYSLIBS) \
 	$(JANSSON_LIBS) $(FUSE_LIBS)
 
 # What mount(8) runs for the type fuse.asof.

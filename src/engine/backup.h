@@ -13,8 +13,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct claims;
 struct err;
 struct exclude;
+struct generation;
+struct generation_list;
 struct store;
 
 /* What a person watching sees; all counters only rise. */
@@ -72,5 +75,31 @@ struct backup_result {
  */
 int backup_run(struct store *st, const struct backup_options *opt,
 	       struct backup_result *out, struct err *e);
+
+/*
+ * The same in steps, for those who have to know what the run is before it
+ * begins.  begin: the sources, the set and its lock, the list of generations,
+ * the base and the session's type, which then stands.  run: the walk, with the
+ * claims of writers (NULL: none; claims.h), and the record.  A log backup does
+ * not walk: its tree is that of the base, as claims->copied changes it.
+ */
+struct backup_job;
+int backup_begin(struct store *st, const struct backup_options *opt,
+		 struct backup_job **out, struct err *e);
+struct backup_facts {
+	enum generation_type session_type;
+	const uint8_t *set_id; /* 16 bytes */
+	const char *set;
+	const struct generation_list *list;
+	const struct generation *base; /* of plain files; NULL: none */
+	const char *const *source;     /* resolved */
+	size_t sources;
+	struct ts start;
+	uint8_t id[16]; /* that the generation will have */
+};
+void backup_facts(const struct backup_job *j, struct backup_facts *out);
+int backup_walk(struct backup_job *j, struct claims *claims,
+		struct backup_result *out, struct err *e);
+void backup_job_free(struct backup_job *j); /* takes NULL */
 
 #endif

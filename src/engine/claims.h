@@ -1,0 +1,114 @@
+/*
+ * claims - what writers say about files, as the walk asks for it.
+ *
+ * The engine knows nothing of writers; src/requester implements this.  Every
+ * function is called from many threads at once.  Paths are absolute and normal.
+ * What a claim points at lives as long as the claims.
+ *
+ * The order of evaluation (doc/control.md, section 11): excluded; differenced;
+ * partial; in a file set by its mask; else the own test.  Missing information
+ * always means more reading, never less.
+ */
+#ifndef ASOF_ENGINE_CLAIMS_H
+#define ASOF_ENGINE_CLAIMS_H
+
+#include "base/time.h"
+#include "src/engine/entry.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+struct graft;
+struct statx;
+struct view_gen;
+
+enum claim_kind {
+	CLAIM_NONE,     /* nobody's: the own test against the plain base */
+	CLAIM_EXCLUDED, /* left out */
+	CLAIM_WHOLE,    /* read whole: `reason` says why */
+	CLAIM_OWN,      /* the own test, against the component's base */
+	CLAIM_SINCE,    /* the own test, and read if mtime or ctime >= `newer` */
+	CLAIM_RANGES,   /* only what `ranges` says, see below */
+	CLAIM_CARRIED,  /* the base's entry, whatever is there now */
+};
+
+/* A piece of a file. */
+struct claim_range {
+	uint64_t off, len; /* len > 0; sorted, apart */
+};
+
+struct claim {
+	enum claim_kind kind;
+	uint8_t reason;        /* enum plan_reason: WHOLE */
+	const char *text;      /* more about the reason, for people; or NULL */
+	size_t owner;          /* the component, as in `outcome` */
+	struct view_gen *base; /* the component's base; NULL: it has none */
+	struct ts newer;       /* SINCE */
+	void *promise;         /* RANGES: for `ranges` below */
+	const char *from;      /* not NULL: read from this path instead */
+	bool log_recovery;     /* may change while it is read */
+	bool fixed;            /* RANGES, or likely to be: fixed chunks */
+};
+
+/* What is claimed of a directory that is on the way of the walk. */
+enum claim_dir {
+	CLAIM_DIR_NOTHING, /* in it and beneath it nothing is claimed */
+	CLAIM_DIR_SOME,    /* ask for each name */
+};
+
+struct claims {
+	enum claim_dir (*dir)(struct claims *c, const char *path);
+
+	/*
+	 * What is claimed of this name?  `st` is what is there, or NULL when a
+	 * name of the base is asked about that is not there any more (then
+	 * CARRIED, or anything else for "not any more").
+	 */
+	int (*find)(struct claims *c, const char *path, const struct statx *st,
+		    struct claim *out, struct err *e);
+
+	/*
+	 * Must names be taken from a base that are not there now?  If so *base
+	 * is the generation whose directory of this path is to be merged with
+	 * what is listed (its names are then asked for with find), else NULL.
+	 */
+	int (*carries)(struct claims *c, const char *path,
+		       struct view_gen **base, struct err *e);
+
+	/*
+	 * CLAIM_RANGES, once the file is open: `now` is it, `entry` the base's
+	 * entry of the same path.  Which bytes must be read?  *n ranges into
+	 * *out, mem_free'd by the caller.  1: the promise does not hold, all of
+	 * it, and *why (a sentence, static or as long as the claims) says why.
+	 * -1: failed (memory), or ERR_SOURCE: the component's fault; then all
+	 * of it is read, too, and the component has failed.
+	 */
+	int (*ranges)(struct claims *c, const struct claim *claim, int fd,
+		      const struct statx *now, const struct entry *entry,
+		      struct claim_range **out, size_t *n, const char **why,
+		      struct err *e);
+
+	/*
+	 * A claimed file was stored (`why` NULL), or it failed: unreadable,
+	 * changed while it was read, vanished.  One at a time, in walk order.
+	 */
+	void (*outcome)(struct claims *c, size_t owner, const char *path,
+			const char *why, bool torn);
+
+	/*
+	 * Directories outside of the sources whose claimed names are stored,
+	 * too, and nothing else of them.
+	 */
+	const char *const *extra;
+	size_t extras;
+
+	/*
+	 * The walk is over; nothing is published yet.  What is still to be
+	 * added or replaced: called with a grafter (graft.h).
+	 */
+	int (*copied)(struct claims *c, struct graft *g, struct err *e);
+};
+
+#endif

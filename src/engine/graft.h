@@ -1,0 +1,43 @@
+/*
+ * graft - changing a tree after it was walked: one path at a time.
+ *
+ * For files that writers hand over at the very end (attachments, late
+ * declarations).  Each change rebuilds the directories on the way to the root.
+ * Also makes small trees of its own, for what a session leaves behind
+ * (doc/format.md, section 11).
+ */
+#ifndef ASOF_ENGINE_GRAFT_H
+#define ASOF_ENGINE_GRAFT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct backup;
+struct buf;
+struct claim;
+struct entry;
+struct err;
+struct graft;
+
+/*
+ * Read a file (as any other: claims apply to `path`; `from` is where it lies,
+ * NULL: at `path`) and put it at `path`, in place of what is there.  Missing
+ * directories on the way are made from those of the source.  ERR_SOURCE: the
+ * file's fault, nothing was changed.
+ */
+int graft_file(struct graft *g, const char *path, const char *from,
+	       struct err *e);
+
+/* What there is at `path`: its encoded entry into *out; 1 when nothing is. */
+int graft_find(struct graft *g, const char *path, struct buf *out,
+	       struct err *e);
+
+/*
+ * A file of these bytes in the session's own tree, which the record refers to
+ * (record.h, `session`); `name` may have slashes: "documents/NAME".  Made with
+ * mode 0400, owner 0 and the time of the run's start.
+ */
+int graft_session(struct graft *g, const char *name, const void *p, size_t len,
+		  struct err *e);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * intake - bytes that are written into a control file, as lines.
+ *
+ * One per open handle.  Writes come in any pieces; lines are accepted one by
+ * one as their newline arrives.  What write(2) returns is counted here: the
+ * bytes up to the last accepted newline, and an unfinished line behind it.  A
+ * refused line stops the count in front of it; if it is the first of this
+ * write, the write fails with its errno and nothing is taken; if its head came
+ * in an earlier write, the handle fails from then on, with the same errno.
+ *
+ * begin ... commit: the lines between are kept and accepted together, or none.
+ * A refusal in between fails the transaction, and `commit` gives EINVAL.
+ */
+#ifndef ASOF_WRITER_INTAKE_H
+#define ASOF_WRITER_INTAKE_H
+
+#include "base/buf.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct err;
+struct statement;
+
+#define INTAKE_TRANSACTION_MAX  (1u << 20)  /* bytes between begin and commit */
+#define INTAKE_IDLE_NS UINT64_C(600000000000) /* then a transaction is aborted */
+
+/*
+ * Who takes the lines.  All return 0, or -1 with a refusal (refuse.h).
+ *
+ *   check    may this be accepted?  Nothing happens yet.
+ *   accept   all n of them, together; they have been checked.  Only one when
+ *            there is no transaction.
+ *   refused  a line was refused: it is logged, and leaves a gap.  `s` is what
+ *            was understood of it.
+ */
+struct intake_sink {
+	int (*check)(void *ctx, struct statement *s, struct err *e);
+	int (*accept)(void *ctx, struct statement *const *s, size_t n,
+		      struct err *e);
+	void (*refused)(void *ctx, const struct statement *s, const void *line,
+			size_t len, const struct err *why);
+	void *ctx;
+};
+
+struct intake {
+	const struct intake_sink *sink;
+	struct buf part;     /* of an unfinished line */
+	int broken;          /* the errno that the handle fails with, or 0 */
+	bool transaction;
+	bool failed;         /* the transaction */
+	uint64_t touched_ns; /* when a line of it came last */
+	struct statement **kept;
+	size_t kept_count, kept_cap, kept_bytes;
+};
+
+/*
+ * n bytes more.  Returns how many were taken (> 0), or -errno.  n is what one
+ * write(2) brought.
+ */
+ssize_t intake_write(struct intake *in, const void *p, size_t n,
+		     uint64_t now_ns);
+
+/* Has it been idle for too long?  Then the transaction is aborted. */
+void intake_tick(struct intake *in, uint64_t now_ns);
+
+/* The handle is closed: an unfinished line is refused, a transaction aborted. */
+void intake_close(struct intake *in);
+
+#endif

@@ -1,0 +1,149 @@
+/*
+ * party - a registered writer, alive: its document, journal, log and events.
+ *
+ * What the control filesystem, programs in writers.d/ and sessions share.  A
+ * desk holds all parties of one repository and user, and one lock: everything
+ * here is called with desk->lock held, unless it says otherwise.  Who waits for
+ * something waits on desk->changed, which is broadcast at every change; live
+ * readers are woken through desk->wake.
+ */
+#ifndef ASOF_WRITER_PARTY_H
+#define ASOF_WRITER_PARTY_H
+
+#include "base/buf.h"
+#include "src/writer/journal.h"
+#include "src/writer/mailbox.h"
+#include "src/writer/registry.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct err;
+struct metadata;
+struct round;
+struct statement;
+
+/* Limits per owner (doc/control.md, section 2). */
+#define PARTY_JOURNAL_QUOTA (UINT64_C(256) << 20)
+#define PARTY_LOG_MAX       (UINT64_C(4) << 20) /* of each of the two files */
+
+/* What a session knows of one component; made at prepare-backup. */
+struct party_component {
+	char *name;       /* explicit */
+	char *stamp;      /* for this session; NULL: not set */
+	size_t stamp_len;
+	char *metadata;   /* set once */
+	char *previous_stamp; /* the base's; NULL: none */
+	size_t previous_len;
+	uint8_t base_id[16]; /* zero: none */
+	uint32_t base_number;
+	unsigned type; /* enum metadata_type: effective */
+};
+
+struct party {
+	struct desk *desk;
+	struct registration *registration; /* in desk->registry */
+	struct metadata *document;         /* NULL: none handed in yet */
+	struct buf document_text;          /* its normal form */
+	struct journal *journal;           /* NULL: cannot be opened */
+	struct mailbox mailbox;
+	int logfd;
+	uint64_t log_bytes;
+	struct round *session; /* that it takes part in, or NULL */
+	struct party_component *component;
+	size_t components;
+	bool edits;  /* its edit window is open */
+	bool window; /* between prepare-backup's delivery and its end */
+	bool program; /* its voice is a program in writers.d/, not the files */
+	uint64_t statements; /* of this session, for telling */
+	bool removed;
+};
+
+/* Everything of one repository and user. */
+struct desk {
+	pthread_mutex_t lock;
+	pthread_cond_t changed; /* CLOCK_MONOTONIC */
+	int statefd;
+	int lockfd;
+	char *name;               /* registry_name() */
+	char *repository;         /* its path, for people */
+	uint8_t repository_id[16];
+	bool root; /* run by root: serves other users, too */
+	uid_t uid;
+	struct registry registry;
+	struct party **party; /* in the order of names */
+	size_t parties;
+	struct round *session[16]; /* in progress */
+	uint64_t event_ids;
+	/* A live reader of the party may have something to read, or to end. */
+	void (*wake)(void *ctx, struct party *p);
+	void *wake_ctx;
+};
+
+/*
+ * Open the state of a repository and take its lock: ERR_BUSY when a control
+ * process has it.  Every party's journal is opened.  desk_close marks a clean
+ * stop.  (No lock is held by these two.)
+ */
+int desk_open(const char *repository, const uint8_t repository_id[16],
+	      struct desk **out, struct err *e);
+void desk_close(struct desk *d);
+
+struct party *desk_find(struct desk *d, const char *name);
+
+/*
+ * Register a writer for `owner` (mkdir: no grants but those root gives later;
+ * only root may register for others, or where a grant says so), and take one
+ * away (EBUSY while it takes part in a session).  EPERM, EEXIST, EINVAL, EDQUOT.
+ */
+int desk_register(struct desk *d, uid_t caller, const struct registration *what,
+		  struct party **out, struct err *e);
+int desk_unregister(struct desk *d, uid_t caller, struct party *p,
+		    struct err *e);
+
+/* May this user act for the writer: is it its owner, or root? */
+bool party_may(const struct party *p, uid_t caller);
+
+/*
+ * A whole document.  Validated, granted, stored, and a gap of all is appended
+ * if file sets changed; on failure the old one stays.
+ */
+int party_document(struct party *p, const void *text, size_t len,
+		   struct err *e);
+
+/*
+ * Statements (see intake.h): may it be accepted; accept; refuse.  Accepting
+ * resolves the path (openat2 beneath the grant, no links, as the owner),
+ * copies a ranges file, waits for a young ctime to pass one tick, and appends
+ * to the journal.  The lock is released while files are touched.
+ */
+int party_check(struct party *p, struct statement *s, struct err *e);
+int party_accept(struct party *p, struct statement *const *s, size_t n,
+		 struct err *e);
+void party_refuse(struct party *p, const struct statement *s, const void *line,
+		  size_t len, const struct err *why);
+
+/* A stamp written by itself; EBUSY once the edit window has ended. */
+int party_stamp(struct party *p, const char *component, const void *text,
+		size_t len, struct err *e);
+
+/* A line of `answer`. */
+int party_answer(struct party *p, const void *line, size_t len,
+		 struct err *e);
+
+/* A line for people; control bytes escaped, the time in front. */
+void party_log(struct party *p, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Append what `declare` shows: pending statements and the state of each. */
+int party_pending(struct party *p, struct buf *out, struct err *e);
+
+struct party_component *party_component(struct party *p, const char *name);
+
+/* Tell everybody who waits. */
+void desk_changed(struct desk *d, struct party *p);
+
+#endif
