@@ -2,6 +2,7 @@ noinst_LIBRARIES += libbase.a
 libbase_a_SOURCES = \
 	%D%/block.c %D%/block.h \
 	%D%/buf.c %D%/buf.h \
+	%D%/crc.c %D%/crc.h \
 	%D%/cursor.c %D%/cursor.h \
 	%D%/err.c %D%/err.h \
 	%D%/io.c %D%/io.h \

@@ -41,6 +41,7 @@ libwriter_a_SOURCES = \
 	%D%/writer/grammar.c %D%/writer/grammar.h \
 	%D%/writer/intake.c %D%/writer/intake.h \
 	%D%/writer/journal.c %D%/writer/journal.h \
+	%D%/writer/journal_entry.c %D%/writer/journal_internal.h \
 	%D%/writer/mailbox.c %D%/writer/mailbox.h \
 	%D%/writer/metadata.c %D%/writer/metadata.h \
 	%D%/writer/metadata_ask.c \

@@ -50,6 +50,7 @@ UNIT_TESTS = \
 	%D%/unit/test_config \
 	%D%/unit/test_counts \
 	%D%/unit/test_pattern \
+	%D%/unit/test_crc \
 	%D%/unit/test_cursor \
 	%D%/unit/test_damage \
 	%D%/unit/test_entry \
@@ -93,8 +94,10 @@ UNIT_TESTS = \
 	%D%/unit/test_view \
 	%D%/unit/test_writer \
 	%D%/unit/test_grammar \
+	%D%/unit/test_journal \
 	%D%/unit/test_metadata \
 	%D%/unit/test_ranges \
+	%D%/unit/test_reduce \
 	%D%/unit/test_statement \
 	%D%/unit/test_value \
 	%D%/unit/test_wildcard
@@ -107,6 +110,7 @@ tests_unit_test_chunker_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_config_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_counts_LDADD = libfuseview.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_pattern_LDADD = libfuseview.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_crc_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_cursor_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_damage_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_entry_LDADD = $(LDADD) $(CMOCKA_LIBS)
@@ -154,8 +158,10 @@ tests_unit_test_verify_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_view_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_writer_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_grammar_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_journal_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_metadata_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_ranges_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_reduce_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_statement_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_value_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_wildcard_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)

@@ -1,4 +1,788 @@
+/*
+ * A journal is a row of segment files, each named by the number of its first
+ * entry, and each going on where the one before it ends.  Only the newest is
+ * written to, and only by whoever made it: every opening begins a segment of
+ * its own.  So nothing is ever appended to a file whose last sync nobody knows
+ * the outcome of, no file has to be cut, and that the journal is in use is
+ * durable before anything is accepted: the newest segment does not end with a
+ * stop mark.
+ *
+ * A segment appears whole, by io_publish: header, and behind a stop that was
+ * not clean the gap that it leaves.  There is no moment at which the end of the
+ * stop before has gone and the gap is not there yet.
+ *
+ * After a stop that was not clean the id is new, too.  That is what makes it
+ * safe to give numbers again: whatever a disk has forgotten, whatever old state
+ * of it somebody brought back, a cut that was taken in the entries that are
+ * lost is the cut of another journal.
+ *
+ * What the quota refuses is not in the journal, and a cut may lie between a
+ * refusal and the gap that was written at the first one.  So a refusal behind
+ * that gap is owed another, in front of the next entry that there is room for;
+ * while one is owed there is no clean stop.
+ */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
+
 #include "src/writer/journal.h"
+
+#include "base/buf.h"
+#include "base/crc.h"
+#include "base/cursor.h"
+#include "base/err.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "src/writer/journal_internal.h"
+#include "src/writer/ranges.h"
+#include "src/writer/refuse.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAGIC       "asof jrn" /* 8 bytes */
+#define VERSION     1
+#define HEADER_LEN  44 /* magic, version, id, first number, checksum */
+#define HEADER_SUM  (HEADER_LEN - 8) /* where the checksum is */
+#define PREFIX      "journal."
+#define PREFIX_LEN  (sizeof(PREFIX) - 1)
+#define NAME_LEN    (PREFIX_LEN + 16)
+#define TEMP_PREFIX ".tmp-" /* io_publish's, left by a crash */
+
+/* A segment takes no further entry once it is this long. */
+#define SEGMENT_BYTES (UINT64_C(1) << 20)
+/* One that may be dropped is ended early if that gives back this much. */
+#define DROP_BYTES (UINT64_C(64) << 10)
+/* Of the quota, for a gap and stop marks. */
+#define ROOM 4096
+/* Pairs of ranges that are written at a time. */
+#define PAIRS 4096
+
+struct segment {
+	uint64_t first; /* number of its first entry, had it one */
+	uint64_t end;   /* bytes that count */
+};
+
+struct journal {
+	int dirfd; /* borrowed */
+	int fd;    /* of the last segment */
+	uint64_t quota, used;
+	uint8_t id[JOURNAL_ID_LEN];
+	uint64_t next;
+	struct segment *seg; /* at least one, in order */
+	size_t segs, cap;
+	bool dead;     /* something failed: takes nothing more */
+	bool gap_last; /* the last entry is a gap of all */
+	bool owed;     /* something was refused behind it */
+};
+
+/* --- facts ------------------------------------------------------------------ */
+
+bool
+facts_same_file(const struct facts *a, const struct facts *b)
+{
+	if (!a->known || !b->known || a->ino != b->ino ||
+	    a->has_btime != b->has_btime)
+		return false;
+	if (a->has_btime && ts_cmp(a->btime, b->btime) != 0)
+		return false;
+	return strncmp(a->fs, b->fs, sizeof(a->fs)) == 0;
+}
+
+bool
+facts_equal(const struct facts *a, const struct facts *b)
+{
+	return facts_same_file(a, b) && !a->young && !b->young &&
+	       a->size == b->size && ts_cmp(a->mtime, b->mtime) == 0 &&
+	       ts_cmp(a->ctime, b->ctime) == 0;
+}
+
+/* --- segments --------------------------------------------------------------- */
+
+static void
+segment_name(char out[NAME_LEN + 1], uint64_t first)
+{
+	(void)snprintf(out, NAME_LEN + 1, PREFIX "%016" PRIx64, first);
+}
+
+/* The number in a segment's name; 0 for another name. */
+static uint64_t
+segment_number(const char *name)
+{
+	char again[NAME_LEN + 1];
+	uint64_t first;
+
+	if (strncmp(name, PREFIX, PREFIX_LEN) != 0)
+		return 0;
+	first = strtoull(name + PREFIX_LEN, NULL, 16);
+	segment_name(again, first);
+	return strcmp(name, again) == 0 ? first : 0;
+}
+
+static int
+add_segment(struct journal *j, uint64_t first, uint64_t end, struct err *e)
+{
+	size_t cap = j->cap < 8 ? 8 : j->cap * 2;
+	struct segment *more;
+
+	if (j->segs == j->cap) {
+		more = mem_resize(j->seg, cap, sizeof(*more));
+		if (more == NULL)
+			return err_nomem(e);
+		j->seg = more;
+		j->cap = cap;
+	}
+	j->seg[j->segs++] = (struct segment){ first, end };
+	return 0;
+}
+
+static void
+put_header(const struct journal *j, struct buf *out)
+{
+	wr_bytes(out, MAGIC, 8);
+	wr_u32(out, VERSION);
+	wr_bytes(out, j->id, sizeof(j->id));
+	wr_u64(out, j->next);
+	if (!out->failed)
+		wr_u64(out, crc64(0, out->data, HEADER_SUM));
+}
+
+/*
+ * Begin a segment, with this entry in it unless it is NULL, and make it the
+ * last.  One that has no entry gives way: it has the same name.
+ */
+static int
+begin_segment(struct journal *j, struct journal_entry *en, struct err *e)
+{
+	char name[NAME_LEN + 1];
+	struct buf b = { 0 };
+	int fd = -1;
+	int rc = -1;
+
+	put_header(j, &b);
+	if (en != NULL) {
+		en->seq = j->next;
+		if (journal_encode(en, &b, e) < 0)
+			goto out;
+	}
+	segment_name(name, j->next);
+	if (buf_ok(&b, e) < 0 ||
+	    io_publish(j->dirfd, name, b.data, b.len, true, e) < 0)
+		goto out;
+	fd = io_open(j->dirfd, name, O_RDWR, 0, NULL, e);
+	if (fd < 0)
+		goto out;
+	if (j->segs > 0 && j->seg[j->segs - 1].first == j->next)
+		j->used -= j->seg[--j->segs].end;
+	rc = add_segment(j, j->next, b.len, e);
+	if (io_close(j->fd, PREFIX, e) < 0)
+		rc = -1;
+	j->fd = -1;
+	if (rc < 0)
+		goto out;
+	j->fd = fd;
+	fd = -1;
+	j->used += b.len;
+	j->next += en != NULL;
+out:
+	(void)io_close(fd, name, NULL);
+	buf_clear(&b);
+	return rc;
+}
+
+static void
+gap_of_all(struct journal_entry *en, const char *why)
+{
+	memset(en, 0, sizeof(*en));
+	en->kind = JOURNAL_GAP;
+	en->when = time_now();
+	en->why = why;
+}
+
+/* --- opening ---------------------------------------------------------------- */
+
+/* Take in the number of a segment; remove what a crash left half made. */
+static int
+take_name(void *ctx, const char *name, struct err *e)
+{
+	struct journal *j = ctx;
+	uint64_t first = segment_number(name);
+
+	if (strncmp(name, TEMP_PREFIX, sizeof(TEMP_PREFIX) - 1) == 0)
+		return io_unlink(j->dirfd, name, e);
+	return first > 0 ? add_segment(j, first, 0, e) : 0;
+}
+
+static int
+by_first(const void *a, const void *b)
+{
+	const struct segment *x = a;
+	const struct segment *y = b;
+
+	return x->first < y->first ? -1 : x->first > y->first;
+}
+
+static int
+check_header(struct journal *j, const struct segment *s, int fd, struct err *e)
+{
+	uint8_t raw[HEADER_LEN];
+	const uint8_t *magic;
+	uint32_t version;
+	uint64_t first;
+	struct rd r = rd_init(raw, sizeof(raw));
+
+	if (io_read_at(fd, raw, sizeof(raw), 0, PREFIX, e) < 0)
+		return -1;
+	magic = rd_bytes(&r, 8);
+	version = rd_u32(&r);
+	rd_copy(&r, j->id, sizeof(j->id));
+	first = rd_u64(&r);
+	if (memcmp(magic, MAGIC, 8) != 0 ||
+	    rd_u64(&r) != crc64(0, raw, HEADER_SUM))
+		return err_set(e, ERR_CORRUPT, "its header is damaged");
+	if (version != VERSION)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "a journal of version %" PRIu32
+			       ", which this program does not know",
+			       version);
+	if (first != s->first)
+		return err_set(e, ERR_CORRUPT, "a segment under another name");
+	return 0;
+}
+
+/*
+ * Could the entry that cannot be read be one that was being written when all
+ * ended?  Then nothing is behind it.
+ */
+static bool
+is_torn(const struct journal_reader *r, uint64_t size)
+{
+	uint64_t claims = journal_reader_claims(r);
+
+	return claims == 0 ? size - journal_reader_from(r) < FRAME_LENGTH
+			   : claims >= size;
+}
+
+/*
+ * Read the entries of a segment up to number `until` (0: all there are, and
+ * then a torn one at the end is told in *torn).  What is behind `until` was
+ * being written when all ended.
+ */
+static int
+check_entries(struct journal *j, struct segment *s, struct journal_reader *r,
+	      uint64_t size, uint64_t until, bool *torn,
+	      enum journal_kind *last, struct err *e)
+{
+	struct journal_entry en;
+	struct err why = { 0 };
+	int rc;
+
+	s->end = HEADER_LEN;
+	*torn = false;
+	while (j->next != until) {
+		rc = journal_reader_next(r, &en, &why);
+		if (rc == 0 && until == 0)
+			return 0;
+		if (rc == 0)
+			return err_set(e, ERR_CORRUPT,
+				       "entry %" PRIu64 " is missing", j->next);
+		if (rc < 0 && until == 0 && why.kind == ERR_CORRUPT &&
+		    is_torn(r, size)) {
+			*torn = true;
+			return 0;
+		}
+		if (rc < 0) {
+			err_move(e, &why);
+			return -1;
+		}
+		if (en.seq != j->next)
+			return err_set(e, ERR_CORRUPT,
+				       "entry %" PRIu64 " stands where %" PRIu64
+				       " was to be",
+				       en.seq, j->next);
+		j->next++;
+		*last = en.kind;
+		s->end = journal_reader_claims(r);
+	}
+	return 0;
+}
+
+/* Check segment i; *last is the kind of the last entry that was read. */
+static int
+check_segment(struct journal *j, size_t i, bool *torn, enum journal_kind *last,
+	      struct err *e)
+{
+	struct segment *s = &j->seg[i];
+	uint64_t until = i + 1 < j->segs ? j->seg[i + 1].first : 0;
+	struct journal_reader *r = NULL;
+	char name[NAME_LEN + 1];
+	uint64_t size;
+	int rc = -1;
+	int fd;
+
+	segment_name(name, s->first);
+	fd = io_open(j->dirfd, name, O_RDONLY, 0, NULL, e);
+	if (fd < 0)
+		return -1;
+	if (i > 0 && j->next != s->first) {
+		(void)err_set(e, ERR_CORRUPT, "entry %" PRIu64 " is missing",
+			      j->next);
+		goto out;
+	}
+	j->next = s->first;
+	if (io_size(fd, &size, name, e) < 0 || check_header(j, s, fd, e) < 0 ||
+	    journal_reader_new(fd, HEADER_LEN, size, &r, e) < 0)
+		goto out;
+	if (i + 1 == j->segs)
+		*last = 0;
+	rc = check_entries(j, s, r, size, until, torn, last, e);
+	j->used += s->end;
+out:
+	journal_reader_free(r);
+	(void)io_close(fd, name, NULL);
+	return rc < 0 ? err_prefix(e, "%s", name) : 0;
+}
+
+/* Nothing of it can be used: take all of it away. */
+static int
+remove_all(struct journal *j, struct err *e)
+{
+	char name[NAME_LEN + 1];
+
+	for (; j->segs > 0; j->segs--) {
+		segment_name(name, j->seg[j->segs - 1].first);
+		if (io_unlink(j->dirfd, name, e) < 0)
+			return -1;
+	}
+	j->used = 0;
+	j->next = 1;
+	return io_sync_dir(j->dirfd, ".", e);
+}
+
+static int
+begin_anew(struct journal *j, struct err *e)
+{
+	if (io_random(j->id, sizeof(j->id), e) < 0)
+		return -1;
+	return begin_segment(j, NULL, e);
+}
+
+/* There are segments, and they were read: go on behind them. */
+static int
+go_on(struct journal *j, bool clean, bool torn, bool *fresh, struct buf *note,
+      struct err *e)
+{
+	struct journal_entry gap;
+
+	if (clean)
+		return begin_segment(j, NULL, e);
+	*fresh = true;
+	buf_add_str(note, torn ? "the journal was not stopped cleanly, and its "
+				 "last entry was torn"
+			       : "the journal was not stopped cleanly");
+	if (io_random(j->id, sizeof(j->id), e) < 0)
+		return -1;
+	gap_of_all(&gap, "the journal was not stopped cleanly");
+	j->gap_last = true;
+	return begin_segment(j, &gap, e);
+}
+
+static int
+load(struct journal *j, bool *fresh, struct buf *note, struct err *e)
+{
+	enum journal_kind last = 0;
+	struct err why = { 0 };
+	bool torn = false;
+	size_t i;
+	int rc = 0;
+
+	if (io_list(j->dirfd, PREFIX, take_name, j, e) < 0)
+		return -1;
+	if (j->segs > 1)
+		qsort(j->seg, j->segs, sizeof(*j->seg), by_first);
+	for (i = 0; rc == 0 && i < j->segs; i++)
+		rc = check_segment(j, i, &torn, &last, &why);
+	if (rc < 0 && !err_is_rot(&why)) {
+		err_move(e, &why);
+		return -1;
+	}
+	*fresh = rc < 0 || j->segs == 0;
+	if (rc < 0) {
+		buf_printf(note, "the journal was begun anew: %s", why.text);
+		if (remove_all(j, e) < 0)
+			return -1;
+	}
+	if (j->segs == 0)
+		return begin_anew(j, e);
+	return go_on(j, last == JOURNAL_STOP && !torn, torn, fresh, note, e);
+}
+
+int
+journal_open(int dirfd, uint64_t quota, struct journal **out, bool *fresh,
+	     struct buf *note, struct err *e)
+{
+	struct journal *j = mem_zalloc(sizeof(*j));
+	bool is_fresh = false;
+
+	if (j == NULL)
+		return err_nomem(e);
+	j->dirfd = dirfd;
+	j->fd = -1;
+	j->quota = quota;
+	j->next = 1;
+	if (load(j, &is_fresh, note, e) < 0) {
+		journal_abandon(j);
+		return -1;
+	}
+	*out = j;
+	*fresh = is_fresh;
+	return 0;
+}
+
+const uint8_t *
+journal_id(const struct journal *j)
+{
+	return j->id;
+}
+
+uint64_t
+journal_next(const struct journal *j)
+{
+	return j->next;
+}
+
+uint64_t
+journal_first(const struct journal *j)
+{
+	return j->seg[0].first;
+}
+
+/* --- writing ---------------------------------------------------------------- */
+
+static int
+write_ranges(int fd, const struct ranges *s, uint64_t at, uint64_t *crc,
+	     struct err *e)
+{
+	struct buf b = { 0 };
+	size_t i = 0;
+	size_t n;
+	int rc = 0;
+
+	while (rc == 0 && i < s->count) {
+		buf_reset(&b);
+		for (n = 0; n < PAIRS && i < s->count; n++, i++) {
+			wr_u64(&b, s->r[i].off);
+			wr_u64(&b, s->r[i].len);
+		}
+		rc = buf_ok(&b, e);
+		if (rc == 0)
+			rc = io_write_at(fd, b.data, b.len, at, PREFIX, e);
+		if (rc == 0) {
+			*crc = crc64(*crc, b.data, b.len);
+			at += b.len;
+		}
+	}
+	buf_clear(&b);
+	return rc;
+}
+
+/* The frame whose head is encoded, at the end of the last segment. */
+static int
+write_frame(struct journal *j, const struct journal_entry *en,
+	    const struct buf *head, struct err *e)
+{
+	uint64_t at = j->seg[j->segs - 1].end;
+	uint64_t crc = crc64(0, head->data, head->len);
+	struct buf sum = { 0 };
+	int rc;
+
+	rc = io_write_at(j->fd, head->data, head->len, at, PREFIX, e);
+	at += head->len;
+	if (rc == 0 && en->ranges != NULL) {
+		rc = write_ranges(j->fd, en->ranges, at, &crc, e);
+		at += (uint64_t)en->ranges->count * RANGES_PAIR;
+	}
+	wr_u64(&sum, crc);
+	if (rc == 0)
+		rc = buf_ok(&sum, e);
+	if (rc == 0)
+		rc = io_write_at(j->fd, sum.data, sum.len, at, PREFIX, e);
+	if (rc == 0)
+		rc = io_sync(j->fd, PREFIX, e);
+	buf_clear(&sum);
+	return rc;
+}
+
+/*
+ * Append, whatever the quota says.  A failure is the journal's end: what is
+ * in the file now, nobody knows.
+ */
+static int
+write_entry(struct journal *j, struct journal_entry *en, struct err *e)
+{
+	struct buf head = { 0 };
+	uint64_t len;
+	int rc = 0;
+
+	if (j->seg[j->segs - 1].end >= SEGMENT_BYTES)
+		rc = begin_segment(j, NULL, e);
+	en->seq = j->next;
+	if (rc == 0)
+		rc = journal_encode_head(en, &head, e);
+	if (rc == 0)
+		rc = write_frame(j, en, &head, e);
+	if (rc == 0) {
+		len = journal_frame_len(head.data);
+		j->seg[j->segs - 1].end += len;
+		j->used += len;
+		j->next++;
+		j->gap_last = false;
+	} else {
+		j->dead = true;
+	}
+	buf_clear(&head);
+	return rc;
+}
+
+static int
+write_gap(struct journal *j, const char *why, struct err *e)
+{
+	struct journal_entry gap;
+
+	gap_of_all(&gap, why);
+	if (write_entry(j, &gap, e) < 0)
+		return -1;
+	j->gap_last = true;
+	return 0;
+}
+
+static bool
+has_room(const struct journal *j, uint64_t bytes)
+{
+	return j->used + ROOM <= j->quota && bytes <= j->quota - j->used - ROOM;
+}
+
+/* Bytes that the entry will take; UINT64_MAX when it is too long for one. */
+static int
+measure(const struct journal_entry *en, uint64_t *out, struct err *e)
+{
+	struct buf head = { 0 };
+	struct err why = { 0 };
+	int rc;
+
+	rc = journal_encode_head(en, &head, &why);
+	if (rc == 0)
+		*out = journal_frame_len(head.data);
+	else if (refuse_errno(&why) == EDQUOT)
+		*out = UINT64_MAX;
+	buf_clear(&head);
+	if (rc == 0 || refuse_errno(&why) == EDQUOT)
+		return 0;
+	err_move(e, &why);
+	return -1;
+}
+
+static int
+refuse_for_quota(struct journal *j, struct err *e)
+{
+	if (j->gap_last)
+		j->owed = true;
+	else if (write_gap(j, "the quota of the journal is used up", e) < 0)
+		return -1;
+	return refuse_set(e, EDQUOT,
+			  "no room in the journal: %" PRIu64 " of %" PRIu64
+			  " bytes are used",
+			  j->used, j->quota);
+}
+
+static int
+check_alive(const struct journal *j, struct err *e)
+{
+	if (!j->dead)
+		return 0;
+	return err_set(e, ERR_SYS,
+		       "journal: it failed before, and takes nothing until it "
+		       "is opened anew");
+}
+
+int
+journal_append(struct journal *j, struct journal_entry *en, struct err *e)
+{
+	uint64_t bytes = 0;
+
+	if (check_alive(j, e) < 0)
+		return -1;
+	if (en->when.sec == 0 && en->when.nsec == 0)
+		en->when = time_now();
+	if (measure(en, &bytes, e) < 0) {
+		j->dead = true;
+		return -1;
+	}
+	if (!has_room(j, bytes))
+		return refuse_for_quota(j, e);
+	if (j->owed) {
+		if (write_gap(j, "the quota of the journal was used up", e) < 0)
+			return -1;
+		j->owed = false;
+	}
+	return write_entry(j, en, e);
+}
+
+int
+journal_stop(struct journal *j, struct err *e)
+{
+	struct journal_entry stop = { .kind = JOURNAL_STOP };
+	int rc = check_alive(j, e);
+
+	stop.when = time_now();
+	if (rc == 0 && !j->owed)
+		rc = write_entry(j, &stop, e);
+	if (rc == 0) {
+		rc = io_close(j->fd, PREFIX, e);
+		j->fd = -1;
+	}
+	journal_abandon(j);
+	return rc;
+}
+
+void
+journal_abandon(struct journal *j)
+{
+	if (j == NULL)
+		return;
+	(void)io_close(j->fd, PREFIX, NULL);
+	mem_free(j->seg);
+	mem_free(j);
+}
+
+/* --- dropping --------------------------------------------------------------- */
+
+/*
+ * The directory is synced after each: a crash must not leave a segment whose
+ * successor is gone.
+ */
+static int
+drop_first(struct journal *j, struct err *e)
+{
+	char name[NAME_LEN + 1];
+
+	segment_name(name, j->seg[0].first);
+	if (io_unlink(j->dirfd, name, e) < 0)
+		return -1;
+	j->used -= j->seg[0].end;
+	j->segs--;
+	memmove(j->seg, j->seg + 1, j->segs * sizeof(*j->seg));
+	return io_sync_dir(j->dirfd, ".", e);
+}
+
+int
+journal_drop(struct journal *j, uint64_t seq, struct err *e)
+{
+	int rc = check_alive(j, e);
+
+	if (rc == 0 && seq >= j->next && j->seg[j->segs - 1].end >= DROP_BYTES)
+		rc = begin_segment(j, NULL, e);
+	while (rc == 0 && j->segs > 1 && j->seg[1].first <= seq)
+		rc = drop_first(j, e);
+	if (rc < 0)
+		j->dead = true;
+	return rc;
+}
+
+/* --- reading ---------------------------------------------------------------- */
+
+struct reading {
+	uint64_t seq, until; /* these are wanted */
+	journal_fn fn;
+	void *ctx;
+};
+
+/*
+ * Entries of a segment whose first number is *next, which moves on.  1: fn
+ * wants no more.
+ */
+static int
+read_segment(struct journal_reader *r, const struct reading *g, uint64_t *next,
+	     struct err *e)
+{
+	struct journal_entry en;
+	struct err why = { 0 };
+	int rc;
+
+	for (;;) {
+		rc = journal_reader_next(r, &en, &why);
+		if (rc < 0 && err_is_rot(&why))
+			return err_set(e, ERR_CORRUPT, "%s", why.text);
+		if (rc <= 0)
+			break;
+		if (en.seq != *next)
+			return err_set(e, ERR_CORRUPT,
+				       "journal: entry %" PRIu64 " is missing",
+				       *next);
+		if (en.seq >= g->until)
+			return 1;
+		++*next;
+		rc = en.seq < g->seq ? 0 : g->fn(g->ctx, &en, e);
+		if (rc != 0)
+			return rc;
+	}
+	err_move(e, &why);
+	return rc;
+}
+
+/* Segment i; as read_segment. */
+static int
+read_nth(struct journal *j, size_t i, const struct reading *g, uint64_t *next,
+	 struct err *e)
+{
+	struct journal_reader *r = NULL;
+	char name[NAME_LEN + 1];
+	bool missing;
+	int rc;
+	int fd;
+
+	segment_name(name, j->seg[i].first);
+	fd = io_open(j->dirfd, name, O_RDONLY, 0, &missing, e);
+	if (fd < 0)
+		return missing ? err_set(e, ERR_CORRUPT, "%s: is not there",
+					 name)
+			       : -1;
+	rc = journal_reader_new(fd, HEADER_LEN, j->seg[i].end, &r, e);
+	if (rc == 0)
+		rc = read_segment(r, g, next, e);
+	journal_reader_free(r);
+	(void)io_close(fd, name, NULL);
+	return rc;
+}
+
+int
+journal_read(struct journal *j, uint64_t seq, journal_fn fn, void *ctx,
+	     struct err *e)
+{
+	const struct reading g = { seq, j->next, fn, ctx };
+	uint64_t next = j->seg[0].first;
+	size_t i;
+	int rc;
+
+	/* What was refused when it failed has left no gap yet. */
+	if (check_alive(j, e) < 0)
+		return -1;
+	for (i = 0; i < j->segs && next < g.until; i++) {
+		if (i + 1 < j->segs && j->seg[i + 1].first <= seq) {
+			next = j->seg[i + 1].first;
+			continue;
+		}
+		if (next != j->seg[i].first)
+			return err_set(e, ERR_CORRUPT,
+				       "journal: entry %" PRIu64 " is missing",
+				       next);
+		rc = read_nth(j, i, &g, &next, e);
+		if (rc != 0)
+			return rc < 0 ? -1 : 0;
+	}
+	return 0;
+}

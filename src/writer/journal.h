@@ -11,7 +11,8 @@
  * The journal's id is random and new whenever entries may have been lost: a
  * journal that cannot be read whole is replaced by an empty one with a new id.
  * A torn end (a crash while an entry was written) is cut off, and a gap of all
- * that the writer has is appended, as after every stop that was not clean.
+ * that the writer has is appended, as after every stop that was not clean; then
+ * the id is new, too, while the entries stay and the numbers go on.
  *
  * The caller locks: one thread at a time.
  */
@@ -53,6 +54,7 @@ struct facts {
 	struct ts mtime, ctime, btime;
 };
 bool facts_equal(const struct facts *a, const struct facts *b);
+
 /* The same inode of the same file system, whatever its times and size? */
 bool facts_same_file(const struct facts *a, const struct facts *b);
 
@@ -86,14 +88,19 @@ struct journal_entry {
 struct journal;
 
 /*
- * Open the journal in the directory `dirfd` (borrowed; all of it is the
- * journal's), or begin one.  *fresh: it is a new one (a new id).  Says what was
- * wrong in *note (a sentence, appended; may stay empty).
+ * Open the journal in the directory `dirfd` (borrowed until the end, and all of
+ * it is the journal's), or begin one.  *fresh: it has a new id.  Says what was
+ * wrong in *note (a sentence, appended; may stay empty).  ERR_UNSUPPORTED: it
+ * is a newer program's.
  */
 int journal_open(int dirfd, uint64_t quota, struct journal **out, bool *fresh,
 		 struct buf *note, struct err *e);
 
-/* Mark a clean stop and close.  Without it: journal_abandon. */
+/*
+ * Mark a clean stop and close, whatever is returned.  No mark, and the next
+ * opening finds a gap: if the journal failed, if a gap is still owed, and
+ * after journal_abandon.
+ */
 int journal_stop(struct journal *j, struct err *e);
 void journal_abandon(struct journal *j); /* takes NULL */
 
@@ -105,20 +112,26 @@ uint64_t journal_next(const struct journal *j);
 uint64_t journal_first(const struct journal *j);
 
 /*
- * Append, durably, and give it its number (en->seq).  ERR_USAGE with
- * saved_errno EDQUOT when the quota is used up: then nothing was appended but,
- * once, a gap of all (for which room is kept).  After any other failure the
- * journal takes nothing more until it is opened anew, which will find a gap.
+ * Append, durably, and give it its number (en->seq), and the time unless it
+ * has one.  ERR_USAGE with saved_errno EDQUOT when the quota is used up: then
+ * nothing was appended but, once, a gap of all (for which room is kept; what is
+ * refused behind it gets another gap once there is room).  After any other
+ * failure the journal takes nothing more until it is opened anew, which will
+ * find a gap.
  */
 int journal_append(struct journal *j, struct journal_entry *en, struct err *e);
 
-/* Entries below `seq` will not be asked for any more.  May keep some. */
+/*
+ * Entries below `seq` will not be asked for any more.  May keep some.  After a
+ * failure as after one of journal_append.
+ */
 int journal_drop(struct journal *j, uint64_t seq, struct err *e);
 
 /*
  * Entries from `seq` on, below journal_next at the time of the call, in order.
- * fn: 0 go on, 1 stop, -1 failed.  What cannot be read is ERR_CORRUPT: the
- * caller then knows nothing, and says so with a gap.
+ * fn: 0 go on, 1 stop, -1 failed.  What cannot be read is ERR_CORRUPT, and a
+ * journal that has failed is ERR_SYS: the caller then knows nothing, and says
+ * so with a gap.
  */
 typedef int (*journal_fn)(void *ctx, const struct journal_entry *en,
 			  struct err *e);

@@ -9,21 +9,31 @@
  *
  *   - A line with `since=` that names this base (its stamp, its id) is closed:
  *     complete since the base.  It counts if it was said in this session's
- *     window, or if the file is today what it was when the line was accepted.
- *     One that names another base is no promise; its ranges count as changed.
+ *     window, or if the file is today what it was when the line was accepted,
+ *     and when the last one was.  One that names another base is no promise;
+ *     its ranges count as changed.  Only the one of the base's own session,
+ *     said in its window, is left out: what it names, that session has read.
  *   - Lines without `since=` are open: they are complete together, above the
  *     cut, if no gap lies there and the file is today what it was when the last
  *     of them was accepted.  In this session's window they need no such test
  *     either, but a gap or an older line still does what it does.
  *   - A gap of the file, the component or the writer: nothing is known, unless
- *     a closed line that counts covers the file.
+ *     a closed line that counts, and was said behind the gap, covers the file.
+ *     What a gap says of a component that the document does not have, it says
+ *     of the file, if it names one, or of all.
  *   - Bytes at or beyond the lowest size that the file is known to have had
- *     since the base (base's size, today's size, every size=) always count as
- *     changed.  That is for the caller, who knows both sizes: see min_size.
+ *     since the base (base's size, today's size, every size=, the size when a
+ *     line was accepted) always count as changed.  That is for the caller, who
+ *     knows the sizes of base and today: see min_size.
  *   - Lines of an event that was answered with a failure (JOURNAL_DISCARD)
- *     count as gaps of their files.
+ *     count as gaps of their files, and a differenced-file as one of all.
  *   - Of a file that is differenced, too, the differenced entry counts
  *     (`clash`).
+ *   - One file under two names: which line is about which bytes of it cannot
+ *     be told from one name's lines alone, so neither has a promise.
+ *
+ * Lines count for this component if they name it, a member of its set, or a
+ * component in whose set it is; since=STAMP only if they name it.
  */
 #ifndef ASOF_WRITER_REDUCE_H
 #define ASOF_WRITER_REDUCE_H
@@ -46,11 +56,13 @@ struct reduce_input {
 	uint8_t base_id[16];
 	const char *base_stamp; /* NULL: it has none */
 	bool stamp_ambiguous;   /* another kept generation has the same stamp */
+	uint8_t base_session[16]; /* the session that made it; zero: unknown */
 	uint8_t base_journal[JOURNAL_ID_LEN];
 	uint64_t base_cut;      /* entries from this number on count */
 	/* The journal that the entries are from. */
 	uint8_t journal[JOURNAL_ID_LEN];
 	uint64_t journal_first; /* the first entry that is kept */
+	uint64_t journal_next;  /* behind the last one; 0: unknown */
 	uint8_t session[16];    /* this one */
 };
 
@@ -58,7 +70,12 @@ struct reduce_input {
 struct reduce_file {
 	const char *path;
 	struct ranges ranges; /* may differ from the base */
-	uint64_t min_size;    /* lowest size=; UINT64_MAX when none was said */
+	uint64_t min_size;    /* lowest known; UINT64_MAX when none is */
+	/*
+	 * Where ranges end that, when they were said, were beyond the end of
+	 * the file, or may have been; 0 none.
+	 */
+	uint64_t beyond;
 	/*
 	 * Promised: all else is as in the base.  Then `sure` (the writer
 	 * answers for it in this session), or only if the file's facts are
@@ -101,8 +118,9 @@ struct reduced {
 };
 
 /*
- * Feed it: begin, every entry in order, end.  *out wants reduce_clear whatever
- * is returned.  ERR_CORRUPT for an entry that is none; memory.
+ * Feed it: begin, every entry in order, end; entries that do not count are
+ * passed over.  *out wants reduced_clear if reduce_end returned 0.  ERR_CORRUPT
+ * for an entry that is none; memory; randomness (the tables' keys).
  */
 struct reduce;
 int reduce_new(const struct reduce_input *in, struct reduce **out,
@@ -113,7 +131,10 @@ int reduce_end(struct reduce *r, struct reduced *out, struct err *e);
 void reduce_free(struct reduce *r); /* before end, or after it */
 void reduced_clear(struct reduced *out);
 
-/* What is known of this file; NULL: nothing was said about it. */
+/*
+ * What is known of this file; NULL: nothing was said about it.  One without
+ * lines is there because of a gap.
+ */
 const struct reduce_file *reduced_find(const struct reduced *r,
 				       const char *path);
 
@@ -126,7 +147,9 @@ const char *reduce_refuses(const struct reduce_file *f, const struct facts *now)
 /*
  * The bytes to be read of a file of `size` bytes whose base entry has
  * `base_size`: the declared ranges below the lowest size since, and all beyond
- * it.  EINVAL (a writer's error) if a declared range ends beyond `size`.
+ * it; *out is replaced.  EINVAL (a writer's error) if a declared range ends
+ * beyond `size` and did not lie within the file when it was said either: what
+ * was cut off since, or is on the way behind a snapshot, is no error.
  */
 int reduce_ranges(const struct reduce_file *f, uint64_t base_size,
 		  uint64_t size, struct ranges *out, struct err *e);
