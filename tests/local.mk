@@ -191,6 +191,7 @@ REPLAYS = \
 	%D%/fuzz/replay_record \
 	%D%/fuzz/replay_tree \
 	%D%/fuzz/replay_grammar \
+	%D%/fuzz/replay_journal \
 	%D%/fuzz/replay_metadata \
 	%D%/fuzz/replay_ranges \
 	%D%/fuzz/replay_statement
@@ -220,6 +221,9 @@ tests_fuzz_replay_tree_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_tree.c \
 tests_fuzz_replay_grammar_SOURCES = %D%/fuzz/replay.c \
 	%D%/fuzz/fuzz_grammar.c %D%/fuzz/fuzz.h
 tests_fuzz_replay_grammar_LDADD = libwriter.a $(LDADD)
+tests_fuzz_replay_journal_SOURCES = %D%/fuzz/replay.c \
+	%D%/fuzz/fuzz_journal.c %D%/fuzz/fuzz.h
+tests_fuzz_replay_journal_LDADD = libwriter.a $(LDADD)
 tests_fuzz_replay_metadata_SOURCES = %D%/fuzz/replay.c \
 	%D%/fuzz/fuzz_metadata.c %D%/fuzz/fuzz.h
 tests_fuzz_replay_metadata_LDADD = libwriter.a $(LDADD)
@@ -245,6 +249,7 @@ FUZZERS = \
 	%D%/fuzz/fuzz_record \
 	%D%/fuzz/fuzz_tree \
 	%D%/fuzz/fuzz_grammar \
+	%D%/fuzz/fuzz_journal \
 	%D%/fuzz/fuzz_metadata \
 	%D%/fuzz/fuzz_ranges \
 	%D%/fuzz/fuzz_statement
@@ -274,6 +279,9 @@ tests_fuzz_fuzz_tree_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_grammar_SOURCES = %D%/fuzz/fuzz_grammar.c
 tests_fuzz_fuzz_grammar_LDADD = libwriter.a $(LDADD)
 tests_fuzz_fuzz_grammar_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_journal_SOURCES = %D%/fuzz/fuzz_journal.c
+tests_fuzz_fuzz_journal_LDADD = libwriter.a $(LDADD)
+tests_fuzz_fuzz_journal_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_metadata_SOURCES = %D%/fuzz/fuzz_metadata.c
 tests_fuzz_fuzz_metadata_LDADD = libwriter.a $(LDADD)
 tests_fuzz_fuzz_metadata_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
@@ -361,6 +369,7 @@ VALGRIND_TESTS = %D%/unit/test_buf %D%/unit/test_cursor %D%/unit/test_err \
 	%D%/unit/test_entry %D%/unit/test_list %D%/unit/test_plan \
 	%D%/unit/test_names %D%/unit/test_sources %D%/unit/test_opt \
 	%D%/unit/test_session %D%/unit/test_idset %D%/unit/test_damage \
+	%D%/unit/test_crc %D%/unit/test_journal %D%/unit/test_reduce \
 	%D%/unit/test_grammar %D%/unit/test_metadata %D%/unit/test_ranges \
 	%D%/unit/test_statement %D%/unit/test_value %D%/unit/test_wildcard
 check-valgrind-all: $(check_PROGRAMS)

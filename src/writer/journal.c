@@ -255,27 +255,15 @@ check_header(struct journal *j, const struct segment *s, int fd, struct err *e)
 }
 
 /*
- * Could the entry that cannot be read be one that was being written when all
- * ended?  Then nothing is behind it.
- */
-static bool
-is_torn(const struct journal_reader *r, uint64_t size)
-{
-	uint64_t claims = journal_reader_claims(r);
-
-	return claims == 0 ? size - journal_reader_from(r) < FRAME_LENGTH
-			   : claims >= size;
-}
-
-/*
- * Read the entries of a segment up to number `until` (0: all there are, and
- * then a torn one at the end is told in *torn).  What is behind `until` was
- * being written when all ended.
+ * Read the entries of a segment up to number `until`; what is behind it was
+ * being written when all ended.  0, in the newest: all there are; one that
+ * cannot be read is told in *torn, and ends them.  It may have been torn, or
+ * have rotted: the id will be new, and nobody will believe what was before.
  */
 static int
 check_entries(struct journal *j, struct segment *s, struct journal_reader *r,
-	      uint64_t size, uint64_t until, bool *torn,
-	      enum journal_kind *last, struct err *e)
+	      uint64_t until, bool *torn, enum journal_kind *last,
+	      struct err *e)
 {
 	struct journal_entry en;
 	struct err why = { 0 };
@@ -285,28 +273,24 @@ check_entries(struct journal *j, struct segment *s, struct journal_reader *r,
 	*torn = false;
 	while (j->next != until) {
 		rc = journal_reader_next(r, &en, &why);
-		if (rc == 0 && until == 0)
+		if (rc == 1 && en.seq != j->next)
+			rc = err_set(&why, ERR_CORRUPT,
+				     "entry %" PRIu64 " stands where %" PRIu64
+				     " was to be",
+				     en.seq, j->next);
+		if (rc == 0 && until != 0)
+			rc = err_set(&why, ERR_CORRUPT,
+				     "entry %" PRIu64 " is missing", j->next);
+		*torn = rc < 0 && until == 0 && why.kind == ERR_CORRUPT;
+		if (rc == 0 || *torn)
 			return 0;
-		if (rc == 0)
-			return err_set(e, ERR_CORRUPT,
-				       "entry %" PRIu64 " is missing", j->next);
-		if (rc < 0 && until == 0 && why.kind == ERR_CORRUPT &&
-		    is_torn(r, size)) {
-			*torn = true;
-			return 0;
-		}
 		if (rc < 0) {
 			err_move(e, &why);
 			return -1;
 		}
-		if (en.seq != j->next)
-			return err_set(e, ERR_CORRUPT,
-				       "entry %" PRIu64 " stands where %" PRIu64
-				       " was to be",
-				       en.seq, j->next);
 		j->next++;
 		*last = en.kind;
-		s->end = journal_reader_claims(r);
+		s->end = journal_reader_at(r);
 	}
 	return 0;
 }
@@ -339,7 +323,7 @@ check_segment(struct journal *j, size_t i, bool *torn, enum journal_kind *last,
 		goto out;
 	if (i + 1 == j->segs)
 		*last = 0;
-	rc = check_entries(j, s, r, size, until, torn, last, e);
+	rc = check_entries(j, s, r, until, torn, last, e);
 	j->used += s->end;
 out:
 	journal_reader_free(r);
@@ -382,7 +366,7 @@ go_on(struct journal *j, bool clean, bool torn, bool *fresh, struct buf *note,
 		return begin_segment(j, NULL, e);
 	*fresh = true;
 	buf_add_str(note, torn ? "the journal was not stopped cleanly, and its "
-				 "last entry was torn"
+				 "end cannot be read"
 			       : "the journal was not stopped cleanly");
 	if (io_random(j->id, sizeof(j->id), e) < 0)
 		return -1;

@@ -8,11 +8,11 @@
  * entries are dropped from the old end only, below every cut that may still be
  * asked for.
  *
- * The journal's id is random and new whenever entries may have been lost: a
- * journal that cannot be read whole is replaced by an empty one with a new id.
- * A torn end (a crash while an entry was written) is cut off, and a gap of all
- * that the writer has is appended, as after every stop that was not clean; then
- * the id is new, too, while the entries stay and the numbers go on.
+ * The journal's id is random and new whenever entries may have been lost.
+ * After a stop that was not clean a gap of all that the writer has is appended,
+ * and the id is new; the entries stay and the numbers go on.  An end that cannot
+ * be read (a crash while an entry was written) is cut off.  A journal that
+ * cannot be read elsewhere is replaced by an empty one with a new id.
  *
  * The caller locks: one thread at a time.
  */
@@ -77,8 +77,9 @@ struct journal_entry {
 
 	const char *text; /* STATEMENT: normal form, without a newline */
 	size_t text_len;
-	struct facts facts;           /* STATEMENT about a file */
-	const struct ranges *ranges;  /* STATEMENT with a ranges file: its copy */
+	struct facts facts; /* STATEMENT about a file */
+	/* STATEMENT with a ranges file: its copy */
+	const struct ranges *ranges;
 
 	const char *component; /* GAP: NULL all of the writer's */
 	const char *path;      /* GAP: NULL all of the component's */

@@ -203,8 +203,8 @@ struct journal_reader {
 	uint64_t at, to; /* the next byte that is not in the buffer, the end */
 	uint8_t *data;   /* BUFFER_LEN */
 	size_t pos, len; /* what of it is to come */
-	uint64_t from, claims;
-	uint64_t crc;       /* of this frame, so far */
+	uint64_t from;   /* where this frame begins */
+	uint64_t crc;    /* of this frame, so far */
 	struct buf strings; /* of this entry, each with a NUL */
 	struct ranges ranges;
 };
@@ -240,18 +240,6 @@ journal_reader_free(struct journal_reader *r)
 	mem_free(r);
 }
 
-uint64_t
-journal_reader_from(const struct journal_reader *r)
-{
-	return r->from;
-}
-
-uint64_t
-journal_reader_claims(const struct journal_reader *r)
-{
-	return r->claims;
-}
-
 static int
 corrupt(const struct journal_reader *r, const char *sentence, struct err *e)
 {
@@ -263,6 +251,12 @@ static uint64_t
 left(const struct journal_reader *r)
 {
 	return r->to - r->at + (r->len - r->pos);
+}
+
+uint64_t
+journal_reader_at(const struct journal_reader *r)
+{
+	return r->to - left(r);
 }
 
 /* The next n bytes, n <= BUFFER_LEN, without taking them. */
@@ -449,7 +443,6 @@ get_length(struct journal_reader *r, size_t *len, struct err *e)
 	struct rd c;
 
 	r->from = r->to - left(r);
-	r->claims = 0;
 	r->crc = 0;
 	p = peek(r, FRAME_LENGTH, e);
 	if (p == NULL)
@@ -458,8 +451,7 @@ get_length(struct journal_reader *r, size_t *len, struct err *e)
 	*len = rd_u32(&c);
 	if (*len > JOURNAL_ENTRY_MAX)
 		return corrupt(r, "its length is too large", e);
-	r->claims = r->from + FRAME_LENGTH + *len + FRAME_CHECKSUM;
-	if (r->claims > r->to)
+	if (left(r) < (uint64_t)FRAME_LENGTH + *len + FRAME_CHECKSUM)
 		return corrupt(r, "the file ends in it", e);
 	take(r, FRAME_LENGTH);
 	return 0;

@@ -29,11 +29,7 @@ int journal_encode_head(const struct journal_entry *en, struct buf *out,
 /* Bytes of the whole frame whose head is in p. */
 uint64_t journal_frame_len(const uint8_t *p);
 
-/*
- * Where the last frame that was asked for began, and where it ends by its own
- * word (0 when that cannot be read).
- */
-uint64_t journal_reader_from(const struct journal_reader *r);
-uint64_t journal_reader_claims(const struct journal_reader *r);
+/* The offset behind the last entry that was read. */
+uint64_t journal_reader_at(const struct journal_reader *r);
 
 #endif

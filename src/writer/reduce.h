@@ -58,7 +58,7 @@ struct reduce_input {
 	bool stamp_ambiguous;   /* another kept generation has the same stamp */
 	uint8_t base_session[16]; /* the session that made it; zero: unknown */
 	uint8_t base_journal[JOURNAL_ID_LEN];
-	uint64_t base_cut;      /* entries from this number on count */
+	uint64_t base_cut; /* entries from this number on count */
 	/* The journal that the entries are from. */
 	uint8_t journal[JOURNAL_ID_LEN];
 	uint64_t journal_first; /* the first entry that is kept */
@@ -104,7 +104,7 @@ struct reduce_attachment {
 struct reduced {
 	/* Nothing is known of any file but those that a closed line covers. */
 	bool gap;
-	const char *why; /* of the gap, a sentence */
+	const char *why;          /* of the gap, a sentence */
 	struct reduce_file *file; /* in the order of strcmp on path */
 	size_t files;
 	struct reduce_differenced *differenced;
@@ -125,8 +125,7 @@ struct reduced {
 struct reduce;
 int reduce_new(const struct reduce_input *in, struct reduce **out,
 	       struct err *e);
-int reduce_add(struct reduce *r, const struct journal_entry *en,
-	       struct err *e);
+int reduce_add(struct reduce *r, const struct journal_entry *en, struct err *e);
 int reduce_end(struct reduce *r, struct reduced *out, struct err *e);
 void reduce_free(struct reduce *r); /* before end, or after it */
 void reduced_clear(struct reduced *out);
@@ -142,7 +141,8 @@ const struct reduce_file *reduced_find(const struct reduced *r,
  * May the promise be used for a file that is now `now`?  A sentence when it may
  * not, else NULL.
  */
-const char *reduce_refuses(const struct reduce_file *f, const struct facts *now);
+const char *reduce_refuses(const struct reduce_file *f,
+			   const struct facts *now);
 
 /*
  * The bytes to be read of a file of `size` bytes whose base entry has

@@ -13,12 +13,14 @@
 #include "base/buf.h"
 #include "base/crc.h"
 #include "base/err.h"
+#include "base/io.h"
 #include "base/mem.h"
 #include "src/writer/ranges.h"
 #include "src/writer/refuse.h"
 #include "tests/lib/cmocka_all.h"
 #include "tests/lib/failing.h"
 #include "tests/lib/scratch.h"
+#include "tests/lib/trace.h"
 
 #include <inttypes.h>
 
@@ -652,7 +654,7 @@ b3_a_torn_end_loses_that_entry_only(void **state)
 	j = reopen(&fresh);
 	assert_string_equal(list(j, 0), "1:a 2:(stop) 3:b 4:partial-file c /p "
 					"file=/r 5:(gap)");
-	assert_true(strstr(buf_str(&note), "torn") != NULL);
+	assert_true(strstr(buf_str(&note), "cannot be read") != NULL);
 	stop(j);
 	/* What was cut off lies behind what counts, for ever. */
 	j = reopen(&fresh);
@@ -922,6 +924,149 @@ a_journal_that_failed_takes_and_gives_nothing(void **state)
 	stop(j);
 }
 
+/* --- power cuts --------------------------------------------------------------- */
+
+/* What was promised behind so many calls. */
+struct promise {
+	size_t calls;
+	bool stopped;
+	char list[600];
+	uint8_t id[JOURNAL_ID_LEN];
+};
+static struct promise promise[40];
+static size_t promises;
+static struct trace *trace;
+
+static void
+promised(struct journal *j, bool stopped)
+{
+	struct promise *p = &promise[promises++];
+
+	assert_in_range(promises, 1, N_OF(promise) - 1);
+	p->calls = trace_length(trace);
+	p->stopped = stopped;
+	if (j != NULL) {
+		(void)snprintf(p->list, sizeof(p->list), "%s", list(j, 0));
+		memcpy(p->id, journal_id(j), sizeof(p->id));
+	} else {
+		/* A stop is one more entry. */
+		(void)snprintf(p->list, sizeof(p->list), "%s", p[-1].list);
+		memcpy(p->id, p[-1].id, sizeof(p->id));
+	}
+}
+
+static void
+say_all(struct journal *j, const char *const *text, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		must_say(j, text[i]);
+		promised(j, false);
+	}
+}
+
+static void
+tell_story(void)
+{
+	static const char *const text[] = { "a", "bb", "ccc", "dddd", "eeeee" };
+	static char large[70000];
+	struct journal *j;
+	bool fresh;
+
+	memset(large, 'x', 65000);
+	j = reopen(&fresh);
+	promised(j, false);
+	say_all(j, text, 2);
+	stop(j);
+	promised(NULL, true);
+	j = reopen(&fresh);
+	say_all(j, text + 2, 2);
+	journal_abandon(j);
+	j = reopen(&fresh);
+	promised(j, false);
+	must_say(j, large); /* so that it can be dropped */
+	assert_int_equal(journal_drop(j, journal_next(j), NULL), 0);
+	promised(j, false);
+	say_all(j, text + 4, 1);
+	stop(j);
+	promised(NULL, true);
+}
+
+/* Does `got` begin with `want`, after what was dropped of it? */
+static bool
+holds(const char *got, const char *want)
+{
+	return strncmp(got, want, strlen(want)) == 0;
+}
+
+static void
+judge_cut(const struct trace_cut *cut)
+{
+	const struct promise *p = NULL;
+	struct journal *j;
+	const char *got;
+	bool fresh;
+	size_t i;
+
+	for (i = 0; i < promises && promise[i].calls <= cut->calls; i++)
+		p = &promise[i];
+	j = reopen(&fresh);
+	got = list(j, 0);
+	/* A stop that is not promised yet may have come to be all the same. */
+	if (p != NULL && !fresh &&
+	    (memcmp(p->id, journal_id(j), JOURNAL_ID_LEN) != 0 ||
+	     strcmp(got + strlen(got) - 6, "(stop)") != 0))
+		fail_msg("behind %zu calls, %s, %s: taken for stopped: %s",
+			 cut->calls, trace_names_text(cut->names),
+			 trace_data_text(cut->data), got);
+	/* While something is dropped, more or less of it is there. */
+	if (p != NULL && !holds(got, p->list) &&
+	    (p + 1 == promise + promises || p[1].calls == 0 ||
+	     strstr(got, "xx") == NULL))
+		fail_msg("behind %zu calls, %s, %s: lost: %.200s (of %.200s)",
+			 cut->calls, trace_names_text(cut->names),
+			 trace_data_text(cut->data), got, p->list);
+	if (fresh && got[0] != '\0' &&
+	    strcmp(got + strlen(got) - 5, "(gap)") != 0)
+		fail_msg("behind %zu calls: no gap: %s", cut->calls, got);
+	must_say(j, "on");
+	journal_abandon(j);
+}
+
+static void
+b1_whatever_a_power_cut_leaves_what_was_promised_is_there(void **state)
+{
+	struct trace_cut cut = { .seed = 1 };
+	struct shot shot;
+	size_t n;
+
+	(void)state;
+	assert_int_equal(close(dirfd_), 0);
+	promises = 0;
+	trace = trace_begin(scratch.path, NULL);
+	dirfd_ = io_open_dir(AT_FDCWD, scratch.path, NULL);
+	tell_story();
+	trace_end(trace);
+	n = trace_length(trace);
+	assert_null(trace_early_name(trace));
+	for (cut.calls = 0; cut.calls <= n; cut.calls++)
+		for (cut.names = 0; cut.names < NAMES_MODES; cut.names++)
+			for (cut.data = 0; cut.data < DATA_MODES; cut.data++) {
+				cut.seed++;
+				trace_state(trace, &cut, &shot);
+				assert_int_equal(close(dirfd_), 0);
+				shot_put(&shot, scratch.path);
+				dirfd_ = open(scratch.path,
+					      O_RDONLY | O_DIRECTORY |
+						      O_CLOEXEC);
+				shot_clear(&shot);
+				judge_cut(&cut);
+			}
+	trace_free(trace);
+	print_message("%zu calls\n", n);
+}
+
 /* --- facts ------------------------------------------------------------------ */
 
 static void
@@ -1053,6 +1198,7 @@ main(void)
 		TEST(b3_any_call_may_be_the_last_that_works),
 		TEST(b3_any_allocation_may_fail),
 		TEST(a_journal_that_failed_takes_and_gives_nothing),
+		TEST(b1_whatever_a_power_cut_leaves_what_was_promised_is_there),
 		TEST(b2_facts_are_equal_only_if_all_is_known_and_old_and_the_same),
 		TEST(entries_that_are_none_are_refused_before_memory_is_taken),
 		TEST(an_entry_with_a_text_that_would_not_come_back_is_refused),

@@ -147,9 +147,10 @@ entry_of(const struct step *s, char copy[300], uint64_t seq)
 	if ((s->flags & FILE_2) != 0)
 		en.facts.ino = 11;
 	en.window = (s->flags & (WINDOW | FOREIGN | BASES)) != 0;
-	en.session[0] = (s->flags & FOREIGN) != 0 ? 4
-			: (s->flags & BASES) != 0 ? 7
-			: en.window || s->event != 0 ? 3 : 0;
+	en.session[0] = (s->flags & FOREIGN) != 0    ? 4
+			: (s->flags & BASES) != 0    ? 7
+			: en.window || s->event != 0 ? 3
+						     : 0;
 	(void)snprintf(copy, 300, "%s", s->text != NULL ? s->text : "");
 	if (s->kind == 'S') {
 		en.kind = JOURNAL_STATEMENT;
@@ -210,8 +211,8 @@ said_of(const struct reduced *r, const char *path)
 	if (f->sure)
 		buf_add_str(&b, "sure ");
 	else
-		buf_add_str(&b, reduce_refuses(f, &now) == NULL ? "if "
-								: "not ");
+		buf_add_str(&b,
+			    reduce_refuses(f, &now) == NULL ? "if " : "not ");
 	ranges_print(&f->ranges, &b);
 	return buf_str(&b);
 }
@@ -247,30 +248,44 @@ b2_open_lines_need_equal_facts(void **state)
 	static const struct expect t[] = {
 		{ "nothing said", { { 0 } }, "-", false },
 		{ "one", { { 'S', OPEN("0:1"), 9, 0, 0 } }, "if 0:1", false },
-		{ "changed since", { { 'S', OPEN("0:1"), 8, 0, 0 } },
-		  "not 0:1", false },
-		{ "nothing known then", { { 'S', OPEN("0:1"), 0, 0, 0 } },
-		  "not 0:1", false },
-		{ "too young", { { 'S', OPEN("0:1"), 9, YOUNG, 0 } },
-		  "not 0:1", false },
-		{ "another inode", { { 'S', OPEN("0:1"), 9, FILE_2, 0 } },
-		  "not 0:1", false },
+		{ "changed since",
+		  { { 'S', OPEN("0:1"), 8, 0, 0 } },
+		  "not 0:1",
+		  false },
+		{ "nothing known then",
+		  { { 'S', OPEN("0:1"), 0, 0, 0 } },
+		  "not 0:1",
+		  false },
+		{ "too young",
+		  { { 'S', OPEN("0:1"), 9, YOUNG, 0 } },
+		  "not 0:1",
+		  false },
+		{ "another inode",
+		  { { 'S', OPEN("0:1"), 9, FILE_2, 0 } },
+		  "not 0:1",
+		  false },
 		{ "all together, the last one's facts",
 		  { { 'S', OPEN("0:1"), 1, 0, 0 },
 		    { 'S', OPEN("5:1"), 2, 0, 0 },
 		    { 'S', OPEN("none"), 9, 0, 0 } },
-		  "if 0:1,5:1", false },
+		  "if 0:1,5:1",
+		  false },
 		{ "an earlier one's facts do not help",
 		  { { 'S', OPEN("0:1"), 9, 0, 0 },
 		    { 'S', OPEN("5:1"), 0, 0, 0 } },
-		  "not 0:1,5:1", false },
+		  "not 0:1,5:1",
+		  false },
 		{ "none says something, too",
-		  { { 'S', OPEN("none"), 9, 0, 0 } }, "if none", false },
+		  { { 'S', OPEN("none"), 9, 0, 0 } },
+		  "if none",
+		  false },
 		{ "a stop mark is nothing",
 		  { { 'S', OPEN("0:1"), 9, 0, 0 }, { 'X', NULL, 0, 0, 0 } },
-		  "if 0:1", false },
+		  "if 0:1",
+		  false },
 		{ "another file's lines are not this one's",
-		  { { 'S', "partial-file db /db/g 0:1", 9, FILE_2, 0 } }, "-",
+		  { { 'S', "partial-file db /db/g 0:1", 9, FILE_2, 0 } },
+		  "-",
 		  false },
 	};
 
@@ -282,32 +297,46 @@ static void
 b2_in_the_window_the_writer_answers(void **state)
 {
 	static const struct expect t[] = {
-		{ "open", { { 'S', OPEN("0:1"), 0, WINDOW, 0 } }, "sure 0:1",
+		{ "open",
+		  { { 'S', OPEN("0:1"), 0, WINDOW, 0 } },
+		  "sure 0:1",
 		  false },
-		{ "closed", { { 'S', CLOSED("0:1"), 0, WINDOW, 0 } },
-		  "sure 0:1", false },
+		{ "closed",
+		  { { 'S', CLOSED("0:1"), 0, WINDOW, 0 } },
+		  "sure 0:1",
+		  false },
 		{ "behind older lines",
 		  { { 'S', OPEN("0:1"), 3, 0, 0 },
 		    { 'S', OPEN("5:1"), 0, WINDOW, 0 } },
-		  "sure 0:1,5:1", false },
+		  "sure 0:1,5:1",
+		  false },
 		{ "behind a gap, open",
 		  { { 'G', "db /db/f", 0, 0, 0 },
 		    { 'S', OPEN("5:1"), 9, WINDOW, 0 } },
-		  "no", false },
+		  "no",
+		  false },
 		{ "behind a gap, closed",
 		  { { 'G', "db /db/f", 0, 0, 0 },
 		    { 'S', CLOSED("5:1"), 0, WINDOW, 0 } },
-		  "sure 5:1", false },
+		  "sure 5:1",
+		  false },
 		{ "another session's window is none",
-		  { { 'S', OPEN("0:1"), 8, FOREIGN, 0 } }, "not 0:1", false },
+		  { { 'S', OPEN("0:1"), 8, FOREIGN, 0 } },
+		  "not 0:1",
+		  false },
 		{ "another session's closed line needs the facts",
-		  { { 'S', CLOSED("0:1"), 9, FOREIGN, 0 } }, "if 0:1", false },
+		  { { 'S', CLOSED("0:1"), 9, FOREIGN, 0 } },
+		  "if 0:1",
+		  false },
 		{ "an open line of later keeps what was closed",
 		  { { 'S', CLOSED("0:1"), 1, WINDOW, 0 },
 		    { 'S', OPEN("5:1"), 2, 0, 0 } },
-		  "sure 0:1,5:1", false },
+		  "sure 0:1,5:1",
+		  false },
 		{ "the session of nobody is not ours",
-		  { { 'S', OPEN("0:1"), 8, 0, 0 } }, "not 0:1", false },
+		  { { 'S', OPEN("0:1"), 8, 0, 0 } },
+		  "not 0:1",
+		  false },
 	};
 
 	(void)state;
@@ -318,78 +347,110 @@ static void
 b3_gaps_need_a_closed_line_behind_them(void **state)
 {
 	static const struct expect t[] = {
-		{ "file, before", { { 'G', "db /db/f", 0, 0, 0 },
-				    { 'S', OPEN("0:1"), 9, 0, 0 } },
-		  "no", false },
-		{ "file, after", { { 'S', OPEN("0:1"), 9, 0, 0 },
-				   { 'G', "db /db/f", 0, 0, 0 } },
-		  "no", false },
-		{ "component", { { 'S', OPEN("0:1"), 9, 0, 0 },
-				 { 'G', "db", 0, 0, 0 } },
-		  "no", true },
-		{ "writer", { { 'G', "", 0, 0, 0 },
-			      { 'S', OPEN("0:1"), 9, 0, 0 } },
-		  "no", true },
-		{ "a member of the set", { { 'G', "db/part", 0, 0, 0 },
-					   { 'S', OPEN("0:1"), 9, 0, 0 } },
-		  "no", true },
-		{ "another component", { { 'G', "other", 0, 0, 0 },
-					 { 'S', OPEN("0:1"), 9, 0, 0 } },
-		  "if 0:1", false },
+		{ "file, before",
+		  { { 'G', "db /db/f", 0, 0, 0 },
+		    { 'S', OPEN("0:1"), 9, 0, 0 } },
+		  "no",
+		  false },
+		{ "file, after",
+		  { { 'S', OPEN("0:1"), 9, 0, 0 },
+		    { 'G', "db /db/f", 0, 0, 0 } },
+		  "no",
+		  false },
+		{ "component",
+		  { { 'S', OPEN("0:1"), 9, 0, 0 }, { 'G', "db", 0, 0, 0 } },
+		  "no",
+		  true },
+		{ "writer",
+		  { { 'G', "", 0, 0, 0 }, { 'S', OPEN("0:1"), 9, 0, 0 } },
+		  "no",
+		  true },
+		{ "a member of the set",
+		  { { 'G', "db/part", 0, 0, 0 },
+		    { 'S', OPEN("0:1"), 9, 0, 0 } },
+		  "no",
+		  true },
+		{ "another component",
+		  { { 'G', "other", 0, 0, 0 }, { 'S', OPEN("0:1"), 9, 0, 0 } },
+		  "if 0:1",
+		  false },
 		{ "an unknown component may be any",
 		  { { 'G', "dbb", 0, 0, 0 }, { 'S', OPEN("0:1"), 9, 0, 0 } },
-		  "no", true },
+		  "no",
+		  true },
 		{ "this file by a wrong component",
 		  { { 'G', "dbb /db/f", 0, 0, 0 },
 		    { 'S', OPEN("0:1"), 9, 0, 0 } },
-		  "no", false },
+		  "no",
+		  false },
 		{ "this file by another component",
 		  { { 'G', "other /db/f", 0, 0, 0 },
 		    { 'S', OPEN("0:1"), 9, 0, 0 } },
-		  "no", false },
-		{ "another file", { { 'G', "db /db/g", 0, 0, 0 },
-				    { 'S', OPEN("0:1"), 9, 0, 0 } },
-		  "if 0:1", false },
-		{ "a gap alone is known of", { { 'G', "db /db/f", 0, 0, 0 } },
-		  "no", false },
-		{ "the statement", { { 'S', OPEN("0:1"), 9, 0, 0 },
-				     { 'S', "gap db /db/f", 0, 0, 0 } },
-		  "no", false },
-		{ "the statement about all", { { 'S', OPEN("0:1"), 9, 0, 0 },
-					       { 'S', "gap db", 0, 0, 0 } },
-		  "no", true },
-		{ "closed, behind it", { { 'G', "", 0, 0, 0 },
-					 { 'S', CLOSED("0:1"), 9, 0, 0 } },
-		  "if 0:1", true },
+		  "no",
+		  false },
+		{ "another file",
+		  { { 'G', "db /db/g", 0, 0, 0 },
+		    { 'S', OPEN("0:1"), 9, 0, 0 } },
+		  "if 0:1",
+		  false },
+		{ "a gap alone is known of",
+		  { { 'G', "db /db/f", 0, 0, 0 } },
+		  "no",
+		  false },
+		{ "the statement",
+		  { { 'S', OPEN("0:1"), 9, 0, 0 },
+		    { 'S', "gap db /db/f", 0, 0, 0 } },
+		  "no",
+		  false },
+		{ "the statement about all",
+		  { { 'S', OPEN("0:1"), 9, 0, 0 }, { 'S', "gap db", 0, 0, 0 } },
+		  "no",
+		  true },
+		{ "closed, behind it",
+		  { { 'G', "", 0, 0, 0 }, { 'S', CLOSED("0:1"), 9, 0, 0 } },
+		  "if 0:1",
+		  true },
 		{ "closed, behind it, changed since",
 		  { { 'G', "", 0, 0, 0 }, { 'S', CLOSED("0:1"), 8, 0, 0 } },
-		  "not 0:1", true },
+		  "not 0:1",
+		  true },
 		{ "closed, before it: it is forgotten",
 		  { { 'S', CLOSED("0:1"), 9, 0, 0 }, { 'G', "", 0, 0, 0 } },
-		  "no", true },
+		  "no",
+		  true },
 		{ "closed in the window, before it",
 		  { { 'S', CLOSED("0:1"), 9, WINDOW, 0 },
 		    { 'G', "db /db/f", 0, 0, 0 } },
-		  "no", false },
+		  "no",
+		  false },
 		{ "closed, then open, nothing changed",
-		  { { 'G', "db", 0, 0, 0 }, { 'S', CLOSED("0:1"), 9, 0, 0 },
+		  { { 'G', "db", 0, 0, 0 },
+		    { 'S', CLOSED("0:1"), 9, 0, 0 },
 		    { 'S', OPEN("5:1"), 9, 0, 0 } },
-		  "if 0:1,5:1", true },
+		  "if 0:1,5:1",
+		  true },
 		{ "closed, then open, changed in between",
-		  { { 'G', "db", 0, 0, 0 }, { 'S', CLOSED("0:1"), 8, 0, 0 },
+		  { { 'G', "db", 0, 0, 0 },
+		    { 'S', CLOSED("0:1"), 8, 0, 0 },
 		    { 'S', OPEN("5:1"), 9, 0, 0 } },
-		  "no", true },
+		  "no",
+		  true },
 		{ "closed, changed, closed again",
-		  { { 'G', "db", 0, 0, 0 }, { 'S', CLOSED("0:1"), 8, 0, 0 },
+		  { { 'G', "db", 0, 0, 0 },
+		    { 'S', CLOSED("0:1"), 8, 0, 0 },
 		    { 'S', CLOSED("5:1"), 9, 0, 0 } },
-		  "if 0:1,5:1", true },
-		{ "closed, gap, closed", { { 'S', CLOSED("0:1"), 7, 0, 0 },
-					   { 'G', "db", 0, 0, 0 },
-					   { 'S', BY_ID("5:1"), 9, 0, 0 } },
-		  "if 0:1,5:1", true },
+		  "if 0:1,5:1",
+		  true },
+		{ "closed, gap, closed",
+		  { { 'S', CLOSED("0:1"), 7, 0, 0 },
+		    { 'G', "db", 0, 0, 0 },
+		    { 'S', BY_ID("5:1"), 9, 0, 0 } },
+		  "if 0:1,5:1",
+		  true },
 		{ "a base of others does not help",
 		  { { 'G', "db", 0, 0, 0 }, { 'S', OLD("0:1"), 9, WINDOW, 0 } },
-		  "no", true },
+		  "no",
+		  true },
 	};
 
 	(void)state;
@@ -400,50 +461,65 @@ static void
 b4_since_must_name_this_base(void **state)
 {
 	static const struct expect t[] = {
-		{ "stamp", { { 'S', CLOSED("0:1"), 9, 0, 0 } }, "if 0:1",
+		{ "stamp",
+		  { { 'S', CLOSED("0:1"), 9, 0, 0 } },
+		  "if 0:1",
 		  false },
 		{ "id", { { 'S', BY_ID("0:1"), 9, 0, 0 } }, "if 0:1", false },
-		{ "another stamp", { { 'S', OLD("0:1"), 9, WINDOW, 0 } }, "no",
+		{ "another stamp",
+		  { { 'S', OLD("0:1"), 9, WINDOW, 0 } },
+		  "no",
 		  false },
 		{ "another id",
 		  { { 'S',
 		      "partial-file db /db/f 0:1 "
 		      "since=@02000000000000000000000000000000",
 		      9, WINDOW, 0 } },
-		  "no", false },
+		  "no",
+		  false },
 		{ "no id at all",
 		  { { 'S',
 		      "partial-file db /db/f 0:1 "
 		      "since=@00000000000000000000000000000000",
 		      9, WINDOW, 0 } },
-		  "no", false },
+		  "no",
+		  false },
 		{ "another one's ranges count",
 		  { { 'S', OLD("7:1"), 9, 0, 0 },
 		    { 'S', OPEN("0:1"), 9, 0, 0 } },
-		  "if 0:1,7:1", false },
+		  "if 0:1,7:1",
+		  false },
 		{ "another one's facts do not",
 		  { { 'S', OPEN("0:1"), 8, 0, 0 },
 		    { 'S', OLD("7:1"), 9, 0, 0 } },
-		  "not 0:1,7:1", false },
+		  "not 0:1,7:1",
+		  false },
 		{ "another one in the window does not make it sure",
 		  { { 'S', OPEN("0:1"), 8, 0, 0 },
 		    { 'S', OLD("7:1"), 9, WINDOW, 0 } },
-		  "not 0:1,7:1", false },
+		  "not 0:1,7:1",
+		  false },
 		{ "a member's stamp is not the set's",
 		  { { 'S', "partial-file db/part /db/f 0:1 since=stamp", 9,
 		      WINDOW, 0 } },
-		  "no", false },
+		  "no",
+		  false },
 		{ "a member's id is",
 		  { { 'S',
 		      "partial-file db/part /db/f 0:1 "
 		      "since=@01000000000000000000000000000000",
 		      9, 0, 0 } },
-		  "if 0:1", false },
+		  "if 0:1",
+		  false },
 	};
 	static const struct expect ambiguous[] = {
-		{ "stamp", { { 'S', CLOSED("0:1"), 9, WINDOW, 0 } }, "no",
+		{ "stamp",
+		  { { 'S', CLOSED("0:1"), 9, WINDOW, 0 } },
+		  "no",
 		  false },
-		{ "id", { { 'S', BY_ID("0:1"), 9, WINDOW, 0 } }, "sure 0:1",
+		{ "id",
+		  { { 'S', BY_ID("0:1"), 9, WINDOW, 0 } },
+		  "sure 0:1",
 		  false },
 	};
 	struct reduce_input in = usual_input();
@@ -462,20 +538,25 @@ b1_the_base_must_be_of_this_journal_and_within_it(void **state)
 {
 	static const struct expect t[] = {
 		{ "open", { { 'S', OPEN("0:1"), 9, WINDOW, 0 } }, "no", true },
-		{ "closed", { { 'S', BY_ID("0:1"), 9, 0, 0 } }, "if 0:1",
+		{ "closed",
+		  { { 'S', BY_ID("0:1"), 9, 0, 0 } },
+		  "if 0:1",
 		  true },
 		{ "nothing", { { 0 } }, "-", true },
 	};
 	static const struct expect no_base[] = {
 		{ "open", { { 'S', OPEN("0:1"), 9, WINDOW, 0 } }, "no", true },
-		{ "closed", { { 'S', BY_ID("0:1"), 9, WINDOW, 0 } }, "no",
+		{ "closed",
+		  { { 'S', BY_ID("0:1"), 9, WINDOW, 0 } },
+		  "no",
 		  true },
 		{ "closed since nothing",
 		  { { 'S',
 		      "partial-file db /db/f 0:1 "
 		      "since=@00000000000000000000000000000000",
 		      9, WINDOW, 0 } },
-		  "no", true },
+		  "no",
+		  true },
 	};
 	struct reduce_input in = usual_input();
 
@@ -540,17 +621,24 @@ static void
 b1_closed_lines_of_the_bases_session_count_as_below_its_cut(void **state)
 {
 	static const struct expect t[] = {
-		{ "left out", { { 'S', OLD("0:1"), 9, BASES, 0 } }, "-",
+		{ "left out",
+		  { { 'S', OLD("0:1"), 9, BASES, 0 } },
+		  "-",
 		  false },
-		{ "its facts, too", { { 'S', OPEN("5:1"), 8, 0, 0 },
-				      { 'S', OLD("0:1"), 9, BASES, 0 } },
-		  "not 5:1", false },
-		{ "open ones count", { { 'S', OPEN("5:1"), 9, BASES, 0 } },
-		  "if 5:1", false },
+		{ "its facts, too",
+		  { { 'S', OPEN("5:1"), 8, 0, 0 },
+		    { 'S', OLD("0:1"), 9, BASES, 0 } },
+		  "not 5:1",
+		  false },
+		{ "open ones count",
+		  { { 'S', OPEN("5:1"), 9, BASES, 0 } },
+		  "if 5:1",
+		  false },
 		{ "another session's count",
 		  { { 'S', OPEN("5:1"), 9, 0, 0 },
 		    { 'S', OLD("0:1"), 9, FOREIGN, 0 } },
-		  "if 0:1,5:1", false },
+		  "if 0:1,5:1",
+		  false },
 	};
 
 	(void)state;
@@ -561,30 +649,38 @@ static void
 c5_discarded_lines_are_gaps(void **state)
 {
 	static const struct expect t[] = {
-		{ "its lines", { { 'S', CLOSED("0:1"), 9, WINDOW, 5 },
-				 { 'D', NULL, 0, 0, 5 } },
-		  "no", false },
-		{ "open ones", { { 'S', OPEN("0:1"), 9, 0, 0 },
-				 { 'S', OPEN("5:1"), 9, WINDOW, 5 },
-				 { 'D', NULL, 0, 0, 5 } },
-		  "no", false },
-		{ "another event's are not", { { 'S', OPEN("0:1"), 9, 0, 4 },
-					       { 'D', NULL, 0, 0, 5 } },
-		  "if 0:1", false },
+		{ "its lines",
+		  { { 'S', CLOSED("0:1"), 9, WINDOW, 5 },
+		    { 'D', NULL, 0, 0, 5 } },
+		  "no",
+		  false },
+		{ "open ones",
+		  { { 'S', OPEN("0:1"), 9, 0, 0 },
+		    { 'S', OPEN("5:1"), 9, WINDOW, 5 },
+		    { 'D', NULL, 0, 0, 5 } },
+		  "no",
+		  false },
+		{ "another event's are not",
+		  { { 'S', OPEN("0:1"), 9, 0, 4 }, { 'D', NULL, 0, 0, 5 } },
+		  "if 0:1",
+		  false },
 		{ "a closed line behind it",
 		  { { 'S', OPEN("0:1"), 9, WINDOW, 5 },
 		    { 'D', NULL, 0, 0, 5 },
 		    { 'S', CLOSED("5:1"), 9, 0, 0 } },
-		  "if 0:1,5:1", false },
+		  "if 0:1,5:1",
+		  false },
 		{ "differenced: of all",
 		  { { 'S', OPEN("0:1"), 9, 0, 0 },
 		    { 'S', "differenced-file db /db * recursive", 0, WINDOW,
 		      5 },
 		    { 'D', NULL, 0, 0, 5 } },
-		  "no", true },
-		{ "of no event: of all", { { 'S', OPEN("0:1"), 9, 0, 0 },
-					   { 'D', NULL, 0, 0, 0 } },
-		  "no", true },
+		  "no",
+		  true },
+		{ "of no event: of all",
+		  { { 'S', OPEN("0:1"), 9, 0, 0 }, { 'D', NULL, 0, 0, 0 } },
+		  "no",
+		  true },
 	};
 
 	(void)state;
@@ -598,17 +694,20 @@ b6_one_file_under_two_names_has_no_promise(void **state)
 		{ "two names",
 		  { { 'S', OPEN("0:1"), 9, WINDOW, 0 },
 		    { 'S', "partial-file db /db/g 5:1", 9, WINDOW, 0 } },
-		  "no", false },
+		  "no",
+		  false },
 		{ "two files",
 		  { { 'S', OPEN("0:1"), 9, WINDOW, 0 },
 		    { 'S', "partial-file db /db/g 5:1", 9, WINDOW | FILE_2,
 		      0 } },
-		  "sure 0:1", false },
+		  "sure 0:1",
+		  false },
 		{ "a name that it once had",
 		  { { 'S', "partial-file db /db/g 5:1", 9, 0, 0 },
 		    { 'S', "partial-file db /db/g 5:1", 9, FILE_2, 0 },
 		    { 'S', OPEN("0:1"), 9, WINDOW, 0 } },
-		  "no", false },
+		  "no",
+		  false },
 	};
 
 	(void)state;
@@ -619,23 +718,29 @@ static void
 lines_count_for_their_set_and_not_for_others(void **state)
 {
 	static const struct expect t[] = {
-		{ "a member's", { { 'S', "partial-file db/part /db/f 3:1", 9, 0,
-				    0 } },
-		  "if 3:1", false },
-		{ "another's", { { 'S', "partial-file other /db/f 3:1", 9, 0,
-				   0 } },
-		  "-", false },
-		{ "nobody's is a gap", { { 'S', OPEN("0:1"), 9, 0, 0 },
-					 { 'S', "partial-file gone /db/f 3:1",
-					   9, 0, 0 } },
-		  "no", false },
+		{ "a member's",
+		  { { 'S', "partial-file db/part /db/f 3:1", 9, 0, 0 } },
+		  "if 3:1",
+		  false },
+		{ "another's",
+		  { { 'S', "partial-file other /db/f 3:1", 9, 0, 0 } },
+		  "-",
+		  false },
+		{ "nobody's is a gap",
+		  { { 'S', OPEN("0:1"), 9, 0, 0 },
+		    { 'S', "partial-file gone /db/f 3:1", 9, 0, 0 } },
+		  "no",
+		  false },
 	};
 	static const struct expect part[] = {
-		{ "the set's", { { 'S', OPEN("3:1"), 9, 0, 0 } }, "if 3:1",
+		{ "the set's",
+		  { { 'S', OPEN("3:1"), 9, 0, 0 } },
+		  "if 3:1",
 		  false },
-		{ "the set's gap", { { 'S', OPEN("3:1"), 9, 0, 0 },
-				     { 'G', "db", 0, 0, 0 } },
-		  "no", true },
+		{ "the set's gap",
+		  { { 'S', OPEN("3:1"), 9, 0, 0 }, { 'G', "db", 0, 0, 0 } },
+		  "no",
+		  true },
 	};
 	struct reduce_input in = usual_input();
 
@@ -710,10 +815,10 @@ b8_differenced_files_are_merged_and_clash(void **state)
 		const char *path;
 		bool clash;
 	} want[] = {
-		{ "/db/f", true },	{ "/new/a*b", true },
+		{ "/db/f", true },       { "/new/a*b", true },
 		{ "/new/x/a*b", false }, { "/deep/x/y/z/name", true },
 		{ "/deep/name", false }, { "/top", true },
-		{ "/x/top", false },	{ "/x/any", true },
+		{ "/x/top", false },     { "/x/any", true },
 		{ "/any", true },
 	};
 	const struct reduce_input in = usual_input();
@@ -738,8 +843,7 @@ static void
 entries_that_are_none_are_told(void **state)
 {
 	static const char *const text[] = {
-		"nonsense",
-		"partial-file db /db/f",
+		"nonsense", "partial-file db /db/f",
 		"partial-file db /db/f file=/r", /* without its copy */
 	};
 	const struct reduce_input in = usual_input();
@@ -799,9 +903,8 @@ b5_all_beyond_the_lowest_size_is_read(void **state)
 		assert_int_equal(ranges_parse(&f.ranges, t[i].ranges,
 					      strlen(t[i].ranges), NULL),
 				 0);
-		assert_int_equal(reduce_ranges(&f, t[i].base, t[i].size, &out,
-					       NULL),
-				 0);
+		assert_int_equal(
+			reduce_ranges(&f, t[i].base, t[i].size, &out, NULL), 0);
 		buf_clear(&b);
 		ranges_print(&out, &b);
 		if (strcmp(buf_str(&b), t[i].want) != 0)
@@ -864,8 +967,8 @@ c9_a_range_past_the_end_fails_unless_it_lay_within_once(void **state)
 	for (i = 0; i < N_OF(t); i++) {
 		feed(&in, &t[i].step, 1, &out);
 		memset(&e, 0, sizeof(e));
-		rc = reduce_ranges(reduced_find(&out, "/db/f"), 5000,
-				   t[i].size, &ranges, &e);
+		rc = reduce_ranges(reduced_find(&out, "/db/f"), 5000, t[i].size,
+				   &ranges, &e);
 		if ((rc < 0) != t[i].fails)
 			fail_msg("%zu: %d", i, rc);
 		if (rc < 0)
@@ -910,9 +1013,9 @@ struct world_gen {
 struct world {
 	struct rng rng;
 	struct content now;
-	uint64_t writes; /* so far; also the contents of bytes */
-	int64_t tick;    /* of the clock that stamps files */
-	uint64_t at[WORLD_BYTES];   /* the last write of each byte */
+	uint64_t writes;          /* so far; also the contents of bytes */
+	int64_t tick;             /* of the clock that stamps files */
+	uint64_t at[WORLD_BYTES]; /* the last write of each byte */
 	uint64_t size_at[WORLD_BYTES + 1]; /* when it last had this size */
 	/* What the writer has to declare openly. */
 	bool pending[WORLD_BYTES];
@@ -1235,8 +1338,7 @@ find_base(const struct world *w, int set, bool differential)
 }
 
 static void
-reduce_world(struct world *w, const struct world_gen *base,
-	     struct reduced *out)
+reduce_world(struct world *w, const struct world_gen *base, struct reduced *out)
 {
 	struct reduce_input in = { .document = document };
 	struct reduce *r = NULL;
