@@ -118,8 +118,9 @@ struct reduced {
 };
 
 /*
- * Feed it: begin, every entry in order, end; entries that do not count are
- * passed over.  *out wants reduced_clear if reduce_end returned 0.  ERR_CORRUPT
+ * Feed it: begin, every entry that is kept in order, end; those that do not
+ * count are passed over (those below the cut of a base of this journal may be
+ * left out).  *out wants reduced_clear if reduce_end returned 0.  ERR_CORRUPT
  * for an entry that is none; memory; randomness (the tables' keys).
  */
 struct reduce;
