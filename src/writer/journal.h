@@ -89,8 +89,9 @@ struct journal_entry {
 struct journal;
 
 /*
- * Open the journal in the directory `dirfd` (borrowed until the end, and all of
- * it is the journal's), or begin one.  *fresh: it has a new id.  Says what was
+ * Open the journal in the directory `dirfd` (borrowed until the end; all of it
+ * is the journal's, and it is to be closed to others, because the files are
+ * not), or begin one.  *fresh: it has a new id.  Says what was
  * wrong in *note (a sentence, appended; may stay empty).  ERR_UNSUPPORTED: it
  * is a newer program's.
  */
