@@ -10,8 +10,10 @@
  * kernel has forgotten it, begins anew.
  *
  * Large files.  The second read that goes on where one has stopped makes a
- * stream.  What is pushed is not read, so the next read comes when the reader
- * has used all of it: then as much again and twice as much is guessed.
+ * stream.  What is pushed is not read.  So a read in what was guessed says that
+ * the reader is as fast as the pushing, and the guess is made to reach a whole
+ * window ahead of it again; a slower one is heard of when it has used all, and
+ * twice as much is guessed.
  *
  * Both are remembered in small tables; the entry used longest ago goes.
  */
@@ -269,6 +271,32 @@ found:
 	return s;
 }
 
+/* Less than half a window is left in front of the reader. */
+static bool
+wants_more(const struct stream *s)
+{
+	return s->ahead < s->next + s->window / 2;
+}
+
+static struct guess
+guess_bytes(struct stream *s, uint64_t size)
+{
+	struct guess g = { .kind = GUESS_NONE };
+	uint64_t here = s->next / PAGE * PAGE;
+
+	widen(&s->window);
+	g.ino = s->ino;
+	g.from = s->ahead > here ? s->ahead : here;
+	g.to = here + s->window;
+	if (g.to > size)
+		g.to = size;
+	if (g.from < g.to) {
+		g.kind = GUESS_BYTES;
+		s->ahead = g.to;
+	}
+	return g;
+}
+
 struct guess
 pattern_read_large(struct pattern *p, uint64_t ino, uint64_t size,
 		   uint64_t from, uint64_t len)
@@ -282,16 +310,8 @@ pattern_read_large(struct pattern *p, uint64_t ino, uint64_t size,
 		s->next = from + len;
 		s->count++;
 	}
-	if (s->count >= 2 && s->next >= s->ahead && s->next < size) {
-		widen(&s->window);
-		g.kind = GUESS_BYTES;
-		g.ino = ino;
-		g.from = s->next / PAGE * PAGE;
-		g.to = g.from + s->window;
-		if (g.to > size)
-			g.to = size;
-		s->ahead = g.to;
-	}
+	if (s->count >= 2 && s->next < size && wants_more(s))
+		g = guess_bytes(s, size);
 	(void)pthread_mutex_unlock(&p->lock);
 	return g;
 }

@@ -191,6 +191,33 @@ the_second_read_in_a_row_makes_a_guess(void **state)
 }
 
 static void
+a_reader_that_catches_up_is_kept_a_window_ahead_of(void **state)
+{
+	const uint64_t size = 100 * MIB;
+	uint64_t ahead = 0;
+	uint64_t at;
+
+	(void)state;
+	/* Each read lies in what was guessed, or right behind it. */
+	for (at = 0; at < size; at += 128 * KIB) {
+		struct guess g =
+			pattern_read_large(p, 5, size, at, 128 * KIB);
+
+		if (g.kind == GUESS_NONE)
+			continue;
+		/* Nothing twice, nothing left out, never too far. */
+		assert_true(g.from == ahead || ahead == 0);
+		assert_true(g.from >= at + 128 * KIB);
+		assert_true(g.to > g.from);
+		assert_true(g.to <= at + 128 * KIB + PATTERN_WINDOW_MAX);
+		ahead = g.to;
+		if (at > 32 * MIB && at < 80 * MIB)
+			assert_true(ahead - at > PATTERN_WINDOW_MAX / 2);
+	}
+	assert_int_equal(ahead, size);
+}
+
+static void
 reads_here_and_there_make_no_guess(void **state)
 {
 	uint64_t at = 0;
@@ -280,6 +307,7 @@ main(void)
 		TEST(far_apart_it_is_chance),
 		TEST(short_reads_that_are_near_make_no_guess),
 		TEST(the_second_read_in_a_row_makes_a_guess),
+		TEST(a_reader_that_catches_up_is_kept_a_window_ahead_of),
 		TEST(reads_here_and_there_make_no_guess),
 		TEST(nothing_is_guessed_behind_the_end),
 		TEST(what_is_guessed_begins_at_a_page),
