@@ -31,6 +31,8 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#define THREADS_MAX 8 /* each holds up to a frame, beyond the cache */
+
 #define QUEUE   32
 #define UNIT    ((uint64_t)1 << 20)
 #define PAGE    4096
@@ -331,6 +333,15 @@ prefetch_after_list(struct prefetch *p, const struct inode *i)
 
 /* --- beginning and end ---------------------------------------------------- */
 
+/* One waits for the disk while the others decode. */
+static size_t
+threads(void)
+{
+	size_t n = pool_cpus() + 1;
+
+	return n < THREADS_MAX ? n : THREADS_MAX;
+}
+
 int
 prefetch_start(struct fs *fs, struct fuse_session *se, struct prefetch **out,
 	       struct err *e)
@@ -342,7 +353,7 @@ prefetch_start(struct fs *fs, struct fuse_session *se, struct prefetch **out,
 	p->fs = fs;
 	p->session = se;
 	if (pattern_new(&p->pattern, e) < 0 ||
-	    pool_new(pool_cpus() < 2 ? 1 : 2, QUEUE, &p->pool, e) < 0) {
+	    pool_new(threads(), QUEUE, &p->pool, e) < 0) {
 		pattern_free(p->pattern);
 		mem_free(p);
 		return -1;
