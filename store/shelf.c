@@ -7,6 +7,10 @@
  * next key.  A ready item that was purged while pinned leaves the table and
  * becomes spare at its last release.
  *
+ * What is cheap to make again goes first, and has a small part of the limit:
+ * a long run of it takes nothing dear away, and is made in the same few pieces
+ * of memory, which the processor has in its cache.
+ *
  * Items are never freed before the shelf, so that a number always leads to
  * memory that is one.  There are as many as were ever in use at once, 100
  * bytes each.
@@ -30,16 +34,25 @@
 
 #define BUCKETS 1024 /* some thousand items at most: short chains */
 
+#define CHEAP_SHARE 4 /* one part in so many of the limit, when unused */
+
 struct shelf_item {
 	struct shelf_key key;
 	uint32_t number;         /* its place in the shelf's array; constant */
 	unsigned pins;           /* lock */
 	bool ready;              /* lock */
 	bool listed;             /* in the table; lock */
+	bool cheap;              /* to make again; lock */
 	size_t size;             /* lock */
 	void *value;             /* lock; constant while ready and pinned */
 	struct shelf_item *next; /* in the bucket, or the next spare; lock */
 	struct shelf_item *older, *newer; /* while ready and unpinned; lock */
+};
+
+/* Items that nobody uses. */
+struct unused {
+	struct shelf_item *oldest, *newest;
+	size_t size;
 };
 
 struct shelf {
@@ -51,7 +64,7 @@ struct shelf {
 	struct shelf_item **all;            /* by number; lock */
 	uint32_t count, cap;                /* lock */
 	struct shelf_item *spare;           /* lock */
-	struct shelf_item *oldest, *newest; /* unused ones; lock */
+	struct unused cheap, dear;          /* lock */
 	size_t used;                        /* lock */
 };
 
@@ -140,30 +153,42 @@ unlist_item(struct shelf *s, struct shelf_item *it)
 	it->listed = false;
 }
 
+static struct unused *
+unused_of(struct shelf *s, const struct shelf_item *it)
+{
+	return it->cheap ? &s->cheap : &s->dear;
+}
+
 static void
 put_newest(struct shelf *s, struct shelf_item *it)
 {
-	it->older = s->newest;
+	struct unused *u = unused_of(s, it);
+
+	it->older = u->newest;
 	it->newer = NULL;
-	if (s->newest != NULL)
-		s->newest->newer = it;
+	if (u->newest != NULL)
+		u->newest->newer = it;
 	else
-		s->oldest = it;
-	s->newest = it;
+		u->oldest = it;
+	u->newest = it;
+	u->size += it->size;
 }
 
 static void
 leave_unused(struct shelf *s, struct shelf_item *it)
 {
+	struct unused *u = unused_of(s, it);
+
 	if (it->older != NULL)
 		it->older->newer = it->newer;
 	else
-		s->oldest = it->newer;
+		u->oldest = it->newer;
 	if (it->newer != NULL)
 		it->newer->older = it->older;
 	else
-		s->newest = it->older;
+		u->newest = it->older;
 	it->older = it->newer = NULL;
+	u->size -= it->size;
 }
 
 static void
@@ -187,15 +212,25 @@ retire(struct shelf *s, struct shelf_item *it, struct victims *v)
 	v->first = it;
 }
 
-/* Throw away the least recently used until `more` fits, or all are in use. */
+/* What is to go next so that `more` fits; NULL: nothing, or all are in use. */
+static struct shelf_item *
+least_wanted(const struct shelf *s, size_t more)
+{
+	/* But for one, however large it is: somebody may be in its middle. */
+	if (s->cheap.size > s->limit / CHEAP_SHARE &&
+	    s->cheap.oldest != s->cheap.newest)
+		return s->cheap.oldest;
+	if (s->used <= s->limit && more <= s->limit - s->used)
+		return NULL;
+	return s->cheap.oldest != NULL ? s->cheap.oldest : s->dear.oldest;
+}
+
 static void
 make_room(struct shelf *s, size_t more, struct victims *v)
 {
 	struct shelf_item *it;
 
-	while (s->oldest != NULL &&
-	       (s->used > s->limit || more > s->limit - s->used)) {
-		it = s->oldest;
+	while ((it = least_wanted(s, more)) != NULL) {
 		leave_unused(s, it);
 		retire(s, it, v);
 	}
@@ -281,6 +316,7 @@ take_locked(struct shelf *s, const struct shelf_key *key, size_t size,
 		return -1;
 	make_room(s, size, v);
 	it->key = *key;
+	it->cheap = false;
 	it->size = size;
 	it->pins = 1;
 	s->used += size;
@@ -304,7 +340,8 @@ shelf_take(struct shelf *s, const struct shelf_key *key, size_t size,
 }
 
 void
-shelf_fill(struct shelf *s, struct shelf_item *it, void *value, size_t size)
+shelf_fill(struct shelf *s, struct shelf_item *it, void *value, size_t size,
+	   bool cheap)
 {
 	struct victims v = { NULL };
 
@@ -312,6 +349,7 @@ shelf_fill(struct shelf *s, struct shelf_item *it, void *value, size_t size)
 	s->used += size - it->size;
 	it->size = size;
 	it->value = value;
+	it->cheap = cheap;
 	it->ready = true;
 	make_room(s, 0, &v);
 	(void)pthread_cond_broadcast(&s->settled);

@@ -3,9 +3,9 @@
  *
  * Open packs, directory blocks and decoded frames each stand on one.  A thing
  * is made by the first who asks for it; others who ask meanwhile wait.  It is
- * pinned while somebody uses it and thrown away, least recently used first,
- * when nobody does and the limit is passed.  Making and using happen outside
- * the shelf's lock.
+ * pinned while somebody uses it and thrown away, least recently used first and
+ * what is cheap before all, when nobody does and the limit is passed.  Making
+ * and using happen outside the shelf's lock.
  *
  * Any thread.  Whoever has an empty place (SHELF_EMPTY) must not take another
  * from the same shelf before filling or abandoning it: two such could wait for
@@ -16,6 +16,7 @@
 
 #include "store/pack.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -50,9 +51,12 @@ enum {
 int shelf_take(struct shelf *s, const struct shelf_key *key, size_t size,
 	       struct shelf_item **out, struct err *e);
 
-/* It is made, takes `size` bytes, and belongs to the shelf; still pinned. */
+/*
+ * It is made, takes `size` bytes, and belongs to the shelf; still pinned.  Of
+ * what is `cheap` to make again little is kept, a fourth of the limit.
+ */
 void shelf_fill(struct shelf *s, struct shelf_item *it, void *value,
-		size_t size);
+		size_t size, bool cheap);
 
 /* It could not be made; no longer pinned.  Those who wait try themselves. */
 void shelf_abandon(struct shelf *s, struct shelf_item *it);

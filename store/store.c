@@ -188,7 +188,7 @@ take_pack(struct store *st, const struct pack_id *id, struct shelf_item **out,
 		rc = err_set(e, ERR_MISSING, "pack %s is not there", name);
 	}
 	if (rc == 0)
-		shelf_fill(st->packs, *out, p, 1);
+		shelf_fill(st->packs, *out, p, 1, false);
 	else
 		shelf_abandon(st->packs, *out);
 	return rc;
@@ -271,7 +271,7 @@ take_block(struct store *st, const struct shelf_key *key,
 	}
 	count_up(&st->count.blocks_loaded, 1);
 	set_hints(st, shelf_number(*out), b);
-	shelf_fill(st->blocks, *out, b, pack_block_size(b));
+	shelf_fill(st->blocks, *out, b, pack_block_size(b), false);
 	return 0;
 }
 
@@ -671,7 +671,9 @@ take_frame(struct store *st, const struct place *p, struct shelf_item **out,
 	count_up(&st->count.frames_decoded, 1);
 	count_up(&st->count.bytes_read, at->stored_len);
 	count_up(&st->count.bytes_decoded, at->raw_len);
-	shelf_fill(st->frames, *out, f, size);
+	/* Content that was stored as it is need only be read again. */
+	shelf_fill(st->frames, *out, f, size,
+		   at->method == FRAME_RAW && at->kind == KIND_DATA);
 	return 0;
 }
 

@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <time.h>
 
+/* Keys from here on are of things that are cheap to make. */
+#define CHEAP 1000
+
 static atomic_int alive; /* values made and not dropped */
 
 static void *
@@ -59,7 +62,7 @@ take(struct shelf *s, uint32_t n, size_t size, bool *made)
 	assert_true(rc >= 0);
 	*made = rc == SHELF_EMPTY;
 	if (*made)
-		shelf_fill(s, it, make(n), size);
+		shelf_fill(s, it, make(n), size, n >= CHEAP);
 	assert_int_equal(*(uint32_t *)shelf_value(it), n);
 	assert_int_equal(shelf_item_key(it)->at, n);
 	return it;
@@ -105,6 +108,50 @@ the_least_recently_used_goes_first(void **state)
 	assert_false(touch(s, 3, 10));
 	assert_true(touch(s, 2, 10));
 	assert_true(shelf_used(s) <= 30);
+	shelf_free(s);
+	assert_int_equal(alive, 0);
+}
+
+static void
+of_what_is_cheap_only_a_part_is_kept(void **state)
+{
+	struct shelf *s = new_shelf(100);
+	uint32_t n;
+
+	(void)state;
+	for (n = 1; n <= 5; n++)
+		assert_true(touch(s, n, 10));
+	for (n = CHEAP; n < CHEAP + 50; n++)
+		assert_true(touch(s, n, 10));
+	/* The latest two are a fourth at most. */
+	assert_int_equal(shelf_used(s), 70);
+	assert_false(touch(s, CHEAP + 49, 10));
+	assert_false(touch(s, CHEAP + 48, 10));
+	assert_true(touch(s, CHEAP + 47, 10));
+	/* What is dear was not touched by that; and takes their room. */
+	for (n = 1; n <= 5; n++)
+		assert_false(touch(s, n, 10));
+	for (n = 6; n <= 10; n++)
+		assert_true(touch(s, n, 10));
+	assert_int_equal(shelf_used(s), 100);
+	for (n = 1; n <= 10; n++)
+		assert_false(touch(s, n, 10));
+	assert_true(touch(s, CHEAP + 47, 10));
+	shelf_free(s);
+	assert_int_equal(alive, 0);
+}
+
+static void
+the_last_cheap_thing_stays_though_it_is_large(void **state)
+{
+	struct shelf *s = new_shelf(100);
+
+	(void)state;
+	assert_true(touch(s, CHEAP, 90));
+	assert_false(touch(s, CHEAP, 90));
+	assert_true(touch(s, CHEAP + 1, 60));
+	assert_false(touch(s, CHEAP + 1, 60));
+	assert_true(touch(s, CHEAP, 90));
 	shelf_free(s);
 	assert_int_equal(alive, 0);
 }
@@ -163,7 +210,7 @@ the_true_size_counts_once_it_is_known(void **state)
 	(void)touch(s, 1, 10);
 	assert_int_equal(shelf_take(s, &k, 5, &it, NULL), SHELF_EMPTY);
 	assert_int_equal(shelf_used(s), 15);
-	shelf_fill(s, it, make(2), 15);
+	shelf_fill(s, it, make(2), 15, false);
 	assert_int_equal(shelf_used(s), 15);
 	shelf_release(s, it);
 	shelf_free(s);
@@ -220,7 +267,7 @@ a_purge_forgets_all_but_what_is_pinned(void **state)
 	assert_int_equal(*(uint32_t *)shelf_value(it), 2);
 	assert_true(touch(s, 2, 10));
 	shelf_release(s, it);
-	shelf_fill(s, empty, make(3), 10);
+	shelf_fill(s, empty, make(3), 10, false);
 	shelf_release(s, empty);
 	assert_int_equal(alive, 1);
 	assert_true(touch(s, 3, 10));
@@ -272,7 +319,7 @@ take_slowly(void *arg)
 	if (rc == SHELF_EMPTY) {
 		atomic_fetch_add(&made_count, 1);
 		(void)nanosleep(&pause, NULL);
-		shelf_fill(shared, it, make(1), 10);
+		shelf_fill(shared, it, make(1), 10, false);
 	}
 	shelf_release(shared, it);
 	return NULL;
@@ -320,7 +367,7 @@ fail_first(void *arg)
 			shelf_abandon(shared, it);
 			return NULL;
 		}
-		shelf_fill(shared, it, make(1), 10);
+		shelf_fill(shared, it, make(1), 10, false);
 	}
 	shelf_release(shared, it);
 	return NULL;
@@ -380,6 +427,8 @@ main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_thing_is_made_once_and_found_again),
 		cmocka_unit_test(the_least_recently_used_goes_first),
+		cmocka_unit_test(of_what_is_cheap_only_a_part_is_kept),
+		cmocka_unit_test(the_last_cheap_thing_stays_though_it_is_large),
 		cmocka_unit_test(what_is_pinned_stays_beyond_the_limit),
 		cmocka_unit_test(room_is_made_before_the_thing),
 		cmocka_unit_test(the_true_size_counts_once_it_is_known),
