@@ -16,6 +16,11 @@
  * twice as much is guessed.
  *
  * Both are remembered in small tables; the entry used longest ago goes.
+ *
+ * Pieces.  Which pieces were read at random lately is remembered by a few bits
+ * of a hash each, in a table where a newer one takes an older one's place.  A
+ * piece that is read again is guessed, and forgotten: a mistaken one costs a
+ * copy.  A file much larger than what the table can tell of is left alone.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -35,8 +40,8 @@
 #define IN_ORDER  3                     /* reads that make a habit */
 #define HOT_NS    UINT64_C(1000000000)  /* how long it is believed in */
 #define REORDERED ((uint64_t)1 << 20)   /* read-ahead comes out of order */
-#define READ_AHEAD ((uint64_t)64 << 10) /* as long as the kernel's own */
 #define PAGE      ((uint64_t)4096)
+#define PIECES    16384 /* remembered: 4 GiB in pieces of 256 KiB */
 
 struct dir_habit {
 	uint32_t generation; /* 0: a free place */
@@ -66,6 +71,7 @@ struct pattern {
 	uint32_t hot; /* generation, until */
 	uint64_t hot_until;
 	uint64_t clock;
+	uint32_t piece[PIECES]; /* 0: none */
 };
 
 int
@@ -245,7 +251,7 @@ static bool
 goes_on(const struct stream *s, uint64_t from, uint64_t len)
 {
 	uint64_t end = s->ahead > s->next ? s->ahead : s->next;
-	uint64_t slack = len >= READ_AHEAD ? REORDERED : 0;
+	uint64_t slack = len >= PATTERN_READ_AHEAD ? REORDERED : 0;
 
 	return from + slack >= s->next && from <= end + slack;
 }
@@ -312,6 +318,42 @@ pattern_read_large(struct pattern *p, uint64_t ino, uint64_t size,
 	}
 	if (s->count >= 2 && s->next < size && wants_more(s))
 		g = guess_bytes(s, size);
+	(void)pthread_mutex_unlock(&p->lock);
+	return g;
+}
+
+/* --- pieces --------------------------------------------------------------- */
+
+/* Spread over all 64 bits (the finaliser of MurmurHash3). */
+static uint64_t
+mix(uint64_t x)
+{
+	x = (x ^ x >> 33) * UINT64_C(0xff51afd7ed558ccd);
+	x = (x ^ x >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+	return x ^ x >> 33;
+}
+
+struct guess
+pattern_read_piece(struct pattern *p, uint64_t ino, uint64_t size,
+		   uint64_t from, uint64_t len)
+{
+	uint64_t hash = mix(mix(ino) ^ from);
+	uint32_t tag = (uint32_t)(hash >> 32) | 1;
+	uint32_t *place = &p->piece[hash % PIECES];
+	struct guess g = { .kind = GUESS_NONE };
+
+	(void)pthread_mutex_lock(&p->lock);
+	if (*place == tag) {
+		*place = 0;
+		g.kind = GUESS_BYTES;
+		g.ino = ino;
+		g.from = (from + PAGE - 1) / PAGE * PAGE;
+		g.to = from + len;
+		if (g.to < size)
+			g.to -= g.to % PAGE;
+	} else {
+		*place = tag;
+	}
 	(void)pthread_mutex_unlock(&p->lock);
 	return g;
 }

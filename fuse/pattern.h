@@ -3,6 +3,8 @@
  *
  * Two ways of reading are foreseen: the small files of a directory one after
  * the other (tar, rsync, grep -r), and one large file from front to back.
+ * And where a file is read at random but some piece of it again and again, the
+ * rest of that piece is.
  * The guesses are bounded: a wrong one costs at most a window of reading.
  *
  * Only numbers go in and out; who acts on them is prefetch.  Any thread.
@@ -15,6 +17,9 @@
 
 /* Files up to this length are read by one request. */
 #define PATTERN_SMALL ((uint64_t)128 << 10)
+
+/* A read as long as the kernel's read-ahead, which is at least this long. */
+#define PATTERN_READ_AHEAD ((uint64_t)64 << 10)
 
 /* How much is foreseen at once: at first, and at most; it doubles. */
 #define PATTERN_WINDOW_MIN ((size_t)512 << 10)
@@ -48,6 +53,13 @@ struct guess pattern_read_small(struct pattern *p, uint32_t generation,
 struct guess pattern_listed(struct pattern *p, uint32_t generation,
 			    uint64_t dir, uint64_t now);
 struct guess pattern_read_large(struct pattern *p, uint64_t ino, uint64_t size,
+				uint64_t from, uint64_t len);
+
+/*
+ * A short read that was no part of a stream lay in this piece of the file,
+ * which had to be decoded as a whole.
+ */
+struct guess pattern_read_piece(struct pattern *p, uint64_t ino, uint64_t size,
 				uint64_t from, uint64_t len);
 void pattern_pushed(struct pattern *p, const struct guess *g, uint64_t last);
 

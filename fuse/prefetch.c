@@ -44,6 +44,9 @@
 #define COPIED   ((uint64_t)128 << 10)
 #define LARGE_CHUNK ((uint64_t)128 << 10)
 
+/* So many times what was asked for is worth a push of its own. */
+#define PIECE_GAIN 4
+
 struct prefetch {
 	struct fs *fs;
 	struct fuse_session *session;
@@ -305,17 +308,31 @@ act_on(struct prefetch *p, struct guess guess)
 	}
 }
 
+static void
+after_large(struct prefetch *p, const struct inode *i, uint64_t from,
+	    uint64_t len, const struct extent *last)
+{
+	uint64_t size = i->node.entry.size;
+	struct guess g =
+		pattern_read_large(p->pattern, i->ino, size, from, len);
+
+	if (g.kind == GUESS_NONE && len < PATTERN_READ_AHEAD && !last->hole &&
+	    last->len >= PIECE_GAIN * len)
+		g = pattern_read_piece(p->pattern, i->ino, size, last->offset,
+				       last->len);
+	act_on(p, g);
+}
+
 void
 prefetch_after_read(struct prefetch *p, const struct inode *i, uint64_t from,
-		    uint64_t len)
+		    uint64_t len, const struct extent *last)
 {
 	const struct node *n = &i->node;
 
 	if (p == NULL || atomic_load(&p->stop))
 		return;
 	if (n->entry.size > PATTERN_SMALL)
-		act_on(p, pattern_read_large(p->pattern, i->ino, n->entry.size,
-					     from, len));
+		after_large(p, i, from, len, last);
 	else if (n->parent_ordinal != 0 && from == 0)
 		act_on(p, pattern_read_small(p->pattern, i->gen->number,
 					     n->parent_ordinal, n->ordinal,

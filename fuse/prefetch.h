@@ -16,6 +16,7 @@
 #include "fuse/fs.h"
 
 struct err;
+struct extent;
 struct fuse_session;
 struct inode;
 struct prefetch;
@@ -33,9 +34,13 @@ void prefetch_stop(struct prefetch *p);
 /* Stop and free; requests are served no more.  Takes NULL. */
 void prefetch_free(struct prefetch *p);
 
-/* These bytes of a file were asked for, or a directory from its start. */
+/*
+ * These bytes of a file were asked for, or a directory from its start.  `last`
+ * is the piece of the file that the last of the bytes were taken from.
+ */
 void prefetch_after_read(struct prefetch *p, const struct inode *i,
-			 uint64_t from, uint64_t len);
+			 uint64_t from, uint64_t len,
+			 const struct extent *last);
 void prefetch_after_list(struct prefetch *p, const struct inode *i);
 
 #endif

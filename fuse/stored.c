@@ -401,7 +401,8 @@ stored_read(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
 	else if (rc == 0)
 		reply_copy(req, file, at, size);
 	if (rc >= 0 && !direct)
-		prefetch_after_read(fs->prefetch, file->inode, at, size);
+		prefetch_after_read(fs->prefetch, file->inode, at, size,
+				    &file->reader.at);
 	file->next = at + size;
 	files_give(fs->files, file);
 }

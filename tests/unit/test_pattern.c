@@ -292,6 +292,55 @@ several_streams_are_kept_apart(void **state)
 		}
 }
 
+/* --- pieces --------------------------------------------------------------- */
+
+static void
+a_piece_is_guessed_when_it_is_read_again(void **state)
+{
+	struct guess g;
+
+	(void)state;
+	g = pattern_read_piece(p, 5, 10 * MIB, MIB + 100, 256 * KIB);
+	assert_int_equal(g.kind, GUESS_NONE);
+	g = pattern_read_piece(p, 5, 10 * MIB, 9 * MIB, 256 * KIB);
+	assert_int_equal(g.kind, GUESS_NONE);
+	g = pattern_read_piece(p, 6, 10 * MIB, MIB + 100, 256 * KIB);
+	assert_int_equal(g.kind, GUESS_NONE);
+	g = pattern_read_piece(p, 5, 10 * MIB, MIB + 100, 256 * KIB);
+	assert_int_equal(g.kind, GUESS_BYTES);
+	assert_int_equal(g.ino, 5);
+	assert_int_equal(g.from, MIB + 4096);
+	assert_int_equal(g.to, MIB + 256 * KIB);
+	/* Not with each read from then on. */
+	g = pattern_read_piece(p, 5, 10 * MIB, MIB + 100, 256 * KIB);
+	assert_int_equal(g.kind, GUESS_NONE);
+	/* Where the file ends, to its end. */
+	(void)pattern_read_piece(p, 5, 5 * MIB + 7, 5 * MIB - 100, 107);
+	g = pattern_read_piece(p, 5, 5 * MIB + 7, 5 * MIB - 100, 107);
+	assert_int_equal(g.from, 5 * MIB);
+	assert_int_equal(g.to, 5 * MIB + 7);
+}
+
+static void
+of_a_huge_file_read_at_random_little_is_guessed(void **state)
+{
+	const uint64_t pieces = 1000000;
+	uint64_t at = 12345;
+	unsigned guessed = 0;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 200000; i++) {
+		at = at * UINT64_C(6364136223846793005) + 1;
+		if (pattern_read_piece(p, 5, pieces * 256 * KIB,
+				       (at >> 33) % pieces * 256 * KIB,
+				       256 * KIB)
+			    .kind != GUESS_NONE)
+			guessed++;
+	}
+	assert_in_range(guessed, 0, 200000 / 20);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
@@ -312,6 +361,8 @@ main(void)
 		TEST(nothing_is_guessed_behind_the_end),
 		TEST(what_is_guessed_begins_at_a_page),
 		TEST(several_streams_are_kept_apart),
+		TEST(a_piece_is_guessed_when_it_is_read_again),
+		TEST(of_a_huge_file_read_at_random_little_is_guessed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
