@@ -297,6 +297,7 @@ endif
 
 FUNC_HELPERS = \
 	%D%/func/facts \
+	%D%/func/image \
 	%D%/func/inject \
 	%D%/func/randread \
 	%D%/func/readcheck \
@@ -311,6 +312,7 @@ FUNC_TESTS = \
 	%D%/func/format.t \
 	%D%/func/generations.t \
 	%D%/func/heal.t \
+	%D%/func/image.t \
 	%D%/func/kill.t \
 	%D%/func/mount.t \
 	%D%/func/randread.t \
