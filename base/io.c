@@ -438,6 +438,74 @@ io_unlink(int dirfd, const char *name, struct err *e)
 	return 0;
 }
 
+int
+io_mkdirs(const char *path, mode_t mode, struct err *e)
+{
+	struct buf part = { 0 };
+	const char *slash = path;
+	const char *dir;
+	int rc = 0;
+
+	while (rc == 0 && slash != NULL) {
+		slash = strchr(slash + 1, '/');
+		buf_reset(&part);
+		buf_add(&part, path,
+			slash == NULL ? strlen(path) : (size_t)(slash - path));
+		dir = buf_str(&part);
+		rc = buf_ok(&part, e);
+		/* Whether it is there is asked when it is opened. */
+		if (rc == 0 && sys_repo->mkdirat(AT_FDCWD, dir, mode) < 0 &&
+		    errno != EEXIST && errno != EROFS && errno != EACCES)
+			rc = err_sys(e, "create directory %s", SHOWN(dir));
+	}
+	buf_clear(&part);
+	return rc;
+}
+
+int
+io_rename(int dirfd, const char *from, const char *to, struct err *e)
+{
+	if (rename_temp(dirfd, from, to, 0) < 0)
+		return err_sys(e, "rename %s to %s", SHOWN(from), SHOWN(to));
+	return 0;
+}
+
+/* A directory that is being emptied. */
+struct removal {
+	int fd;
+	unsigned depth;
+};
+
+static int
+remove_entry(void *ctx, const char *name, struct err *e)
+{
+	const struct removal *r = ctx;
+
+	if (sys_repo->unlinkat(r->fd, name, 0) == 0 || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR || r->depth == 0)
+		return err_sys(e, "remove %s", SHOWN(name));
+	return io_remove_tree(r->fd, name, r->depth - 1, e);
+}
+
+int
+io_remove_tree(int dirfd, const char *name, unsigned depth, struct err *e)
+{
+	struct removal r = { -1, depth };
+	bool missing;
+	int rc;
+
+	r.fd = io_open(dirfd, name, O_RDONLY | O_DIRECTORY, 0, &missing, e);
+	if (r.fd < 0)
+		return missing ? 0 : -1;
+	rc = io_list(r.fd, name, remove_entry, &r, e);
+	(void)io_close(r.fd, name, NULL);
+	if (rc == 0 && sys_repo->unlinkat(dirfd, name, AT_REMOVEDIR) < 0 &&
+	    errno != ENOENT)
+		rc = err_sys(e, "remove %s", SHOWN(name));
+	return rc;
+}
+
 /* Call fn for the names in one answer of getdents64. */
 static int
 each_name(const uint8_t *p, size_t len, io_name_fn fn, void *ctx, struct err *e)

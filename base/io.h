@@ -110,6 +110,22 @@ int io_mkdir(int dirfd, const char *name, mode_t mode, struct err *e);
 /* Remove; that it is gone already is no error. */
 int io_unlink(int dirfd, const char *name, struct err *e);
 
+/* Make a directory and those above it, as far as they are not there. */
+int io_mkdirs(const char *path, mode_t mode, struct err *e);
+
+/*
+ * Give an entry of dirfd another name there, in place of what has that name.
+ * Not synced.
+ */
+int io_rename(int dirfd, const char *from, const char *to, struct err *e);
+
+/*
+ * Remove a directory and what is in it; that it is gone already is no error.
+ * Symlinks in it are removed, not followed.  What stands in it deeper than
+ * `depth` directories makes it fail.
+ */
+int io_remove_tree(int dirfd, const char *name, unsigned depth, struct err *e);
+
 /*
  * Names in the directory, without "." and "..", in no order: `fn` is called
  * for each; it returns 0 to go on, or -1 with *e to stop with that.

@@ -3,6 +3,7 @@ libbase_a_SOURCES = \
 	%D%/block.c %D%/block.h \
 	%D%/buf.c %D%/buf.h \
 	%D%/crc.c %D%/crc.h \
+	%D%/cred.c %D%/cred.h \
 	%D%/cursor.c %D%/cursor.h \
 	%D%/err.c %D%/err.h \
 	%D%/io.c %D%/io.h \

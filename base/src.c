@@ -22,6 +22,7 @@
 #include <linux/btrfs.h>
 #include <linux/btrfs_tree.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +98,42 @@ src_open(int dirfd, const char *name, int flags, struct err *e)
 		/* O_NOATIME is for the owner of the file, and for root. */
 		if (errno != EPERM || !(flags & O_NOATIME))
 			return err_source(e, "open %s", SHOWN(name));
+		flags &= ~O_NOATIME;
+	}
+}
+
+/*
+ * The kernel answers EAGAIN when names were moved while it looked and it cannot
+ * tell whether it is still beneath; somebody who moves them all the time does
+ * not keep us here.
+ */
+#define BENEATH_TRIES 100
+
+int
+src_open_beneath(int dirfd, const char *path, int flags, struct err *e)
+{
+	struct open_how how = { 0 };
+	int tries = 0;
+	int fd;
+
+	count(&counts.opens, 1);
+	how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+		      RESOLVE_NO_MAGICLINKS;
+	flags |= O_RDONLY | O_CLOEXEC;
+	/* The kernel takes no flag here that would mean nothing. */
+	if ((flags & O_PATH) == 0)
+		flags |= O_NONBLOCK | O_NOATIME | O_NOCTTY;
+	for (;;) {
+		how.flags = (uint64_t)flags;
+		fd = sys_source->openat2(dirfd, path, &how);
+		if (fd >= 0)
+			return fd;
+		if (errno == EINTR || (errno == EAGAIN && ++tries < BENEATH_TRIES))
+			continue;
+		if (errno == EMFILE || errno == ENFILE)
+			return err_sys(e, "open %s", SHOWN(path));
+		if (errno != EPERM || !(flags & O_NOATIME))
+			return err_source(e, "open %s", SHOWN(path));
 		flags &= ~O_NOATIME;
 	}
 }

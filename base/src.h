@@ -45,6 +45,13 @@ int src_open(int dirfd, const char *name, int flags, struct err *e);
 void src_close(int fd);
 
 /*
+ * The same for a path of several names that must lie beneath dirfd, itself
+ * included ("."): no name of it may be a symlink, at no moment may it lead
+ * elsewhere.  saved_errno is ELOOP for a link and EXDEV for a way out.
+ */
+int src_open_beneath(int dirfd, const char *path, int flags, struct err *e);
+
+/*
  * Stat one name without following it, or dirfd itself with name "".  With
  * AT_STATX_DONT_SYNC behaviour left to the file system.
  */
