@@ -38,6 +38,7 @@ noinst_LIBRARIES += libwriter.a
 libwriter_a_SOURCES = \
 	%D%/writer/client.c %D%/writer/client.h \
 	%D%/writer/coprocess.c %D%/writer/coprocess.h \
+	%D%/writer/desk.c \
 	%D%/writer/grammar.c %D%/writer/grammar.h \
 	%D%/writer/intake.c %D%/writer/intake.h \
 	%D%/writer/journal.c %D%/writer/journal.h \
@@ -46,10 +47,13 @@ libwriter_a_SOURCES = \
 	%D%/writer/metadata.c %D%/writer/metadata.h \
 	%D%/writer/metadata_ask.c \
 	%D%/writer/party.c %D%/writer/party.h \
+	%D%/writer/partylog.c %D%/writer/partylog.h \
+	%D%/writer/pending.c \
 	%D%/writer/ranges.c %D%/writer/ranges.h \
 	%D%/writer/reduce.c %D%/writer/reduce.h \
 	%D%/writer/refuse.c %D%/writer/refuse.h \
 	%D%/writer/registry.c %D%/writer/registry.h \
+	%D%/writer/resolve.c %D%/writer/resolve.h \
 	%D%/writer/server.c %D%/writer/server.h \
 	%D%/writer/round.c %D%/writer/round.h \
 	%D%/writer/statement.c %D%/writer/statement.h \

@@ -100,7 +100,10 @@ UNIT_TESTS = \
 	%D%/unit/test_reduce \
 	%D%/unit/test_statement \
 	%D%/unit/test_value \
-	%D%/unit/test_wildcard
+	%D%/unit/test_wildcard \
+	%D%/unit/test_intake \
+	%D%/unit/test_party \
+	%D%/unit/test_registry
 
 tests_unit_test_buf_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_cache_LDADD = $(LDADD) $(CMOCKA_LIBS)
@@ -165,6 +168,9 @@ tests_unit_test_reduce_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_statement_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_value_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_wildcard_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_intake_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_party_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_registry_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 
 # --- fault: the Nth call of whole scenarios -----------------------------------
 
@@ -192,6 +198,7 @@ REPLAYS = \
 	%D%/fuzz/replay_tree \
 	%D%/fuzz/replay_grammar \
 	%D%/fuzz/replay_journal \
+	%D%/fuzz/replay_intake \
 	%D%/fuzz/replay_metadata \
 	%D%/fuzz/replay_ranges \
 	%D%/fuzz/replay_statement
@@ -224,6 +231,9 @@ tests_fuzz_replay_grammar_LDADD = libwriter.a $(LDADD)
 tests_fuzz_replay_journal_SOURCES = %D%/fuzz/replay.c \
 	%D%/fuzz/fuzz_journal.c %D%/fuzz/fuzz.h
 tests_fuzz_replay_journal_LDADD = libwriter.a $(LDADD)
+tests_fuzz_replay_intake_SOURCES = %D%/fuzz/replay.c \
+	%D%/fuzz/fuzz_intake.c %D%/fuzz/fuzz.h
+tests_fuzz_replay_intake_LDADD = libwriter.a $(LDADD)
 tests_fuzz_replay_metadata_SOURCES = %D%/fuzz/replay.c \
 	%D%/fuzz/fuzz_metadata.c %D%/fuzz/fuzz.h
 tests_fuzz_replay_metadata_LDADD = libwriter.a $(LDADD)
@@ -250,6 +260,7 @@ FUZZERS = \
 	%D%/fuzz/fuzz_tree \
 	%D%/fuzz/fuzz_grammar \
 	%D%/fuzz/fuzz_journal \
+	%D%/fuzz/fuzz_intake \
 	%D%/fuzz/fuzz_metadata \
 	%D%/fuzz/fuzz_ranges \
 	%D%/fuzz/fuzz_statement
@@ -282,6 +293,9 @@ tests_fuzz_fuzz_grammar_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_journal_SOURCES = %D%/fuzz/fuzz_journal.c
 tests_fuzz_fuzz_journal_LDADD = libwriter.a $(LDADD)
 tests_fuzz_fuzz_journal_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_intake_SOURCES = %D%/fuzz/fuzz_intake.c
+tests_fuzz_fuzz_intake_LDADD = libwriter.a $(LDADD)
+tests_fuzz_fuzz_intake_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_metadata_SOURCES = %D%/fuzz/fuzz_metadata.c
 tests_fuzz_fuzz_metadata_LDADD = libwriter.a $(LDADD)
 tests_fuzz_fuzz_metadata_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer

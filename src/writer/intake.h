@@ -9,7 +9,11 @@
  * in an earlier write, the handle fails from then on, with the same errno.
  *
  * begin ... commit: the lines between are kept and accepted together, or none.
- * A refusal in between fails the transaction, and `commit` gives EINVAL.
+ * A refusal in between fails the transaction, and `commit` gives EINVAL.  A
+ * transaction that has failed, or was idle for too long, takes lines until its
+ * commit or abort, and nothing comes of them.
+ *
+ * One call at a time for each handle, also while the sink waits for something.
  */
 #ifndef ASOF_WRITER_INTAKE_H
 #define ASOF_WRITER_INTAKE_H
@@ -25,6 +29,7 @@ struct err;
 struct statement;
 
 #define INTAKE_TRANSACTION_MAX  (1u << 20)  /* bytes between begin and commit */
+#define INTAKE_LINES_MAX        16384u      /* and lines */
 #define INTAKE_IDLE_NS UINT64_C(600000000000) /* then a transaction is aborted */
 
 /*
@@ -34,7 +39,8 @@ struct statement;
  *   accept   all n of them, together; they have been checked.  Only one when
  *            there is no transaction.
  *   refused  a line was refused: it is logged, and leaves a gap.  `s` is what
- *            was understood of it.
+ *            was understood of it; for a transaction that came to nothing, what
+ *            all its lines were about (then `line` is "begin" or "commit").
  */
 struct intake_sink {
 	int (*check)(void *ctx, struct statement *s, struct err *e);
@@ -48,6 +54,9 @@ struct intake_sink {
 struct intake {
 	const struct intake_sink *sink;
 	struct buf part;     /* of an unfinished line */
+	struct buf told;     /* a refused line behind what the last write took */
+	int told_error;      /* what it was refused with */
+	bool headed;         /* the line at hand began in an earlier write */
 	int broken;          /* the errno that the handle fails with, or 0 */
 	bool transaction;
 	bool failed;         /* the transaction */

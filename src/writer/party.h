@@ -22,6 +22,7 @@
 #include <sys/types.h>
 
 struct err;
+struct intake_sink;
 struct metadata;
 struct round;
 struct statement;
@@ -29,6 +30,7 @@ struct statement;
 /* Limits per owner (doc/control.md, section 2). */
 #define PARTY_JOURNAL_QUOTA (UINT64_C(256) << 20)
 #define PARTY_LOG_MAX       (UINT64_C(4) << 20) /* of each of the two files */
+#define PARTY_PENDING_MAX   ((size_t)8 << 20)   /* bytes of what `declare` shows */
 
 /* What a session knows of one component; made at prepare-backup. */
 struct party_component {
@@ -36,6 +38,8 @@ struct party_component {
 	char *stamp;      /* for this session; NULL: not set */
 	size_t stamp_len;
 	char *metadata;   /* set once */
+	/* The events that these two were said in; 0: in none. */
+	uint64_t stamp_event, metadata_event;
 	char *previous_stamp; /* the base's; NULL: none */
 	size_t previous_len;
 	uint8_t base_id[16]; /* zero: none */
@@ -45,12 +49,15 @@ struct party_component {
 
 struct party {
 	struct desk *desk;
-	struct registration *registration; /* in desk->registry */
+	char *name; /* registration's */
+	/* In desk->registry; moves with it.  Of a removed one a copy. */
+	struct registration *registration;
 	struct metadata *document;         /* NULL: none handed in yet */
 	struct buf document_text;          /* its normal form */
-	struct journal *journal;           /* NULL: cannot be opened */
+	struct journal *journal;           /* NULL: cannot be opened, removed */
 	struct mailbox mailbox;
-	int logfd;
+	int journalfd; /* its directory; -1: none */
+	int logfd;     /* -1: none */
 	uint64_t log_bytes;
 	struct round *session; /* that it takes part in, or NULL */
 	struct party_component *component;
@@ -59,6 +66,8 @@ struct party {
 	bool window; /* between prepare-backup's delivery and its end */
 	bool program; /* its voice is a program in writers.d/, not the files */
 	uint64_t statements; /* of this session, for telling */
+	unsigned busy; /* calls that release the lock and come back */
+	bool copying;  /* one of them copies ranges files */
 	bool removed;
 };
 
@@ -76,6 +85,12 @@ struct desk {
 	struct registry registry;
 	struct party **party; /* in the order of names */
 	size_t parties;
+	/*
+	 * Those that were taken away.  They stay in memory until the end, so
+	 * that who has one open may go on asking for `removed`.
+	 */
+	struct party **former;
+	size_t formers;
 	struct round *session[16]; /* in progress */
 	uint64_t event_ids;
 	/* A live reader of the party may have something to read, or to end. */
@@ -85,8 +100,10 @@ struct desk {
 
 /*
  * Open the state of a repository and take its lock: ERR_BUSY when a control
- * process has it.  Every party's journal is opened.  desk_close marks a clean
- * stop.  (No lock is held by these two.)
+ * process has it.  Every party's journal is opened; of one whose document does
+ * not hold any more, the document is left out and a gap of all is appended.
+ * desk_close marks a clean stop; no session is in progress and no other thread
+ * is inside.  (No lock is held by these two.)
  */
 int desk_open(const char *repository, const uint8_t repository_id[16],
 	      struct desk **out, struct err *e);
@@ -95,9 +112,15 @@ void desk_close(struct desk *d);
 struct party *desk_find(struct desk *d, const char *name);
 
 /*
- * Register a writer for `owner` (mkdir: no grants but those root gives later;
- * only root may register for others, or where a grant says so), and take one
- * away (EBUSY while it takes part in a session).  EPERM, EEXIST, EINVAL, EDQUOT.
+ * Register a writer, and take one away.  EPERM, EEXIST, EINVAL, EDQUOT; EBUSY
+ * while it takes part in a session.
+ *
+ * Whoever runs the desk, and root, may register: root's desk for anybody, a
+ * user's for that user.  Others may register what they own and have taken away
+ * themselves: what they were granted is kept for that.  Grants and services are
+ * given by those who may register for anybody; given for a writer that is there
+ * and has this owner, they replace what it had.  A user's own desk asks no
+ * grants of writers that have none: they may name what the user can open.
  */
 int desk_register(struct desk *d, uid_t caller, const struct registration *what,
 		  struct party **out, struct err *e);
@@ -109,7 +132,9 @@ bool party_may(const struct party *p, uid_t caller);
 
 /*
  * A whole document.  Validated, granted, stored, and a gap of all is appended
- * if file sets changed; on failure the old one stays.
+ * if file sets changed; on failure the old one stays.  Its file sets must not
+ * overlap those of another writer, and no directory in it may be reached
+ * through a symlink.  The lock is released while that is looked at.
  */
 int party_document(struct party *p, const void *text, size_t len,
 		   struct err *e);
@@ -126,11 +151,27 @@ int party_accept(struct party *p, struct statement *const *s, size_t n,
 void party_refuse(struct party *p, const struct statement *s, const void *line,
 		  size_t len, const struct err *why);
 
-/* A stamp written by itself; EBUSY once the edit window has ended. */
+/* These three as an intake's sink, for the party as its context. */
+void party_sink(struct party *p, struct intake_sink *out);
+
+/*
+ * A gap: of a file, of a component (path NULL), of all (both NULL); `why` is a
+ * sentence.  What cannot be appended is logged.
+ */
+void party_gap(struct party *p, const char *component, const char *path,
+	       const char *why);
+
+/*
+ * A stamp written by itself, as a backup-stamp statement; EBUSY once the edit
+ * window has ended.
+ */
 int party_stamp(struct party *p, const char *component, const void *text,
 		size_t len, struct err *e);
 
-/* A line of `answer`. */
+/*
+ * A line of `answer`.  When it says that the writer failed, what was said in
+ * that event is discarded.
+ */
 int party_answer(struct party *p, const void *line, size_t len,
 		 struct err *e);
 
@@ -138,7 +179,11 @@ int party_answer(struct party *p, const void *line, size_t len,
 void party_log(struct party *p, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 
-/* Append what `declare` shows: pending statements and the state of each. */
+/*
+ * Append what `declare` shows: a line for each entry of the journal, with its
+ * number, time and state (doc/control.md, section 1).  The newest, at most
+ * PARTY_PENDING_MAX bytes.
+ */
 int party_pending(struct party *p, struct buf *out, struct err *e);
 
 struct party_component *party_component(struct party *p, const char *name);

@@ -4,7 +4,8 @@
  * doc/control.md, section 1.  Kept on this machine, per repository and user: a
  * directory for each writer beneath `writers/` of the state directory, with
  *
- *   registration   owner, grants, services, one line each (grammar.h)
+ *   registration   owner, grants, services, one line each (grammar.h); without
+ *                  it the directory is what was left of a removal
  *   document       the metadata document in its normal form, once there is one
  *   journal/       see journal.h
  *   log, log.1     what was decided about its input, for people
@@ -26,6 +27,7 @@ struct err;
 #define REGISTRY_WRITERS_MAX  1024
 #define REGISTRY_GRANTS_MAX   64
 #define REGISTRY_SERVICES_MAX 16
+#define REGISTRY_NAME_MAX     100 /* bytes of the repository's, in NAME below */
 
 struct registration {
 	char *name;
@@ -35,14 +37,29 @@ struct registration {
 	char **service; /* systemd units that a restore may stop and start */
 	size_t services;
 	unsigned timeouts; /* in a row; at two it is not waited for */
+	/*
+	 * Taken away by its owner: what root gave is kept, so that he may
+	 * register it anew; there is no writer meanwhile.
+	 */
+	bool dormant;
 };
 void registration_clear(struct registration *r);
+int registration_copy(struct registration *to, const struct registration *from,
+		      struct err *e);
+
+/*
+ * Is it the number of somebody?  Those whom the kernel has no number for appear
+ * as the last one, or as the one of nobody (65534): they are not.
+ */
+bool registry_uid_ok(uid_t uid);
 
 /*
  * The state directory of a repository, made if need be and locked by nobody:
  * /var/lib/asof/NAME for root, $XDG_STATE_HOME/asof/NAME (or
  * ~/.local/state) for others, or beneath ASOF_STATE_DIR; NAME is the
- * repository's name and eight digits of its id.  A descriptor, or -1.
+ * repository's name (of which `name` may be the path) and eight digits of its
+ * id.  Refused when somebody else owns it or may write to it.  A descriptor, or
+ * -1.
  */
 int registry_open_state(const char *name, const uint8_t repository_id[16],
 			struct err *e);
@@ -51,9 +68,9 @@ int registry_open_state(const char *name, const uint8_t repository_id[16],
 void registry_name(const char *repository_path, const uint8_t id[16],
 		   struct buf *out);
 
-/* All of them, in the order of their names. */
+/* All of them, dormant ones too, in the order of their names. */
 struct registry {
-	int dirfd; /* writers/ */
+	int dirfd; /* writers/, the registry's own */
 	struct registration *v;
 	size_t count;
 };
@@ -62,15 +79,17 @@ void registry_clear(struct registry *r);
 struct registration *registry_find(struct registry *r, const char *name);
 
 /*
- * Add one, durably (EEXIST when it is there, EINVAL for a bad name or grant,
- * EDQUOT beyond the limits); change what is kept of it; take one away with all
- * that is kept of it.
+ * Add one, durably (EEXIST when it is there, EINVAL for a bad name, grant or
+ * service, EDQUOT beyond the limits); change what is kept of it; take one away
+ * with all that is kept of it, or with all but its registration, which becomes
+ * dormant.  Adding and taking away move the others in memory.
  */
 int registry_add(struct registry *r, const struct registration *what,
 		 struct err *e);
 int registry_save(struct registry *r, const struct registration *what,
 		  struct err *e);
 int registry_remove(struct registry *r, const char *name, struct err *e);
+int registry_retire(struct registry *r, const char *name, struct err *e);
 
 /* The directory of a writer, and of its journal (made if need be). */
 int registry_dir(const struct registry *r, const char *name, struct err *e);

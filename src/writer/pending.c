@@ -1,0 +1,318 @@
+/*
+ * What a reader of `declare` sees.  A state is what the journal alone can say: in
+ * which backup a line counts is decided against a base, and this process knows
+ * of none.  A gap is one for all that came before it, so gaps are gathered
+ * first; then each line asks for the last gap of its file, its component and the
+ * writer.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include "src/writer/party.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/time.h"
+#include "src/writer/grammar.h"
+#include "src/writer/refuse.h"
+#include "src/writer/statement.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ENTRIES_MAX UINT64_C(65536) /* that are looked at */
+
+/* A gap, or an event whose statements were discarded. */
+struct mark {
+	uint64_t seq;
+	char *component, *path; /* of a gap, as in journal.h */
+	uint8_t session[16];
+	uint64_t event;
+};
+
+struct marks {
+	struct mark *v;
+	size_t count, cap;
+};
+
+struct listing {
+	struct marks gap, discard;
+	uint64_t all; /* the last gap of all that the writer has */
+	uint64_t from; /* entries from here on are shown */
+	size_t *len;   /* bytes of each entry, from the first looked at */
+	size_t entries;
+	uint64_t first;
+	struct buf *out;
+};
+
+/* --- marks ------------------------------------------------------------------ */
+
+static int
+add_mark(struct marks *m, const struct mark *what, struct err *e)
+{
+	size_t cap = m->cap == 0 ? 64 : 2 * m->cap;
+	struct mark *v = m->v;
+
+	if (m->count == m->cap) {
+		v = mem_resize(v, cap, sizeof(*v));
+		if (v == NULL)
+			return err_nomem(e);
+		m->v = v;
+		m->cap = cap;
+	}
+	v[m->count++] = *what;
+	return 0;
+}
+
+static void
+clear_marks(struct marks *m)
+{
+	size_t i;
+
+	for (i = 0; i < m->count; i++) {
+		mem_free(m->v[i].component);
+		mem_free(m->v[i].path);
+	}
+	mem_free(m->v);
+}
+
+static int
+cmp_text(const char *a, const char *b)
+{
+	if (a == NULL || b == NULL)
+		return (a != NULL) - (b != NULL);
+	return strcmp(a, b);
+}
+
+static int
+cmp_gaps(const void *x, const void *y)
+{
+	const struct mark *a = x;
+	const struct mark *b = y;
+	int c = cmp_text(a->component, b->component);
+
+	if (c == 0)
+		c = cmp_text(a->path, b->path);
+	if (c == 0)
+		c = (a->seq > b->seq) - (a->seq < b->seq);
+	return c;
+}
+
+static int
+cmp_events(const void *x, const void *y)
+{
+	const struct mark *a = x;
+	const struct mark *b = y;
+	int c = memcmp(a->session, b->session, sizeof(a->session));
+
+	return c != 0 ? c : (a->event > b->event) - (a->event < b->event);
+}
+
+static void
+sort_marks(struct marks *m, int (*cmp)(const void *, const void *))
+{
+	if (m->count > 1)
+		qsort(m->v, m->count, sizeof(*m->v), cmp);
+}
+
+/* Is there a gap of exactly this, behind `seq`? */
+static bool
+has_gap(const struct marks *m, const char *component, const char *path,
+	uint64_t seq)
+{
+	size_t lo = 0;
+	size_t hi = m->count;
+
+	/* The first one that is not before (component, path, seq + 1). */
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+		const struct mark *g = &m->v[mid];
+		int c = cmp_text(g->component, component);
+
+		if (c == 0)
+			c = cmp_text(g->path, path);
+		if (c < 0 || (c == 0 && g->seq <= seq))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < m->count && cmp_text(m->v[lo].component, component) == 0 &&
+	       cmp_text(m->v[lo].path, path) == 0;
+}
+
+static bool
+is_discarded(const struct marks *m, const struct journal_entry *en)
+{
+	struct mark key = { 0 };
+
+	if (en->event == 0 || m->count == 0)
+		return false;
+	memcpy(key.session, en->session, sizeof(key.session));
+	key.event = en->event;
+	return bsearch(&key, m->v, m->count, sizeof(*m->v), cmp_events) != NULL;
+}
+
+/* --- two passes ------------------------------------------------------------- */
+
+static char *
+copy_text(const char *s, bool *ok)
+{
+	char *copy = s != NULL ? mem_strdup(s) : NULL;
+
+	*ok = *ok && (s == NULL || copy != NULL);
+	return copy;
+}
+
+static int
+gather(void *ctx, const struct journal_entry *en, struct err *e)
+{
+	struct listing *l = ctx;
+	struct mark m = { .seq = en->seq, .event = en->event };
+	bool ok = true;
+
+	if (l->entries < ENTRIES_MAX)
+		l->len[l->entries++] =
+			en->kind == JOURNAL_STATEMENT ? en->text_len + 64 : 512;
+	memcpy(m.session, en->session, sizeof(m.session));
+	if (en->kind == JOURNAL_DISCARD)
+		return add_mark(&l->discard, &m, e);
+	if (en->kind != JOURNAL_GAP)
+		return 0;
+	if (en->component == NULL) {
+		l->all = en->seq;
+		return 0;
+	}
+	m.component = copy_text(en->component, &ok);
+	m.path = copy_text(en->path, &ok);
+	if (ok && add_mark(&l->gap, &m, e) == 0)
+		return 0;
+	mem_free(m.component);
+	mem_free(m.path);
+	return err_nomem(e);
+}
+
+static const char *
+state_of(const struct listing *l, const struct journal_entry *en)
+{
+	struct statement s = { 0 };
+	const char *component;
+	const char *path;
+	const char *state = "kept";
+
+	if (is_discarded(&l->discard, en))
+		return "discarded";
+	if (statement_parse(&s, en->text, en->text_len, NULL) < 0) {
+		statement_clear(&s);
+		return "unreadable";
+	}
+	statement_gap(&s, &component, &path);
+	if (s.kind != STATEMENT_PARTIAL_FILE)
+		state = "kept";
+	else if (s.since != SINCE_NOTHING)
+		state = "closed";
+	else if (l->all > en->seq || has_gap(&l->gap, component, NULL, en->seq) ||
+		 has_gap(&l->gap, component, path, en->seq))
+		state = "void";
+	else if (!en->facts.known)
+		state = "unseen";
+	else
+		state = "open";
+	statement_clear(&s);
+	return state;
+}
+
+static void
+show_gap(const struct journal_entry *en, struct buf *out)
+{
+	buf_add_str(out, "gap");
+	if (en->component != NULL)
+		grammar_put(out, en->component);
+	if (en->component != NULL && en->path != NULL)
+		grammar_put(out, en->path);
+	if (en->why != NULL) {
+		buf_add_str(out, " # ");
+		path_show(out, en->why, strlen(en->why));
+	}
+}
+
+static int
+show(void *ctx, const struct journal_entry *en, struct err *e)
+{
+	struct listing *l = ctx;
+	char when[TIME_TEXT_LEN];
+
+	if (en->kind != JOURNAL_STATEMENT && en->kind != JOURNAL_GAP)
+		return 0;
+	/* The journal may have grown by a gap since it was measured. */
+	if (l->out->len > PARTY_PENDING_MAX)
+		return 1;
+	buf_printf(l->out, "%" PRIu64 " %s ", en->seq,
+		   time_text(when, en->when, false));
+	if (en->kind == JOURNAL_GAP) {
+		buf_add_str(l->out, "gap ");
+		show_gap(en, l->out);
+	} else {
+		buf_printf(l->out, "%s ", state_of(l, en));
+		buf_add(l->out, en->text, en->text_len);
+	}
+	buf_add_char(l->out, '\n');
+	return buf_ok(l->out, e);
+}
+
+/* From which of the entries on is there room for all? */
+static void
+choose_start(struct listing *l)
+{
+	size_t room = PARTY_PENDING_MAX;
+	size_t i = l->entries;
+
+	while (i > 0 && l->len[i - 1] <= room)
+		room -= l->len[--i];
+	l->from = l->first + i;
+}
+
+int
+party_pending(struct party *p, struct buf *out, struct err *e)
+{
+	struct listing l = { 0 };
+	struct buf text = { 0 };
+	uint64_t first;
+	uint64_t next;
+	int rc = -1;
+
+	if (p->removed || p->journal == NULL)
+		return refuse_set(e, EIO, "the writer's journal is broken");
+	first = journal_first(p->journal);
+	next = journal_next(p->journal);
+	l.first = next - first > ENTRIES_MAX ? next - ENTRIES_MAX : first;
+	l.out = &text;
+	l.len = mem_array(ENTRIES_MAX, sizeof(*l.len));
+	if (l.len == NULL)
+		return err_nomem(e);
+	if (journal_read(p->journal, l.first, gather, &l, e) < 0)
+		goto out;
+	sort_marks(&l.gap, cmp_gaps);
+	sort_marks(&l.discard, cmp_events);
+	choose_start(&l);
+	if (l.from > first)
+		buf_printf(&text, "# %" PRIu64 " earlier ones are not shown\n",
+			   l.from - first);
+	if (journal_read(p->journal, l.from, show, &l, e) < 0)
+		goto out;
+	rc = buf_ok(&text, e);
+	if (rc == 0)
+		buf_add(out, text.data, text.len);
+	if (rc == 0)
+		rc = buf_ok(out, e);
+out:
+	buf_clear(&text);
+	clear_marks(&l.gap);
+	clear_marks(&l.discard);
+	mem_free(l.len);
+	return rc;
+}
