@@ -95,14 +95,34 @@ load_document(struct party *p, int dirfd)
 	party_gap(p, NULL, NULL, "the writer's document was lost");
 }
 
-static void
-load_journal(struct party *p)
+int
+desk_append(struct party *p, struct journal_entry *en, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (p->journal == NULL)
+		return refuse_set(e, EIO, "the writer's journal is broken");
+	if (journal_append(p->journal, en, &why) == 0)
+		return 0;
+	if (why.kind != ERR_USAGE) {
+		journal_abandon(p->journal);
+		p->journal = NULL;
+		party_log(p, "the journal failed: %s", why.text);
+	}
+	err_move(e, &why);
+	return -1;
+}
+
+void
+desk_open_journal(struct party *p)
 {
 	struct buf note = { 0 };
 	struct err e = { 0 };
 	bool fresh = false;
 
-	p->journalfd = registry_journal_dir(&p->desk->registry, p->name, &e);
+	if (p->journalfd < 0)
+		p->journalfd = registry_journal_dir(&p->desk->registry, p->name,
+						    &e);
 	if (p->journalfd >= 0 &&
 	    journal_open(p->journalfd, PARTY_JOURNAL_QUOTA, &p->journal, &fresh,
 			 &note, &e) < 0)
@@ -139,7 +159,7 @@ make_party(struct desk *d, struct registration *r, struct err *e)
 	}
 	/* A log is for people: without one everything else goes on. */
 	(void)partylog_open(p, dir, &why);
-	load_journal(p);
+	desk_open_journal(p);
 	load_document(p, dir);
 	(void)io_close(dir, p->name, NULL);
 	return p;

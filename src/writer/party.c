@@ -146,14 +146,12 @@ party_gap(struct party *p, const char *component, const char *path,
 	struct journal_entry en = { 0 };
 	struct err e = { 0 };
 
-	if (p->journal == NULL)
-		return;
 	en.kind = JOURNAL_GAP;
 	put_moment(&en, &now);
 	en.component = component;
 	en.path = component != NULL ? path : NULL;
 	en.why = why;
-	if (journal_append(p->journal, &en, &e) < 0)
+	if (desk_append(p, &en, &e) < 0)
 		party_log(p, "no gap in the journal: %s", e.text);
 }
 
@@ -199,19 +197,53 @@ judge_others(const struct party *p, const char *path, struct err *e)
 	return 0;
 }
 
+/* Is it about a restore?  Those stand together among the kinds. */
+static bool
+is_restore(enum statement_kind kind)
+{
+	return kind > STATEMENT_GAP && kind < STATEMENT_BEGIN;
+}
+
+static bool
+is_backup_only(enum statement_kind kind)
+{
+	return kind == STATEMENT_BACKUP_STAMP ||
+	       kind == STATEMENT_BACKUP_METADATA || kind == STATEMENT_ATTACH;
+}
+
+/* Is this the time for it? */
+static int
+judge_time(const struct party *p, const struct statement *s, struct err *e)
+{
+	const struct mailbox *m = &p->mailbox;
+
+	if (is_backup_only(s->kind) &&
+	    (p->session == NULL || p->session->begin.kind == ROUND_RESTORE ||
+	     !p->edits))
+		return refuse_set(e, EBUSY,
+				  "no backup is under way that could take it");
+	if (is_restore(s->kind) &&
+	    (p->session == NULL || p->session->begin.kind != ROUND_RESTORE ||
+	     m->event != EVENT_PRE_RESTORE || m->state != MAIL_DELIVERED))
+		return refuse_set(e, EBUSY,
+				  "only between pre-restore and its answer");
+	return 0;
+}
+
 /* The component's part in the session, for what belongs to sessions only. */
 static int
-judge_edits(struct party *p, const struct statement *s, struct err *e)
+judge_session(struct party *p, const struct statement *s, struct err *e)
 {
 	const struct party_component *c;
 
-	if (p->session == NULL || !p->edits)
-		return refuse_set(e, EBUSY,
-				  "no backup is under way that could take it");
+	if (!is_backup_only(s->kind) && !is_restore(s->kind))
+		return 0;
+	if (judge_time(p, s, e) < 0)
+		return -1;
 	c = party_component(p, s->component);
 	if (c == NULL)
 		return refuse_set(e, ENOENT,
-				  "component %s is not in this backup",
+				  "component %s is not in this session",
 				  SHOWN(s->component));
 	if (s->kind == STATEMENT_BACKUP_METADATA && c->metadata != NULL &&
 	    strcmp(c->metadata, s->text) != 0)
@@ -219,13 +251,6 @@ judge_edits(struct party *p, const struct statement *s, struct err *e)
 				  "the metadata of component %s was said",
 				  SHOWN(s->component));
 	return 0;
-}
-
-static bool
-is_session_only(enum statement_kind kind)
-{
-	return kind == STATEMENT_BACKUP_STAMP ||
-	       kind == STATEMENT_BACKUP_METADATA || kind == STATEMENT_ATTACH;
 }
 
 /* The type of the session that the component is in; 0: in none. */
@@ -249,6 +274,8 @@ party_check(struct party *p, struct statement *s, struct err *e)
 	if (p->removed)
 		return refuse_set(e, ENOENT, "the writer was taken away");
 	if (p->journal == NULL)
+		desk_open_journal(p);
+	if (p->journal == NULL)
 		return refuse_set(e, EIO, "the writer's journal is broken");
 	if (p->document == NULL)
 		return refuse_set(e, ENOENT,
@@ -262,7 +289,7 @@ party_check(struct party *p, struct statement *s, struct err *e)
 	if (s->path != NULL && s->kind != STATEMENT_DIFFERENCED_FILE &&
 	    s->kind != STATEMENT_GAP && judge_others(p, s->path, e) < 0)
 		return -1;
-	return is_session_only(s->kind) ? judge_edits(p, s, e) : 0;
+	return judge_session(p, s, e);
 }
 
 /* --- looking at files ------------------------------------------------------- */
@@ -520,7 +547,7 @@ append(struct party *p, const struct taking *t, const struct moment *m,
 		en.facts = t->facts;
 		en.ranges = t->has_ranges ? &t->ranges : NULL;
 	}
-	if (journal_append(p->journal, &en, e) < 0)
+	if (desk_append(p, &en, e) < 0)
 		return -1;
 	p->statements++;
 	partylog_line(p, "accepted", t->text.data, t->text.len, NULL);
@@ -715,11 +742,9 @@ discard(struct party *p)
 			c->metadata = NULL;
 		}
 	}
-	if (p->journal == NULL)
-		return;
 	en.kind = JOURNAL_DISCARD;
 	put_moment(&en, &m);
-	if (journal_append(p->journal, &en, &e) < 0)
+	if (desk_append(p, &en, &e) < 0)
 		party_log(p, "what it said cannot be discarded: %s", e.text);
 }
 
@@ -900,13 +925,11 @@ store_document(struct party *p, const struct metadata *m,
 	int dir;
 	int rc;
 
-	if (p->journal == NULL)
-		return refuse_set(e, EIO, "the writer's journal is broken");
 	if (p->document == NULL || !same_files(p->document, m)) {
 		en.kind = JOURNAL_GAP;
 		put_moment(&en, &now);
 		en.why = "the writer's file sets changed";
-		if (journal_append(p->journal, &en, e) < 0)
+		if (desk_append(p, &en, e) < 0)
 			return -1;
 	}
 	dir = registry_dir(&p->desk->registry, p->name, e);

@@ -198,6 +198,8 @@ journal_append(struct journal *j, struct journal_entry *en, struct err *e)
 	struct fake_entry *f = &j->v[j->count];
 
 	assert_true(j->open);
+	if (fake.append_fails == EIO)
+		return err_set(e, ERR_SYS, "the disk is gone");
 	if (fake.append_fails != 0)
 		return refuse_set(e, fake.append_fails, "the journal is full");
 	assert_true(j->count < FAKE_ENTRIES);

@@ -195,6 +195,7 @@ end(struct fixture *f)
 static void
 enter_session(struct fixture *f)
 {
+	f->round.begin.kind = ROUND_BACKUP;
 	memset(f->round.raw_id, 7, sizeof(f->round.raw_id));
 	f->p->session = &f->round;
 	f->p->component = mem_zalloc(sizeof(*f->p->component));
@@ -932,6 +933,24 @@ b3_a_journal_that_is_full_refuses(void **state)
 	end(&f);
 }
 
+static void
+b3_a_journal_that_failed_is_opened_anew_and_has_a_gap(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	fake.append_fails = EIO;
+	assert_int_equal(SAY(&f, "partial-file db %s 0:1", at(&f, "db/one")),
+			 EIO);
+	assert_null(f.p->journal);
+	fake.append_fails = 0;
+	assert_int_equal(SAY(&f, "partial-file db %s 0:1", at(&f, "db/one")),
+			 0);
+	assert_logged(&f, "the last stop was not clean");
+	end(&f);
+}
+
 /* --- ranges files ----------------------------------------------------------- */
 
 static void
@@ -1460,6 +1479,8 @@ main(void)
 		cmocka_unit_test(
 			c2_a_transaction_is_in_the_journal_whole_or_not_at_all),
 		cmocka_unit_test(b3_a_journal_that_is_full_refuses),
+		cmocka_unit_test(
+			b3_a_journal_that_failed_is_opened_anew_and_has_a_gap),
 		cmocka_unit_test(e3_a_ranges_file_is_copied_before_the_answer),
 		cmocka_unit_test(
 			e3_bad_ranges_files_are_refused_and_nothing_of_them_is_told),
