@@ -803,6 +803,45 @@ io_unlink_takes_it_that_the_file_is_gone(void **state)
 	assert_int_equal(e.saved_errno, EACCES);
 }
 
+static void
+io_remove_tree_follows_nothing_and_stops_at_its_depth(void **state)
+{
+	struct err e = { 0 };
+
+	(void)state;
+	put("kept", "");
+	assert_int_equal(mkdirat(dir, "t", 0700), 0);
+	assert_int_equal(mkdirat(dir, "t/u", 0700), 0);
+	assert_int_equal(mkdirat(dir, "t/u/v", 0700), 0);
+	assert_int_equal(symlinkat("../..", dir, "t/u/up"), 0);
+	put("t/a", "");
+	assert_int_equal(io_remove_tree(dir, "t", 1, &e), -1);
+	assert_true(e.text[0] != '\0');
+	assert_int_equal(io_remove_tree(dir, "t", 2, NULL), 0);
+	assert_absent("t");
+	assert_int_equal(faccessat(dir, "kept", F_OK, 0), 0);
+	assert_int_equal(io_remove_tree(dir, "t", 2, NULL), 0);
+	assert_int_equal(io_remove_tree(dir, "kept", 2, NULL), -1);
+}
+
+static void
+io_mkdirs_and_io_rename_take_what_is_there(void **state)
+{
+	char path[300];
+
+	(void)state;
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d/x/y", dir);
+	assert_int_equal(io_mkdirs(path, 0700, NULL), 0);
+	assert_int_equal(io_mkdirs(path, 0700, NULL), 0);
+	put("x/y/a", "");
+	assert_int_equal(io_rename(dir, "x/y/a", "x/a", NULL), 0);
+	assert_absent("x/y/a");
+	put("x/y/a", "");
+	assert_int_equal(io_rename(dir, "x/y/a", "x/a", NULL), 0);
+	assert_int_equal(io_rename(dir, "x/y/a", "x/a", NULL), -1);
+	assert_int_equal(io_remove_tree(dir, "x", 1, NULL), 0);
+}
+
 static int
 mark_name(void *ctx, const char *name, struct err *e)
 {
@@ -978,6 +1017,8 @@ main(void)
 		T(io_mkdir_is_durable_even_when_it_was_there),
 		T(io_mkdir_refuses_what_is_no_real_directory),
 		T(io_unlink_takes_it_that_the_file_is_gone),
+		T(io_remove_tree_follows_nothing_and_stops_at_its_depth),
+		T(io_mkdirs_and_io_rename_take_what_is_there),
 		T(io_list_gives_every_name_once),
 		T(io_list_reports_a_listing_that_breaks_off),
 		T(io_lock_says_who_holds_it),

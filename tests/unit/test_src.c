@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <linux/btrfs.h>
 #include <linux/btrfs_tree.h>
 #include <linux/fs.h>
@@ -224,6 +225,70 @@ src_open_waits_for_no_fifo_and_refuses_symlinks(void **state)
 	err_clear(&e);
 	assert_int_equal(src_open(dir, "link", O_DIRECTORY, &e), -1);
 	assert_int_equal(e.saved_errno, ENOTDIR);
+}
+
+static unsigned moved; /* so often the kernel cannot tell */
+
+static int
+openat2_moved(int dirfd, const char *path, const struct open_how *how)
+{
+	if (interrupted())
+		return -1;
+	calls++;
+	last_flags = (int)how->flags;
+	if (moved > 0) {
+		moved--;
+		errno = EAGAIN;
+		return -1;
+	}
+	return sys_real.openat2(dirfd, path, how);
+}
+
+static void
+src_open_beneath_leaves_the_directory_on_no_way(void **state)
+{
+	static const struct {
+		const char *path;
+		int want;
+	} t[] = {
+		{ "d/a", 0 },		 { ".", 0 },
+		{ "d/../d/a", 0 },	 { "../x", EXDEV },
+		{ "/etc/passwd", EXDEV }, { "d/link", ELOOP },
+		{ "dlink/a", ELOOP },	 { "d/up", ELOOP },
+		{ "d/none", ENOENT },	 { "d/a/x", ENOTDIR },
+	};
+	struct sys_ops ops = sys_real;
+	size_t i;
+
+	(void)state;
+	if (openat2_moved(dir, ".", &(struct open_how){ .flags = O_PATH }) < 0)
+		skip();
+	ops.openat2 = openat2_moved;
+	sys_source = &ops;
+	assert_int_equal(mkdirat(dir, "d", 0700), 0);
+	put("d/a", "1", 1);
+	assert_int_equal(symlinkat("a", dir, "d/link"), 0);
+	assert_int_equal(symlinkat("d", dir, "dlink"), 0);
+	assert_int_equal(symlinkat("..", dir, "d/up"), 0);
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct err e = { 0 };
+		int fd = src_open_beneath(dir, t[i].path, 0, &e);
+
+		src_close(fd);
+		if ((fd < 0 ? e.saved_errno : 0) != t[i].want)
+			fail_msg("%s: %s", t[i].path, e.text);
+	}
+	/* What moves for a moment is tried again, but not for ever. */
+	moved = 3;
+	i = (size_t)src_open_beneath(dir, "d/a", 0, NULL);
+	assert_true((int)i >= 0);
+	src_close((int)i);
+	moved = 1000000;
+	assert_int_equal(src_open_beneath(dir, "d/a", 0, NULL), -1);
+	moved = 0;
+	assert_int_equal(unlinkat(dir, "d/a", 0), 0);
+	assert_int_equal(unlinkat(dir, "d/link", 0), 0);
+	assert_int_equal(unlinkat(dir, "d/up", 0), 0);
 }
 
 static int
@@ -1162,6 +1227,7 @@ main(void)
 		T(src_open_of_somebody_elses_file_goes_without_noatime),
 		T(src_open_failures_are_the_sources_own),
 		T(src_open_waits_for_no_fifo_and_refuses_symlinks),
+		T(src_open_beneath_leaves_the_directory_on_no_way),
 		T(src_stat_looks_at_the_name_itself),
 		T(src_read_stops_only_at_the_end),
 		T(src_read_that_breaks_off_is_a_failure),
