@@ -66,7 +66,8 @@ look_up_groups(const char *name, struct cred *c, struct err *e)
 		if (room >= GROUPS_MAX)
 			return err_set(e, ERR_SYS, "user %s: too many groups",
 				       name);
-		room = n > (int)room && n <= GROUPS_MAX ? (size_t)n : GROUPS_MAX;
+		room = n > (int)room && n <= GROUPS_MAX ? (size_t)n
+							: GROUPS_MAX;
 	}
 	c->groups = (size_t)n;
 	return 0;

@@ -42,8 +42,7 @@ struct cred_before {
 	gid_t *group;
 	size_t groups;
 };
-int cred_enter(const struct cred *c, struct cred_before *before,
-	       struct err *e);
+int cred_enter(const struct cred *c, struct cred_before *before, struct err *e);
 
 /* Keeps errno. */
 void cred_leave(struct cred_before *before);

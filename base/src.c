@@ -117,8 +117,8 @@ src_open_beneath(int dirfd, const char *path, int flags, struct err *e)
 	int fd;
 
 	count(&counts.opens, 1);
-	how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
-		      RESOLVE_NO_MAGICLINKS;
+	how.resolve =
+		RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 	flags |= O_RDONLY | O_CLOEXEC;
 	/* The kernel takes no flag here that would mean nothing. */
 	if ((flags & O_PATH) == 0)
@@ -128,7 +128,8 @@ src_open_beneath(int dirfd, const char *path, int flags, struct err *e)
 		fd = sys_source->openat2(dirfd, path, &how);
 		if (fd >= 0)
 			return fd;
-		if (errno == EINTR || (errno == EAGAIN && ++tries < BENEATH_TRIES))
+		if (errno == EINTR ||
+		    (errno == EAGAIN && ++tries < BENEATH_TRIES))
 			continue;
 		if (errno == EMFILE || errno == ENFILE)
 			return err_sys(e, "open %s", SHOWN(path));

@@ -121,8 +121,8 @@ desk_open_journal(struct party *p)
 	bool fresh = false;
 
 	if (p->journalfd < 0)
-		p->journalfd = registry_journal_dir(&p->desk->registry, p->name,
-						    &e);
+		p->journalfd =
+			registry_journal_dir(&p->desk->registry, p->name, &e);
 	if (p->journalfd >= 0 &&
 	    journal_open(p->journalfd, PARTY_JOURNAL_QUOTA, &p->journal, &fresh,
 			 &note, &e) < 0)
@@ -215,8 +215,8 @@ relink(struct desk *d)
 static int
 reserve(struct desk *d, struct err *e)
 {
-	struct party **v = mem_resize(d->party, d->parties + 1,
-				      sizeof(struct party *));
+	struct party **v =
+		mem_resize(d->party, d->parties + 1, sizeof(struct party *));
 
 	if (v == NULL)
 		return err_nomem(e);
@@ -282,8 +282,8 @@ take_lock(struct desk *d, struct err *e)
 {
 	int rc;
 
-	d->lockfd = io_open(d->statefd, LOCK_NAME, O_RDWR | O_CREAT, 0600, NULL,
-			    e);
+	d->lockfd =
+		io_open(d->statefd, LOCK_NAME, O_RDWR | O_CREAT, 0600, NULL, e);
 	if (d->lockfd < 0)
 		return -1;
 	rc = io_lock(d->lockfd, true, LOCK_NAME, e);
@@ -456,8 +456,7 @@ judge_caller(struct desk *d, uid_t caller, const struct registration *what,
 	if (!registry_uid_ok(caller) || !registry_uid_ok(what->owner))
 		return refuse_set(e, EPERM, "a user without a number here");
 	if (!d->root && what->owner != d->uid)
-		return refuse_set(e, EPERM,
-				  "here are writers of user %u only",
+		return refuse_set(e, EPERM, "here are writers of user %u only",
 				  (unsigned)d->uid);
 	if (is_master(d, caller))
 		return 0;

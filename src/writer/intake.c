@@ -337,9 +337,9 @@ intake_write(struct intake *in, const void *p, size_t n, uint64_t now_ns)
 		len = (size_t)((nl != NULL ? nl : end) - at);
 		error = take_piece(in, at, len, nl != NULL);
 		if (error != 0)
-			return answer_refusal(
-				in, (size_t)(at - (const char *)p), at, len,
-				error);
+			return answer_refusal(in,
+					      (size_t)(at - (const char *)p),
+					      at, len, error);
 		if (nl == NULL)
 			break;
 		in->headed = false;
@@ -352,15 +352,16 @@ intake_write(struct intake *in, const void *p, size_t n, uint64_t now_ns)
 void
 intake_tick(struct intake *in, uint64_t now_ns)
 {
-	if (!in->transaction || in->failed ||
-	    now_ns < in->touched_ns || now_ns - in->touched_ns < INTAKE_IDLE_NS)
+	if (!in->transaction || in->failed || now_ns < in->touched_ns ||
+	    now_ns - in->touched_ns < INTAKE_IDLE_NS)
 		return;
 	/*
 	 * It stays begun, as what the writer says next still belongs to it,
 	 * and must not count line by line.
 	 */
-	fail_transaction(in, "begin",
-			 "nothing came for ten minutes: the transaction failed");
+	fail_transaction(
+		in, "begin",
+		"nothing came for ten minutes: the transaction failed");
 }
 
 /* What was written last has no newline. */

@@ -189,10 +189,9 @@ judge_others(const struct party *p, const char *path, struct err *e)
 			continue;
 		for (k = 0; k < m->files.count; k++)
 			if (metadata_fits(&m->files.v[k].spec, path))
-				return refuse_set(e, EINVAL,
-						  "a file of writer %s: %s",
-						  d->party[i]->name,
-						  SHOWN(path));
+				return refuse_set(
+					e, EINVAL, "a file of writer %s: %s",
+					d->party[i]->name, SHOWN(path));
 	}
 	return 0;
 }
@@ -281,8 +280,7 @@ party_check(struct party *p, struct statement *s, struct err *e)
 		return refuse_set(e, ENOENT,
 				  "no such component: the writer has no "
 				  "document");
-	if (grants_of(p, &v, &n) &&
-	    metadata_statement_granted(s, v, n, e) < 0)
+	if (grants_of(p, &v, &n) && metadata_statement_granted(s, v, n, e) < 0)
 		return -1;
 	if (metadata_judge(p->document, s, type_of(p, s), e) < 0)
 		return -1;
@@ -381,8 +379,8 @@ look_at_partial(struct look *l, struct taking *t, uint64_t *ranges_left,
 		return -1;
 	t->has_ranges = true;
 	/* What it took in memory, not what was left of it. */
-	*ranges_left -= t->ranges.cap < *ranges_left ? t->ranges.cap
-						      : *ranges_left;
+	*ranges_left -=
+		t->ranges.cap < *ranges_left ? t->ranges.cap : *ranges_left;
 	return 0;
 }
 
@@ -516,14 +514,15 @@ warn(struct party *p, const struct statement *s)
 
 	if (s->kind != STATEMENT_PARTIAL_FILE)
 		return;
-	component = metadata_find(p->document, s->component,
-				  strlen(s->component));
+	component =
+		metadata_find(p->document, s->component, strlen(s->component));
 	if (metadata_excludes(p->document, s->path))
 		party_log(p, "warning: excluded, so not read at all: %s",
 			  s->path);
 	else if (metadata_place(p->document, component, s->path) ==
 		 PLACE_OUTSIDE)
-		party_log(p, "warning: outside of the component's file sets: %s",
+		party_log(p,
+			  "warning: outside of the component's file sets: %s",
 			  s->path);
 }
 
@@ -590,8 +589,8 @@ check_all(struct party *p, struct statement *const *s, size_t n, struct err *e)
 
 /* Fill *t from the statements. */
 static int
-prepare(struct party *p, struct statement *const *s, size_t n,
-	struct taking *t, struct err *e)
+prepare(struct party *p, struct statement *const *s, size_t n, struct taking *t,
+	struct err *e)
 {
 	size_t component;
 	size_t i;
@@ -796,8 +795,7 @@ judge_overlap(const struct metadata *m, const struct party *other,
 			uint64_t cost = 8;
 
 			if (may_meet(a, b))
-				cost += strlen(a->pattern) *
-					strlen(b->pattern);
+				cost += strlen(a->pattern) * strlen(b->pattern);
 			if (cost > *budget)
 				return refuse_set(e, EDQUOT,
 						  "too many file sets to "

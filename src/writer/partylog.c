@@ -153,7 +153,8 @@ partylog_read(struct party *p, struct buf *out, struct err *e)
 	if (room == NULL)
 		rc = err_nomem(e);
 	else
-		rc = io_read_at(p->logfd, room, (size_t)p->log_bytes, 0, LOG, e);
+		rc = io_read_at(p->logfd, room, (size_t)p->log_bytes, 0, LOG,
+				e);
 out:
 	(void)io_close(dir, p->name, NULL);
 	return rc;

@@ -42,7 +42,7 @@ struct marks {
 
 struct listing {
 	struct marks gap, discard;
-	uint64_t all; /* the last gap of all that the writer has */
+	uint64_t all;  /* the last gap of all that the writer has */
 	uint64_t from; /* entries from here on are shown */
 	size_t *len;   /* bytes of each entry, from the first looked at */
 	size_t entries;
@@ -215,7 +215,8 @@ state_of(const struct listing *l, const struct journal_entry *en)
 		state = "kept";
 	else if (s.since != SINCE_NOTHING)
 		state = "closed";
-	else if (l->all > en->seq || has_gap(&l->gap, component, NULL, en->seq) ||
+	else if (l->all > en->seq ||
+		 has_gap(&l->gap, component, NULL, en->seq) ||
 		 has_gap(&l->gap, component, path, en->seq))
 		state = "void";
 	else if (!en->facts.known)

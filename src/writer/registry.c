@@ -264,8 +264,8 @@ registry_name(const char *repository_path, const uint8_t id[16],
 	if (len == 0)
 		buf_add_str(out, "repository");
 	for (i = 0; i < len; i++) {
-		bool good = strchr(plain, name[i]) != NULL &&
-			    name[i] != '\0' && (i > 0 || name[i] != '.');
+		bool good = strchr(plain, name[i]) != NULL && name[i] != '\0' &&
+			    (i > 0 || name[i] != '.');
 
 		buf_add_char(out, good ? name[i] : '_');
 	}
@@ -518,8 +518,7 @@ write_registration(const struct registry *r, const struct registration *what,
 }
 
 int
-registry_add(struct registry *r, const struct registration *what,
-	     struct err *e)
+registry_add(struct registry *r, const struct registration *what, struct err *e)
 {
 	struct registration copy = { 0 };
 	int rc = -1;

@@ -38,8 +38,8 @@
 #define SHOWN(name) path_show_in((char[PATH_SHOW_LEN]){ 0 }, name, strlen(name))
 
 int
-resolver_set(struct resolver *r, const struct registration *who,
-	     bool free_hand, struct err *e)
+resolver_set(struct resolver *r, const struct registration *who, bool free_hand,
+	     struct err *e)
 {
 	struct resolver n = { 0 };
 	bool all = who->owner == 0 || (free_hand && who->grants == 0);
@@ -242,8 +242,9 @@ resolve_wait(struct ts ripe)
 	/* The clock that stamps files goes in ticks, too: it is asked again. */
 	while (ts_cmp(now, ripe) < 0 &&
 	       ts_cmp(ripe, ts_add_ns(now, YOUNG_MAX_NS)) <= 0) {
-		pause.tv_nsec = (long)((ripe.sec - now.sec) * 1000000000 +
-				       ((int64_t)ripe.nsec - (int64_t)now.nsec));
+		pause.tv_nsec =
+			(long)((ripe.sec - now.sec) * 1000000000 +
+			       ((int64_t)ripe.nsec - (int64_t)now.nsec));
 		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
 		now = time_now_coarse();
 	}
@@ -313,7 +314,8 @@ read_ranges(int fd, uint64_t size, struct ranges *out, struct err *e)
 		goto out;
 	}
 	while (at < size) {
-		size_t n = size - at < READ_LEN ? (size_t)(size - at) : READ_LEN;
+		size_t n =
+			size - at < READ_LEN ? (size_t)(size - at) : READ_LEN;
 
 		got = src_read(fd, piece, n, at, NULL, e);
 		if (got < 0 || ranges_file_add(&f, piece, (size_t)got, e) < 0)

@@ -19,9 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define A "gap a\n"
-#define B "gap b\n"
-#define BAD "gap no\n" /* ENOENT */
+#define A    "gap a\n"
+#define B    "gap b\n"
+#define BAD  "gap no\n"   /* ENOENT */
 #define FULL "gap full\n" /* EDQUOT when it is accepted */
 
 struct talk {
@@ -172,7 +172,10 @@ c2_a_refused_line_stops_the_count_in_front_of_it(void **state)
 		{ { "# c\n" BAD }, { 4 }, "", "no *;", NULL },
 		{ { A FULL }, { 6 }, "a|", "full *;", NULL },
 		/* Judged anew when it comes again. */
-		{ { A BAD, B, BAD }, { 6, 6, -ENOENT }, "a|b|", "no *;no *;",
+		{ { A BAD, B, BAD },
+		  { 6, 6, -ENOENT },
+		  "a|b|",
+		  "no *;no *;",
 		  NULL },
 	};
 
@@ -201,12 +204,21 @@ c2_a_refused_line_with_its_head_in_an_earlier_write_breaks_the_handle(
 	void **state)
 {
 	static const struct row rows[] = {
-		{ { "gap", " no\n", A }, { 3, -ENOENT, -ENOENT }, "", "no *;",
+		{ { "gap", " no\n", A },
+		  { 3, -ENOENT, -ENOENT },
+		  "",
+		  "no *;",
 		  NULL },
-		{ { A "gap n", "o\n", A }, { 11, -ENOENT, -ENOENT }, "a|",
-		  "no *;", NULL },
+		{ { A "gap n", "o\n", A },
+		  { 11, -ENOENT, -ENOENT },
+		  "a|",
+		  "no *;",
+		  NULL },
 		/* Not the one whose head came earlier. */
-		{ { "gap", " a\n" BAD, A }, { 3, 3, 6 }, "a|a|", "no *;",
+		{ { "gap", " a\n" BAD, A },
+		  { 3, 3, 6 },
+		  "a|a|",
+		  "no *;",
 		  NULL },
 	};
 
@@ -219,19 +231,34 @@ c2_between_begin_and_commit_all_or_none(void **state)
 {
 	static const struct row rows[] = {
 		{ { "begin\n" A B "commit\n" }, { 25 }, "a b|", "", NULL },
-		{ { "begin\n", A B, "commit\n" }, { 6, 12, 7 }, "a b|", "",
+		{ { "begin\n", A B, "commit\n" },
+		  { 6, 12, 7 },
+		  "a b|",
+		  "",
 		  NULL },
 		{ { "begin\ncommit\n" A }, { 19 }, "a|", "", NULL },
 		{ { "begin\n" A "abort\n" B }, { 24 }, "b|", "", NULL },
 		/* Any refusal fails it; commit is EINVAL; then it is over. */
 		{ { "begin\n" A BAD, B "commit\n", "commit\n" },
-		  { 12, 6, -EINVAL }, "", "no *;* *;", NULL },
-		{ { "begin\n" BAD, "commit\n" A, A }, { 6, -EINVAL, 6 },
-		  "a|", "no *;", NULL },
-		{ { "begin\n" FULL A, "commit\n" B, B }, { 21, -EDQUOT, 6 },
-		  "b|", "* *;", NULL },
+		  { 12, 6, -EINVAL },
+		  "",
+		  "no *;* *;",
+		  NULL },
+		{ { "begin\n" BAD, "commit\n" A, A },
+		  { 6, -EINVAL, 6 },
+		  "a|",
+		  "no *;",
+		  NULL },
+		{ { "begin\n" FULL A, "commit\n" B, B },
+		  { 21, -EDQUOT, 6 },
+		  "b|",
+		  "* *;",
+		  NULL },
 		{ { "begin\n" A "begin\n", "commit\n", "commit\n" },
-		  { 12, -EINVAL, -EINVAL }, "", "* *;a *;* *;", NULL },
+		  { 12, -EINVAL, -EINVAL },
+		  "",
+		  "* *;a *;* *;",
+		  NULL },
 		{ { "commit\n" }, { -EINVAL }, "", "* *;", NULL },
 		{ { "abort\n" }, { -EINVAL }, "", "* *;", NULL },
 	};
@@ -245,7 +272,10 @@ c2_a_commit_that_is_refused_behind_other_lines_is_told_once(void **state)
 {
 	static const struct row rows[] = {
 		{ { "begin\n" FULL "commit\n", "commit\n", A },
-		  { 15, -EDQUOT, 6 }, "a|", "full *;", NULL },
+		  { 15, -EDQUOT, 6 },
+		  "a|",
+		  "full *;",
+		  NULL },
 	};
 
 	(void)state;
@@ -446,10 +476,9 @@ no_memory_is_a_refusal_with_a_gap(void **state)
 		assert_true(buf_reserve(&t.why, 1000));
 		failing_plan_alloc(nth, false);
 		while (done < sizeof(said) - 1 && got > 0) {
-			got = intake_write(&t.in, said + done,
-					   done == 0 ? 8 : sizeof(said) - 1 -
-								   done,
-					   1);
+			got = intake_write(
+				&t.in, said + done,
+				done == 0 ? 8 : sizeof(said) - 1 - done, 1);
 			done += got > 0 ? (size_t)got : 0;
 		}
 		failed = failing_hits() > 0;

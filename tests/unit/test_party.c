@@ -21,20 +21,21 @@
 #include "src/writer/refuse.h"
 #include "src/writer/round.h"
 #include "src/writer/statement.h"
+#include "tests/lib/failing.h"
 #include "tests/lib/scratch.h"
 #include "tests/unit/fake_journal.h"
 
 #include <errno.h>
 #include <grp.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdarg.h>
-#include <sys/fsuid.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <linux/capability.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <sys/fsuid.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #define OTHER 12345 /* a user who owns nothing here */
 
@@ -261,8 +262,7 @@ enter_session(struct fixture *f)
 }
 
 /* Write into `declare`; 0 or the errno. */
-static int
-say_as(struct party *p, const char *fmt, ...)
+static int say_as(struct party *p, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
 static int
 say_as(struct party *p, const char *fmt, ...)
@@ -392,7 +392,7 @@ b3_a_document_that_does_not_hold_any_more_leaves_a_gap_of_all(void **state)
 		      "nonsense\n", 9);
 	open_desk(&f);
 	assert_null(f.p->document);
-	assert_int_equal(count_entries(&f), n + 1);
+	assert_true(count_entries(&f) > n);
 	assert_gap(&f, NULL, NULL);
 	assert_int_equal(SAY(&f, "gap db"), ENOENT);
 	end(&f);
@@ -702,9 +702,8 @@ b2_a_ctime_younger_than_a_tick_is_waited_for(void **state)
 	begin(&f);
 	for (i = 0; i < 20; i++) {
 		scratch_write(at(&f, "db/one"), "abc", 3);
-		assert_int_equal(SAY(&f, "partial-file db %s 0:3",
-				     at(&f, "db/one")),
-				 0);
+		assert_int_equal(
+			SAY(&f, "partial-file db %s 0:3", at(&f, "db/one")), 0);
 		assert_int_equal(stat(at(&f, "db/one"), &st), 0);
 		ripe = ts_add_ns((struct ts){ st.st_ctim.tv_sec,
 					      (uint32_t)st.st_ctim.tv_nsec },
@@ -726,9 +725,8 @@ b2_a_file_that_is_not_there_has_no_facts(void **state)
 	assert_int_equal(SAY(&f, "partial-file db %s none", at(&f, "db/new")),
 			 0);
 	assert_false(last_entry(&f)->facts.known);
-	assert_int_equal(SAY(&f, "partial-file db %s none",
-			     at(&f, "db/one/below")),
-			 0);
+	assert_int_equal(
+		SAY(&f, "partial-file db %s none", at(&f, "db/one/below")), 0);
 	assert_false(last_entry(&f)->facts.known);
 	end(&f);
 }
@@ -825,9 +823,9 @@ b6_a_symlink_in_a_declared_path_is_refused(void **state)
 	assert_int_equal(SAY(&f, "partial-file db %s none", at(&f, "db/link")),
 			 ELOOP);
 	assert_gap(&f, "db", at(&f, "db/link"));
-	assert_int_equal(SAY(&f, "partial-file db %s none",
-			     at(&f, "dblink/one")),
-			 ELOOP);
+	assert_int_equal(
+		SAY(&f, "partial-file db %s none", at(&f, "dblink/one")),
+		ELOOP);
 	end(&f);
 }
 
@@ -870,7 +868,8 @@ b6_a_link_put_in_while_it_is_looked_at_leads_nowhere(void **state)
 	assert_true(s.dirfd >= 0);
 	assert_int_equal(pthread_create(&t, NULL, swap, &s), 0);
 	for (i = 0; i < 300; i++) {
-		int error = SAY(&f, "partial-file db %s none", at(&f, "db/a/x"));
+		int error =
+			SAY(&f, "partial-file db %s none", at(&f, "db/a/x"));
 
 		if (error == 0 && last_entry(&f)->facts.known) {
 			assert_int_equal(last_entry(&f)->facts.ino,
@@ -1195,9 +1194,8 @@ c8_metadata_is_said_once(void **state)
 	begin(&f);
 	assert_int_equal(SAY(&f, "backup-metadata db x"), EBUSY);
 	enter_session(&f);
-	assert_int_equal(SAY(&f,
-			     "begin\nbackup-metadata db x\n"
-			     "backup-metadata db y\ncommit"),
+	assert_int_equal(SAY(&f, "begin\nbackup-metadata db x\n"
+				 "backup-metadata db y\ncommit"),
 			 EEXIST);
 	assert_int_equal(SAY(&f, "backup-metadata db x"), 0);
 	assert_int_equal(SAY(&f, "backup-metadata db x"), 0);
@@ -1278,11 +1276,11 @@ e2_paths_lie_beneath_the_grant_at_use_too(void **state)
 			     at(&f, "db/one")),
 			 EPERM);
 	assert_int_equal(symlink("/etc", at(&f, "db/etc")), 0);
-	assert_int_equal(SAY(&f, "partial-file db %s none",
+	assert_int_equal(
+		SAY(&f, "partial-file db %s none", at(&f, "db/etc/passwd")),
+		ELOOP);
+	assert_int_equal(SAY(&f, "partial-file db %s file=%s", at(&f, "db/one"),
 			     at(&f, "db/etc/passwd")),
-			 ELOOP);
-	assert_int_equal(SAY(&f, "partial-file db %s file=%s",
-			     at(&f, "db/one"), at(&f, "db/etc/passwd")),
 			 ELOOP);
 	buf_add_str(&b, "files db /etc *\n");
 	assert_int_equal(hand_in(&f, f.p, buf_str(&b)), EPERM);
@@ -1316,14 +1314,14 @@ e2_files_are_opened_with_the_rights_of_the_owner(void **state)
 	assert_int_equal(mkdir(at(&f, "db/closed"), 0700), 0);
 	scratch_write(at(&f, "db/closed/x"), "x", 1);
 	assert_int_equal(chmod(at(&f, "db/closed/x"), 0644), 0);
-	assert_int_equal(SAY(&f, "partial-file db %s none",
-			     at(&f, "db/closed/x")),
-			 EPERM);
+	assert_int_equal(
+		SAY(&f, "partial-file db %s none", at(&f, "db/closed/x")),
+		EPERM);
 	/* By group: root's groups are not his. */
 	assert_int_equal(chmod(at(&f, "db/closed"), 0750), 0);
-	assert_int_equal(SAY(&f, "partial-file db %s none",
-			     at(&f, "db/closed/x")),
-			 EPERM);
+	assert_int_equal(
+		SAY(&f, "partial-file db %s none", at(&f, "db/closed/x")),
+		EPERM);
 	enter_session(&f);
 	assert_int_equal(SAY(&f, "attach db %s from=%s", at(&f, "db/label"),
 			     at(&f, "db/root")),
@@ -1407,7 +1405,8 @@ a_users_own_desk_is_his_alone(void **state)
 	assert_int_equal(chown(top, OTHER, OTHER), 0);
 	child = fork();
 	if (child == 0) {
-		if (setgroups(0, NULL) < 0 || setresgid(OTHER, OTHER, OTHER) < 0 ||
+		if (setgroups(0, NULL) < 0 ||
+		    setresgid(OTHER, OTHER, OTHER) < 0 ||
 		    setresuid(OTHER, OTHER, OTHER) < 0 || chdir(top) < 0 ||
 		    setenv("TMPDIR", top, 1) < 0)
 			_exit(2);
@@ -1448,10 +1447,10 @@ the_log_shows_bytes_escaped_and_is_turned_over(void **state)
 		f.p->log_bytes,
 		scratch_size(scratch_at(&f.scratch,
 					"state/repo-abcdef01/writers/w/log")));
-	assert_true(scratch_size(scratch_at(
-			    &f.scratch,
-			    "state/repo-abcdef01/writers/w/log.1")) <=
-		    (off_t)PARTY_LOG_MAX);
+	assert_true(
+		scratch_size(scratch_at(
+			&f.scratch, "state/repo-abcdef01/writers/w/log.1")) <=
+		(off_t)PARTY_LOG_MAX);
 	assert_logged(&f, "4999");
 	end(&f);
 }
@@ -1462,9 +1461,12 @@ the_pending_lines_are_shown_with_their_states(void **state)
 	struct fixture f;
 	struct buf b = { 0 };
 	static const char *const want[] = {
-		" void partial-file db ", " closed partial-file db ",
-		" gap gap db ",		  " open partial-file db ",
-		" unseen partial-file ",  " discarded partial-file db ",
+		" void partial-file db ",
+		" closed partial-file db ",
+		" gap gap db ",
+		" open partial-file db ",
+		" unseen partial-file ",
+		" discarded partial-file db ",
 		" kept differenced-file db ",
 	};
 	size_t i;
@@ -1473,17 +1475,15 @@ the_pending_lines_are_shown_with_their_states(void **state)
 	begin(&f);
 	assert_int_equal(SAY(&f, "partial-file db %s 0:1", at(&f, "db/one")),
 			 0);
-	assert_int_equal(SAY(&f, "partial-file db %s 0:1 since=x",
-			     at(&f, "db/one")),
-			 0);
+	assert_int_equal(
+		SAY(&f, "partial-file db %s 0:1 since=x", at(&f, "db/one")), 0);
 	assert_int_equal(SAY(&f, "gap db %s", at(&f, "db/one")), 0);
 	assert_int_equal(SAY(&f, "partial-file db %s 0:2", at(&f, "db/one")),
 			 0);
 	assert_int_equal(SAY(&f, "partial-file db %s 0:2", at(&f, "db/two")),
 			 0);
-	assert_int_equal(SAY(&f, "differenced-file db %s * recursive",
-			     at(&f, "db")),
-			 0);
+	assert_int_equal(
+		SAY(&f, "differenced-file db %s * recursive", at(&f, "db")), 0);
 	enter_session(&f);
 	assert_int_equal(SAY(&f, "partial-file db %s 0:3", at(&f, "db/one")),
 			 0);
@@ -1493,6 +1493,83 @@ the_pending_lines_are_shown_with_their_states(void **state)
 		if (strstr(buf_str(&b), want[i]) == NULL)
 			fail_msg("no%s in\n%s", want[i], buf_str(&b));
 	buf_clear(&b);
+	end(&f);
+}
+
+/* All that a writer does; each may fail, none may do half of it. */
+static void
+do_everything(struct fixture *f)
+{
+	char name[] = "x";
+	char grant[] = "/srv";
+	char *list[] = { grant };
+	struct registration r = {
+		.name = name, .owner = geteuid(), .grant = list, .grants = 1
+	};
+	struct party *p = NULL;
+	size_t parties = f->d->parties;
+
+	(void)hand_in(f, f->p, "");
+	(void)SAY(f,
+		  "begin\npartial-file db %s file=%s\nbackup-stamp db x\n"
+		  "commit",
+		  at(f, "db/one"), at(f, "r"));
+	(void)party_stamp(f->p, "db", "1", 1, NULL);
+	if (desk_register(f->d, f->d->uid, &r, &p, NULL) == 0) {
+		assert_int_equal(f->d->parties, parties + 1);
+		(void)desk_register(f->d, f->d->uid, &r, &p, NULL);
+		(void)desk_unregister(f->d, f->d->uid, p, NULL);
+	}
+}
+
+static void
+any_allocation_may_fail(void **state)
+{
+	struct fixture f;
+	bool failed = true;
+	struct buf b = { 0 };
+	unsigned nth;
+
+	(void)state;
+	begin(&f);
+	/* What shows the journal asks for more the longer that is: here. */
+	assert_int_equal(SAY(&f, "gap db"), 0);
+	for (nth = 1; failed; nth++) {
+		int rc;
+
+		failing_plan_alloc(nth, false);
+		rc = party_pending(f.p, &b, NULL);
+		failed = failing_hits() > 0;
+		failing_off();
+		assert_int_equal(rc, failed ? -1 : 0);
+		buf_clear(&b);
+	}
+	failed = true;
+	write_ranges(at(&f, "r"), 3, 3);
+	enter_session(&f);
+	failing_install(); /* does not wait for the disk */
+	for (nth = 1; failed; nth++) {
+		struct party *p;
+		size_t i;
+
+		failing_plan_alloc(nth, false);
+		do_everything(&f);
+		failed = failing_hits() > 0;
+		failing_off();
+		for (i = 0; i < f.d->parties; i++)
+			assert_ptr_equal(desk_find(f.d, f.d->party[i]->name),
+					 f.d->party[i]);
+		p = desk_find(f.d, "x");
+		if (p != NULL)
+			assert_int_equal(
+				desk_unregister(f.d, f.d->uid, p, NULL), 0);
+		assert_non_null(f.p->document);
+		assert_int_equal(SAY(&f, "backup-stamp db ok"), 0);
+		assert_string_equal(party_component(f.p, "db")->stamp, "ok");
+		assert_true(nth < 2000);
+	}
+	print_message("%u allocations\n", nth);
+	failing_remove();
 	end(&f);
 }
 
@@ -1526,7 +1603,8 @@ main(void)
 			b3_changed_file_sets_leave_a_gap_of_all_and_the_same_ones_none),
 		cmocka_unit_test(c3_a_refused_document_changes_nothing),
 		cmocka_unit_test(the_document_of_another_writer_is_refused),
-		cmocka_unit_test(a8_file_sets_that_overlap_anothers_are_refused),
+		cmocka_unit_test(
+			a8_file_sets_that_overlap_anothers_are_refused),
 		cmocka_unit_test(
 			b6_a_directory_behind_a_symlink_is_refused_in_a_document),
 		cmocka_unit_test(b2_facts_are_recorded_when_a_line_is_accepted),
@@ -1567,7 +1645,9 @@ main(void)
 		cmocka_unit_test(
 			e2_the_rights_to_pass_by_permissions_are_gone_meanwhile),
 		cmocka_unit_test(a_users_own_desk_is_his_alone),
-		cmocka_unit_test(the_log_shows_bytes_escaped_and_is_turned_over),
+		cmocka_unit_test(
+			the_log_shows_bytes_escaped_and_is_turned_over),
+		cmocka_unit_test(any_allocation_may_fail),
 		cmocka_unit_test(the_pending_lines_are_shown_with_their_states),
 	};
 

@@ -131,13 +131,14 @@ static void
 bad_names_owners_grants_and_services_are_refused(void **state)
 {
 	static char long_name[300];
-	static const char *const names[] = { "..",   ".",     "",     ".hid",
-				       "a/b",  "a b",   "a\nb", "\xc3\xa4",
-				       "a\x7f", long_name };
-	static const char *const grants[] = { "srv", "/srv/", "/srv/../etc", "//srv",
-					"", "/srv/./a" };
-	static const char *const services[] = { "", "-x", ".x", "a/b", "a b", "a;b",
-					  "a\nb" };
+	static const char *const names[] = { "..",     ".",        "",
+					     ".hid",   "a/b",      "a b",
+					     "a\nb",   "\xc3\xa4", "a\x7f",
+					     long_name };
+	static const char *const grants[] = { "srv",   "/srv/", "/srv/../etc",
+					      "//srv", "",      "/srv/./a" };
+	static const char *const services[] = { "",    "-x",  ".x",  "a/b",
+						"a b", "a;b", "a\nb" };
 	struct fixture f;
 	size_t i;
 
@@ -271,9 +272,9 @@ what_is_taken_away_leaves_nothing_and_comes_back_empty(void **state)
 		fail_msg("%s", e.text);
 	assert_int_equal(f.r.count, 0);
 	assert_int_equal(
-		scratch_count(scratch_at(&f.scratch,
-					 "state/repo-abcdef01/writers"),
-			      NULL, 0),
+		scratch_count(
+			scratch_at(&f.scratch, "state/repo-abcdef01/writers"),
+			NULL, 0),
 		0);
 	assert_int_equal(registry_remove(&f.r, "w", &e), -1);
 	end(&f);
@@ -290,18 +291,18 @@ what_a_cut_off_removal_left_is_no_writer_and_is_emptied(void **state)
 	begin(&f);
 	assert_int_equal(registry_add(&f.r, &r, &e), 0);
 	fill(&f, "w");
-	assert_int_equal(
-		unlink(scratch_at(&f.scratch,
-				  "state/repo-abcdef01/writers/w/registration")),
-		0);
+	assert_int_equal(unlink(scratch_at(
+				 &f.scratch,
+				 "state/repo-abcdef01/writers/w/registration")),
+			 0);
 	close_state(&f);
 	open_state(&f);
 	assert_int_equal(f.r.count, 0);
 	assert_int_equal(registry_add(&f.r, &r, &e), 0);
 	assert_int_equal(
-		scratch_count(scratch_at(&f.scratch,
-					 "state/repo-abcdef01/writers/w"),
-			      NULL, 0),
+		scratch_count(
+			scratch_at(&f.scratch, "state/repo-abcdef01/writers/w"),
+			NULL, 0),
 		1);
 	end(&f);
 }
@@ -324,9 +325,9 @@ a_retired_one_keeps_what_root_gave_and_nothing_else(void **state)
 	assert_sample(registry_find(&f.r, "w"), "w");
 	assert_true(registry_find(&f.r, "w")->dormant);
 	assert_int_equal(
-		scratch_count(scratch_at(&f.scratch,
-					 "state/repo-abcdef01/writers/w"),
-			      NULL, 0),
+		scratch_count(
+			scratch_at(&f.scratch, "state/repo-abcdef01/writers/w"),
+			NULL, 0),
 		1);
 	end(&f);
 }
@@ -335,11 +336,16 @@ static void
 a_registration_that_cannot_be_read_stops_everything(void **state)
 {
 	static const char *const bad[] = {
-		"",		      "owner 1",
-		"owner x\n",	      "grant /srv\n",
-		"owner 1\nowner 2\n", "owner 4294967296\n",
-		"owner 1\nwhat\n",    "owner 1\ngrant srv\n",
-		"owner 65534\n",      "owner 1\ngrant \"/srv\n",
+		"",
+		"owner 1",
+		"owner x\n",
+		"grant /srv\n",
+		"owner 1\nowner 2\n",
+		"owner 4294967296\n",
+		"owner 1\nwhat\n",
+		"owner 1\ngrant srv\n",
+		"owner 65534\n",
+		"owner 1\ngrant \"/srv\n",
 	};
 	struct fixture f;
 	struct registration r = sample((char[]){ "w" });
@@ -352,8 +358,9 @@ a_registration_that_cannot_be_read_stops_everything(void **state)
 	assert_int_equal(registry_add(&f.r, &r, &e), 0);
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		scratch_write(
-			scratch_at(&f.scratch,
-				   "state/repo-abcdef01/writers/w/registration"),
+			scratch_at(
+				&f.scratch,
+				"state/repo-abcdef01/writers/w/registration"),
 			bad[i], strlen(bad[i]));
 		err_clear(&e);
 		if (registry_load(f.state, &again, &e) == 0)
@@ -372,9 +379,8 @@ a_state_directory_that_others_write_to_is_refused(void **state)
 
 	(void)state;
 	begin(&f);
-	assert_int_equal(chmod(scratch_at(&f.scratch, "state/repo-abcdef01"),
-			       0770),
-			 0);
+	assert_int_equal(
+		chmod(scratch_at(&f.scratch, "state/repo-abcdef01"), 0770), 0);
 	assert_int_equal(registry_open_state("repo", id, &e), -1);
 	assert_non_null(strstr(e.text, "others can write"));
 	end(&f);

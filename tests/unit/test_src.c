@@ -13,10 +13,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <linux/btrfs.h>
 #include <linux/btrfs_tree.h>
 #include <linux/fs.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,11 +251,16 @@ src_open_beneath_leaves_the_directory_on_no_way(void **state)
 		const char *path;
 		int want;
 	} t[] = {
-		{ "d/a", 0 },		 { ".", 0 },
-		{ "d/../d/a", 0 },	 { "../x", EXDEV },
-		{ "/etc/passwd", EXDEV }, { "d/link", ELOOP },
-		{ "dlink/a", ELOOP },	 { "d/up", ELOOP },
-		{ "d/none", ENOENT },	 { "d/a/x", ENOTDIR },
+		{ "d/a", 0 },
+		{ ".", 0 },
+		{ "d/../d/a", 0 },
+		{ "../x", EXDEV },
+		{ "/etc/passwd", EXDEV },
+		{ "d/link", ELOOP },
+		{ "dlink/a", ELOOP },
+		{ "d/up", ELOOP },
+		{ "d/none", ENOENT },
+		{ "d/a/x", ENOTDIR },
 	};
 	struct sys_ops ops = sys_real;
 	size_t i;
