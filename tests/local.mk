@@ -170,6 +170,7 @@ tests_unit_test_value_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_wildcard_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_intake_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_party_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_party_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=journal_append
 tests_unit_test_registry_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 
 # --- fault: the Nth call of whole scenarios -----------------------------------

@@ -18,12 +18,12 @@
 #include "src/writer/intake.h"
 #include "src/writer/metadata.h"
 #include "src/writer/partylog.h"
+#include "src/writer/ranges.h"
 #include "src/writer/refuse.h"
 #include "src/writer/round.h"
 #include "src/writer/statement.h"
 #include "tests/lib/failing.h"
 #include "tests/lib/scratch.h"
-#include "tests/unit/fake_journal.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -40,6 +40,59 @@
 #define OTHER 12345 /* a user who owns nothing here */
 
 static const uint8_t id[16] = { 0xab, 0xcd, 0xef, 1 };
+
+/* --- what the desk stands on ------------------------------------------------ */
+
+/* The errno that the journal's next appends fail with; 0: they do not. */
+static int append_fails;
+
+int __real_journal_append(struct journal *j, struct journal_entry *en,
+			  struct err *e);
+int __wrap_journal_append(struct journal *j, struct journal_entry *en,
+			  struct err *e);
+
+/* The linker puts it in the place of the journal's (tests/local.mk). */
+int
+__wrap_journal_append(struct journal *j, struct journal_entry *en,
+		      struct err *e)
+{
+	if (append_fails == EIO)
+		return err_set(e, ERR_SYS, "the disk is gone");
+	if (append_fails != 0)
+		return refuse_set(e, append_fails, "the journal is full");
+	return __real_journal_append(j, en, e);
+}
+
+/* A mailbox that takes any answer to what was delivered. */
+void
+mailbox_clear(struct mailbox *m)
+{
+	buf_clear(&m->text);
+	buf_clear(&m->line);
+	buf_clear(&m->unread);
+	memset(m, 0, sizeof(*m));
+}
+
+int
+mailbox_answer(struct mailbox *m, const void *line, size_t len, uint64_t now_ns,
+	       struct err *e)
+{
+	(void)now_ns;
+	if (m->state != MAIL_DELIVERED)
+		return refuse_set(e, EINVAL, "never delivered");
+	m->failure = len >= 4 && memcmp(line, "fail", 4) == 0 ? FAILURE_FATAL
+							      : FAILURE_NONE;
+	m->state = MAIL_ANSWERED;
+	return 0;
+}
+
+void
+mailbox_gone(struct mailbox *m)
+{
+	m->state = MAIL_GONE;
+}
+
+/* --- a desk with a writer --------------------------------------------------- */
 
 struct fixture {
 	struct scratch scratch;
@@ -138,7 +191,7 @@ static void
 begin_as(struct fixture *f, uid_t owner)
 {
 	memset(f, 0, sizeof(*f));
-	fake_begin();
+	append_fails = 0;
 	scratch_begin(&f->scratch);
 	(void)snprintf(f->data, sizeof(f->data), "%s/data", f->scratch.path);
 	assert_int_equal(mkdir(f->data, 0755), 0);
@@ -240,7 +293,6 @@ end(struct fixture *f)
 	leave_session(f);
 	close_desk(f);
 	forget_entry();
-	fake_end();
 	scratch_end(&f->scratch);
 	assert_int_equal(unsetenv("ASOF_STATE_DIR"), 0);
 }
@@ -572,9 +624,9 @@ c3_a_refused_document_changes_nothing(void **state)
 	assert_int_equal(was.len, f.p->document_text.len);
 	assert_memory_equal(was.data, f.p->document_text.data, was.len);
 	assert_int_equal(count_entries(&f), n);
-	fake.append_fails = EDQUOT;
+	append_fails = EDQUOT;
 	assert_int_equal(hand_in(&f, f.p, "files db /srv/more *\n"), EDQUOT);
-	fake.append_fails = 0;
+	append_fails = 0;
 	assert_int_equal(was.len, f.p->document_text.len);
 	assert_logged(&f, "document refused: ");
 	buf_clear(&was);
@@ -978,7 +1030,7 @@ b3_a_journal_that_is_full_refuses(void **state)
 
 	(void)state;
 	begin(&f);
-	fake.append_fails = EDQUOT;
+	append_fails = EDQUOT;
 	assert_int_equal(SAY(&f, "partial-file db %s 0:1", at(&f, "db/one")),
 			 EDQUOT);
 	assert_int_equal(SAY(&f, "partial-file db"), EINVAL);
@@ -993,14 +1045,14 @@ b3_a_journal_that_failed_is_opened_anew_and_has_a_gap(void **state)
 
 	(void)state;
 	begin(&f);
-	fake.append_fails = EIO;
+	append_fails = EIO;
 	assert_int_equal(SAY(&f, "partial-file db %s 0:1", at(&f, "db/one")),
 			 EIO);
 	assert_null(f.p->journal);
-	fake.append_fails = 0;
+	append_fails = 0;
 	assert_int_equal(SAY(&f, "partial-file db %s 0:1", at(&f, "db/one")),
 			 0);
-	assert_logged(&f, "the last stop was not clean");
+	assert_logged(&f, "not stopped cleanly");
 	end(&f);
 }
 
