@@ -27,6 +27,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -243,16 +245,42 @@ parse_registration(struct registration *r, const struct buf *text,
 
 /* --- where it is kept ------------------------------------------------------- */
 
+/* The path of the directory that `path` leads to, if that can be found out. */
+static bool
+find_real(const char *path, struct buf *out)
+{
+	char real[PATH_MAX];
+	char link[64];
+	ssize_t n = -1;
+	int fd;
+
+	fd = sys_repo->openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC,
+			      0);
+	if (fd < 0)
+		return false;
+	(void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = sys_repo->readlinkat(AT_FDCWD, link, real, sizeof(real));
+	(void)io_close(fd, path, NULL);
+	if (n <= 0 || (size_t)n >= sizeof(real) || real[0] != '/')
+		return false;
+	buf_add(out, real, (size_t)n);
+	return !out->failed;
+}
+
 void
 registry_name(const char *repository_path, const uint8_t id[16],
 	      struct buf *out)
 {
 	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
 				    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+	struct buf real = { 0 };
 	const char *name = repository_path;
-	size_t len = strlen(name);
+	size_t len;
 	size_t i;
 
+	if (find_real(repository_path, &real))
+		name = buf_str(&real);
+	len = strlen(name);
 	while (len > 0 && name[len - 1] == '/')
 		len--;
 	for (i = len; i > 0 && name[i - 1] != '/'; i--)
@@ -270,6 +298,7 @@ registry_name(const char *repository_path, const uint8_t id[16],
 		buf_add_char(out, good ? name[i] : '_');
 	}
 	buf_printf(out, "-%02x%02x%02x%02x", id[0], id[1], id[2], id[3]);
+	buf_clear(&real);
 }
 
 /* The parent of all state directories; false when there is none. */

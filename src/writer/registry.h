@@ -64,7 +64,10 @@ bool registry_uid_ok(uid_t uid);
 int registry_open_state(const char *name, const uint8_t repository_id[16],
 			struct err *e);
 
-/* The NAME above: also that of /run/asof/NAME.  Appended. */
+/*
+ * The NAME above: also that of /run/asof/NAME.  Appended.  Where there is such a
+ * directory, its own name counts, not the link or the dots that lead to it.
+ */
 void registry_name(const char *repository_path, const uint8_t id[16],
 		   struct buf *out);
 

@@ -392,13 +392,13 @@ the_name_has_nothing_of_a_path_in_it(void **state)
 	static const struct {
 		const char *path, *want;
 	} t[] = {
-		{ "/srv/backup", "backup-abcdef01" },
-		{ "/srv/backup///", "backup-abcdef01" },
-		{ "backup", "backup-abcdef01" },
+		{ "/none/backup", "backup-abcdef01" },
+		{ "/none/backup///", "backup-abcdef01" },
+		{ "no-such-backup", "no-such-backup-abcdef01" },
 		{ "/", "repository-abcdef01" },
-		{ "/srv/.hidden", "_hidden-abcdef01" },
-		{ "/srv/..", "_.-abcdef01" },
-		{ "/srv/a b\n\xc3\xa4", "a_b___-abcdef01" },
+		{ "/none/.hidden", "_hidden-abcdef01" },
+		{ "/none/..", "_.-abcdef01" },
+		{ "/none/a b\n\xc3\xa4", "a_b___-abcdef01" },
 	};
 	struct buf b = { 0 };
 	size_t i;
@@ -410,6 +410,28 @@ the_name_has_nothing_of_a_path_in_it(void **state)
 		assert_string_equal(buf_str(&b), t[i].want);
 	}
 	buf_clear(&b);
+}
+
+static void
+the_name_is_that_of_the_directory_however_it_is_called(void **state)
+{
+	static const char *const ways[] = { "real", "link", "real/.",
+					    "real/../link", "real///" };
+	struct fixture f;
+	struct buf b = { 0 };
+	size_t i;
+
+	(void)state;
+	begin(&f);
+	assert_int_equal(mkdir(scratch_at(&f.scratch, "real"), 0700), 0);
+	assert_int_equal(symlink("real", scratch_at(&f.scratch, "link")), 0);
+	for (i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		buf_reset(&b);
+		registry_name(scratch_at(&f.scratch, ways[i]), id, &b);
+		assert_string_equal(buf_str(&b), "real-abcdef01");
+	}
+	buf_clear(&b);
+	end(&f);
 }
 
 /* Whatever fails, and wherever: the writer is there with all it has, or not. */
@@ -471,6 +493,8 @@ main(void)
 		cmocka_unit_test(
 			a_state_directory_that_others_write_to_is_refused),
 		cmocka_unit_test(the_name_has_nothing_of_a_path_in_it),
+		cmocka_unit_test(
+			the_name_is_that_of_the_directory_however_it_is_called),
 		cmocka_unit_test(a_failing_call_leaves_the_old_or_the_new),
 	};
 
