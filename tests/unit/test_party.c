@@ -386,6 +386,29 @@ assert_logged(struct fixture *f, const char *what)
 	buf_clear(&b);
 }
 
+static void
+put_u64(uint8_t *p, uint64_t v)
+{
+	unsigned i;
+
+	for (i = 0; i < 8; i++)
+		p[i] = (uint8_t)(v >> (8 * i));
+}
+
+static void
+write_ranges(const char *path, uint64_t count, size_t pairs)
+{
+	uint8_t b[8 + 16 * 4] = { 0 };
+	size_t i;
+
+	put_u64(b, count);
+	for (i = 0; i < pairs; i++) {
+		put_u64(b + 8 + 16 * i, 4096 * i * 2);
+		put_u64(b + 16 + 16 * i, 4096);
+	}
+	scratch_write(path, b, 8 + 16 * pairs);
+}
+
 static bool
 is_root(void)
 {
@@ -570,6 +593,73 @@ e2_a_grant_taken_back_takes_the_document_with_it(void **state)
 	assert_ptr_equal(p, f.p);
 	assert_null(p->document);
 	assert_gap(&f, NULL, NULL);
+	end(&f);
+}
+
+/* Speaks until its writer is gone. */
+struct speaker {
+	struct fixture *f;
+	struct party *p;
+	const char *line;
+	int error; /* the last */
+	unsigned said;
+};
+
+static void *
+speak(void *ctx)
+{
+	struct speaker *s = ctx;
+	struct desk *d = s->f->d;
+
+	(void)pthread_mutex_lock(&d->lock);
+	do {
+		s->error = say_as(s->p, "%s", s->line);
+		s->said++;
+		/* Let the others in. */
+		(void)pthread_mutex_unlock(&d->lock);
+		(void)usleep(100);
+		(void)pthread_mutex_lock(&d->lock);
+	} while (!s->p->removed);
+	(void)pthread_mutex_unlock(&d->lock);
+	return NULL;
+}
+
+static void
+a_writer_that_is_taken_away_while_it_speaks_ends_in_order(void **state)
+{
+	struct fixture f;
+	struct speaker s[3];
+	pthread_t t[3];
+	char line[SCRATCH_LEN * 2 + 100];
+	unsigned i;
+
+	(void)state;
+	begin(&f);
+	failing_install(); /* does not wait for the disk */
+	write_ranges(at(&f, "r"), 3, 3);
+	(void)snprintf(line, sizeof(line), "partial-file db %s file=%s",
+		       at(&f, "db/one"), at(&f, "r"));
+	for (i = 0; i < 3; i++) {
+		s[i] = (struct speaker){ &f, f.p, line, 0, 0 };
+		assert_int_equal(pthread_create(&t[i], NULL, speak, &s[i]), 0);
+	}
+	(void)pthread_mutex_unlock(&f.d->lock);
+	(void)usleep(50000);
+	(void)pthread_mutex_lock(&f.d->lock);
+	assert_int_equal(hand_in(&f, f.p, "exclude /srv x\n"), 0);
+	assert_int_equal(desk_unregister(f.d, geteuid(), f.p, NULL), 0);
+	assert_int_equal(f.p->busy, 0);
+	assert_null(f.p->journal);
+	/* There may be a new one of the name already. */
+	assert_ptr_not_equal(add(&f, "w", geteuid(), NULL), f.p);
+	(void)pthread_mutex_unlock(&f.d->lock);
+	for (i = 0; i < 3; i++) {
+		assert_int_equal(pthread_join(t[i], NULL), 0);
+		assert_true(s[i].said > 0);
+		assert_true(s[i].error == 0 || s[i].error == ENOENT);
+	}
+	(void)pthread_mutex_lock(&f.d->lock);
+	failing_remove();
 	end(&f);
 }
 
@@ -1057,29 +1147,6 @@ b3_a_journal_that_failed_is_opened_anew_and_has_a_gap(void **state)
 }
 
 /* --- ranges files ----------------------------------------------------------- */
-
-static void
-put_u64(uint8_t *p, uint64_t v)
-{
-	unsigned i;
-
-	for (i = 0; i < 8; i++)
-		p[i] = (uint8_t)(v >> (8 * i));
-}
-
-static void
-write_ranges(const char *path, uint64_t count, size_t pairs)
-{
-	uint8_t b[8 + 16 * 4] = { 0 };
-	size_t i;
-
-	put_u64(b, count);
-	for (i = 0; i < pairs; i++) {
-		put_u64(b + 8 + 16 * i, 4096 * i * 2);
-		put_u64(b + 16 + 16 * i, 4096);
-	}
-	scratch_write(path, b, 8 + 16 * pairs);
-}
 
 static void
 e3_a_ranges_file_is_copied_before_the_answer(void **state)
@@ -1651,6 +1718,8 @@ main(void)
 		cmocka_unit_test(e1_who_may_register_and_act),
 		cmocka_unit_test(
 			e2_a_grant_taken_back_takes_the_document_with_it),
+		cmocka_unit_test(
+			a_writer_that_is_taken_away_while_it_speaks_ends_in_order),
 		cmocka_unit_test(
 			b3_changed_file_sets_leave_a_gap_of_all_and_the_same_ones_none),
 		cmocka_unit_test(c3_a_refused_document_changes_nothing),
