@@ -207,6 +207,7 @@ backup_fs(struct backup *b, const struct statx *st, int dirfd,
 struct run {
 	struct buf machine, host, set;
 	uint8_t set_id[16];
+	uint8_t id[16]; /* that the generation will have */
 	struct generation_list list;
 	const struct generation *base;   /* that it compares with */
 	const struct generation *newest; /* of the set: hints for full, copy */
@@ -349,7 +350,8 @@ choose_base(struct backup *b, struct run *r)
 	r->session_type = b->opt->type;
 	generation_base(&r->list, r->set_id, r->session_type, &r->base);
 	if ((r->session_type == GEN_INCREMENTAL ||
-	     r->session_type == GEN_DIFFERENTIAL) &&
+	     r->session_type == GEN_DIFFERENTIAL ||
+	     r->session_type == GEN_LOG) &&
 	    r->base == NULL) {
 		note(b, "no generation to compare with: this one is full");
 		r->session_type = GEN_FULL;
@@ -400,10 +402,6 @@ prepare(struct backup *b, struct run *r, struct err *e)
 {
 	const struct repository *repo = store_repository(b->store);
 
-	if (b->opt->type == GEN_LOG)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "log backups need a writer that declares log "
-			       "files");
 	if (repository_want_write(repo, e) < 0)
 		return -1;
 	if (sources_resolve(b->opt->sources, b->opt->source_count, &b->sources,
@@ -576,16 +574,15 @@ count_since_full(const struct run *r, struct record *rec)
 	rec->differentials += rec->session_type == GEN_DIFFERENTIAL;
 }
 
-static int
+static void
 fill_record(const struct backup *b, struct run *r,
-	    const struct collected *got, struct record *rec, struct err *e)
+	    const struct collected *got, struct record *rec)
 {
 	struct writer_stats ws;
 
 	memcpy(rec->repository_id, b->config->id, 16);
 	memcpy(rec->set_id, r->set_id, 16);
-	if (io_random(rec->id, sizeof(rec->id), e) < 0)
-		return -1;
+	memcpy(rec->id, r->id, sizeof(rec->id));
 	rec->set = buf_str(&r->set);
 	rec->machine = buf_str(&r->machine);
 	rec->host = buf_str(&r->host);
@@ -611,7 +608,6 @@ fill_record(const struct backup *b, struct run *r,
 	rec->tool = PACKAGE_STRING;
 	rec->comment = b->opt->comment != NULL ? b->opt->comment : "";
 	count_since_full(r, rec);
-	return 0;
 }
 
 static void
@@ -654,8 +650,7 @@ publish(struct backup *b, struct run *r, const struct collected *got,
 
 	if (writer_flush(b->writer, e) < 0)
 		goto out;
-	if (fill_record(b, r, got, &rec, e) < 0)
-		goto out;
+	fill_record(b, r, got, &rec);
 	if (fill_tables(b, r, got, &t, &rec, e) < 0)
 		goto out;
 	if (generation_publish(b->store, &rec, e) < 0)
@@ -669,9 +664,48 @@ out:
 
 /* --- the run ------------------------------------------------------------------------- */
 
-static void
-run_clear(struct backup *b, struct run *r)
+struct backup_job {
+	struct backup_options opt;
+	struct backup b;
+	struct run r;
+	uint64_t begun; /* monotonic */
+	bool walked;
+};
+
+static struct backup_job *
+job_new(struct store *st, const struct backup_options *opt)
 {
+	struct backup_job *j = mem_zalloc(sizeof(*j));
+	struct backup *b;
+
+	if (j == NULL)
+		return NULL;
+	j->begun = time_monotonic_ns();
+	j->opt = *opt;
+	if (j->opt.type == 0)
+		j->opt.type = GEN_INCREMENTAL;
+	b = &j->b;
+	b->store = st;
+	b->opt = &j->opt;
+	b->reader = store_reader(st);
+	b->config = &store_repository(st)->config;
+	b->start = time_now();
+	b->tick_ns = time_tick_ns();
+	atomic_init(&b->young, 0);
+	atomic_init(&b->base_damaged, false);
+	pthread_mutex_init(&b->fs.lock, NULL);
+	pthread_mutex_init(&b->note_lock, NULL);
+	return j;
+}
+
+void
+backup_job_free(struct backup_job *j)
+{
+	struct backup *b;
+
+	if (j == NULL)
+		return;
+	b = &j->b;
 	writer_close(b->writer);
 	sources_clear(&b->sources);
 	for (size_t i = 0; i < b->fs.count; i++)
@@ -679,46 +713,99 @@ run_clear(struct backup *b, struct run *r)
 	mem_free(b->fs.fs);
 	pthread_mutex_destroy(&b->fs.lock);
 	pthread_mutex_destroy(&b->note_lock);
-	generation_list_clear(&r->list);
-	buf_clear(&r->machine);
-	buf_clear(&r->host);
-	buf_clear(&r->set);
+	generation_list_clear(&j->r.list);
+	buf_clear(&j->r.machine);
+	buf_clear(&j->r.host);
+	buf_clear(&j->r.set);
+	mem_free(j);
+}
+
+int
+backup_begin(struct store *st, const struct backup_options *opt,
+	     struct backup_job **out, struct err *e)
+{
+	struct backup_job *j = job_new(st, opt);
+
+	if (j == NULL)
+		return err_nomem(e);
+	if (prepare(&j->b, &j->r, e) < 0 ||
+	    io_random(j->r.id, sizeof(j->r.id), e) < 0) {
+		backup_job_free(j);
+		return -1;
+	}
+	*out = j;
+	return 0;
+}
+
+void
+backup_facts(const struct backup_job *j, struct backup_facts *out)
+{
+	const struct run *r = &j->r;
+
+	memset(out, 0, sizeof(*out));
+	out->session_type = r->session_type;
+	out->set_id = r->set_id;
+	out->set = (const char *)r->set.data;
+	out->list = &r->list;
+	out->base = r->base;
+	out->source = (const char *const *)j->b.sources.resolved;
+	out->sources = j->b.sources.count;
+	out->start = j->b.start;
+	memcpy(out->id, r->id, sizeof(out->id));
+}
+
+static int
+want_walk(struct backup_job *j, const struct claims *claims, struct err *e)
+{
+	if (j->walked)
+		return err_set(e, ERR_USAGE, "a backup is walked only once");
+	j->walked = true;
+	if (j->r.session_type == GEN_LOG && claims == NULL)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "log backups need a writer that declares log "
+			       "files");
+	return 0;
+}
+
+int
+backup_walk(struct backup_job *j, struct claims *claims,
+	    struct backup_result *out, struct err *e)
+{
+	struct backup *b = &j->b;
+	struct collected got = { 0 };
+	struct writer_options wo = { .threads = j->opt.threads,
+				     .level = j->opt.level };
+	int rc = -1;
+
+	if (want_walk(j, claims, e) < 0)
+		return -1;
+	if (writer_open(b->store, &wo, &b->writer, e) < 0)
+		goto out;
+	if (walk_all(b, &j->r, &got, e) < 0)
+		goto out;
+	if (publish(b, &j->r, &got, out, e) < 0)
+		goto out;
+	out->duration_ns = (int64_t)(time_monotonic_ns() - j->begun);
+	rc = 0;
+out:
+	collected_clear(&got);
+	return rc;
 }
 
 int
 backup_run(struct store *st, const struct backup_options *opt,
 	   struct backup_result *out, struct err *e)
 {
-	struct backup_options o = *opt;
-	struct backup b = { .store = st, .opt = &o };
-	struct run r = { .base = NULL };
-	struct collected got = { 0 };
-	struct writer_options wo = { .threads = o.threads, .level = o.level };
-	uint64_t begun = time_monotonic_ns();
-	int rc = -1;
+	struct backup_job *j = NULL;
+	int rc;
 
-	if (o.type == 0)
-		o.type = GEN_INCREMENTAL;
-	b.reader = store_reader(st);
-	b.config = &store_repository(st)->config;
-	b.start = time_now();
-	b.tick_ns = time_tick_ns();
-	atomic_init(&b.young, 0);
-	atomic_init(&b.base_damaged, false);
-	pthread_mutex_init(&b.fs.lock, NULL);
-	pthread_mutex_init(&b.note_lock, NULL);
-	if (prepare(&b, &r, e) < 0)
-		goto out;
-	if (writer_open(st, &wo, &b.writer, e) < 0)
-		goto out;
-	if (walk_all(&b, &r, &got, e) < 0)
-		goto out;
-	if (publish(&b, &r, &got, out, e) < 0)
-		goto out;
-	out->duration_ns = (int64_t)(time_monotonic_ns() - begun);
-	rc = 0;
-out:
-	collected_clear(&got);
-	run_clear(&b, &r);
+	if (opt->type == GEN_LOG)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "log backups need a writer that declares log "
+			       "files");
+	if (backup_begin(st, opt, &j, e) < 0)
+		return -1;
+	rc = backup_walk(j, NULL, out, e);
+	backup_job_free(j);
 	return rc;
 }

@@ -79,13 +79,17 @@ int backup_run(struct store *st, const struct backup_options *opt,
 /*
  * The same in steps, for those who have to know what the run is before it
  * begins.  begin: the sources, the set and its lock, the list of generations,
- * the base and the session's type, which then stands.  run: the walk, with the
- * claims of writers (NULL: none; claims.h), and the record.  A log backup does
- * not walk: its tree is that of the base, as claims->copied changes it.
+ * the base and the session's type, which then stands (what `opt` points at
+ * must live as long as the job).  walk, once: with the claims of writers
+ * (NULL: none; claims.h), and then the record.  A log backup does not walk:
+ * its tree is that of the base, as claims->copied changes it; without claims it
+ * is ERR_UNSUPPORTED.  The set's lock lasts as long as the store's session.
  */
 struct backup_job;
 int backup_begin(struct store *st, const struct backup_options *opt,
 		 struct backup_job **out, struct err *e);
+
+/* Borrowed from the job. */
 struct backup_facts {
 	enum generation_type session_type;
 	const uint8_t *set_id; /* 16 bytes */
