@@ -4,6 +4,7 @@ libengine_a_SOURCES = \
 	%D%/engine/backup.c %D%/engine/backup.h \
 	%D%/engine/backup_internal.h \
 	%D%/engine/check.c %D%/engine/check.h \
+	%D%/engine/claimed.c %D%/engine/claimed.h \
 	%D%/engine/claims.h \
 	%D%/engine/collect.c %D%/engine/collect.h \
 	%D%/engine/entry.c %D%/engine/entry.h \
@@ -21,6 +22,7 @@ libengine_a_SOURCES = \
 	%D%/engine/list.c %D%/engine/list.h \
 	%D%/engine/listing.c %D%/engine/listing.h \
 	%D%/engine/names.c %D%/engine/names.h \
+	%D%/engine/patch.c %D%/engine/patch.h \
 	%D%/engine/place.c \
 	%D%/engine/plan.c %D%/engine/plan.h \
 	%D%/engine/reader.c %D%/engine/reader.h \

@@ -292,18 +292,32 @@ config_decode(const void *p, size_t len, struct config *out, struct err *e)
 
 /* --- classes ------------------------------------------------------------- */
 
-unsigned
-config_class(const struct config *c, uint64_t size, bool hint_valid,
-	     unsigned hint)
+static unsigned
+find_class(const struct chunk_class *table, size_t classes, uint64_t size,
+	   bool hint_valid, unsigned hint)
 {
-	bool known = hint_valid && hint < c->classes;
+	bool known = hint_valid && hint < classes;
 	unsigned class = known ? hint : 0;
 
 	/* Half the size, because twice the limit may not fit. */
 	uint64_t reached = known ? size / 2 : size;
 
-	while (class + 1 < c->classes &&
-	       reached >= c->class_table[class + 1].file_min)
+	while (class + 1 < classes && reached >= table[class + 1].file_min)
 		class ++;
 	return class;
+}
+
+unsigned
+config_class(const struct config *c, uint64_t size, bool hint_valid,
+	     unsigned hint)
+{
+	return find_class(c->class_table, c->classes, size, hint_valid, hint);
+}
+
+unsigned
+config_fixed_class(const struct config *c, uint64_t size, bool hint_valid,
+		   unsigned hint)
+{
+	return find_class(c->fixed_table, c->fixed_classes, size, hint_valid,
+			  hint);
 }

@@ -64,4 +64,8 @@ int config_decode(const void *p, size_t len, struct config *out,
 unsigned config_class(const struct config *c, uint64_t size, bool hint_valid,
 		      unsigned hint);
 
+/* The same among the classes of fixed chunks, `hint` being one of them. */
+unsigned config_fixed_class(const struct config *c, uint64_t size,
+			    bool hint_valid, unsigned hint);
+
 #endif

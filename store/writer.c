@@ -385,6 +385,72 @@ writer_put(struct writer *w, enum id_kind kind, const struct id *id,
 	return 0;
 }
 
+/*
+ * Find out which of them are new, and make a batch of those; the bytes are
+ * copied without the lock.
+ */
+static int
+group_locked(struct writer *w, struct batch *b, const struct writer_chunk *c,
+	     size_t n, struct err *e)
+{
+	uint8_t *to[WRITER_GROUP_MAX] = { NULL };
+
+	for (size_t i = 0; i < n; i++) {
+		int rc = claim(w, &c[i].id, e);
+
+		if (rc < 0)
+			return -1;
+		if (rc == 1) {
+			w->stats.chunks_known++;
+			continue;
+		}
+		w->stats.chunks_new++;
+		w->stats.bytes_new += c[i].len;
+		to[i] = add_chunk(b, &c[i].id, c[i].len);
+		if (to[i] == NULL)
+			return err_nomem(e);
+	}
+	if (b->chunks == 0)
+		return 1;
+	w->in_work += b->cap;
+	(void)pthread_mutex_unlock(&w->lock);
+	for (size_t i = 0; i < n; i++)
+		if (to[i] != NULL)
+			memcpy(to[i], c[i].p, c[i].len);
+	(void)pthread_mutex_lock(&w->lock);
+	enqueue(w, b);
+	return 0;
+}
+
+int
+writer_put_group(struct writer *w, enum id_kind kind,
+		 const struct writer_chunk *c, size_t n, struct err *e)
+{
+	struct err why = { 0 };
+	struct batch *b;
+	size_t sum = 0;
+	int rc;
+
+	for (size_t i = 0; i < n; i++)
+		sum += c[i].len;
+	if (!id_kind_is_chunk(kind) || n < 1 || n > WRITER_GROUP_MAX ||
+	    sum < 1 || sum > FRAME_RAW_MAX)
+		return err_set(e, ERR_USAGE, "%zu chunks of kind %s and %zu "
+					     "bytes together",
+			       n, id_kind_name(kind), sum);
+	b = new_batch(kind, sum);
+	(void)pthread_mutex_lock(&w->lock);
+	rc = b == NULL ? err_nomem(&why) : group_locked(w, b, c, n, &why);
+	if (rc < 0) {
+		fail_locked(w, &why);
+		(void)tell_failure(w, e);
+	}
+	(void)pthread_mutex_unlock(&w->lock);
+	if (rc != 0)
+		free_batch(b);
+	return rc < 0 ? -1 : 0;
+}
+
 static int
 put(struct chunk_sink *s, enum id_kind kind, const void *p, size_t len,
     struct id *out, struct err *e)

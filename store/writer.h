@@ -4,10 +4,11 @@
  * A chunk that is stored already, or put before in this run, is not stored
  * again.  New chunks of one kind are gathered in the order of the calls into
  * frames of about 1 MiB (data) or 256 KiB (other kinds); a chunk of a large
- * file can have a frame of its own.  Full frames are compressed by worker
- * threads, decoded again and compared with their ids before they are accepted,
- * and appended to the current pack; full packs are sealed, synced and
- * published by a thread of their own, and then enter the index.
+ * file can have a frame of its own, and a few of them one together.  Full
+ * frames are compressed by worker threads, decoded again and compared with
+ * their ids before they are accepted, and appended to the current pack; full
+ * packs are sealed, synced and published by a thread of their own, and then
+ * enter the index.
  *
  * Memory is bounded: writer_put waits while all frame buffers are in work.
  * Any thread may put; the order of the puts of one thread is kept.  The first
@@ -47,6 +48,19 @@ int writer_open(struct store *st, const struct writer_options *opt,
 int writer_put(struct writer *w, enum id_kind kind, const struct id *id,
 	       const void *p, size_t len, bool alone, bool *fresh,
 	       struct err *e);
+
+/*
+ * Put up to WRITER_GROUP_MAX chunks that are read together: those that are
+ * new, one or more, share a frame of their own, compressed at once.
+ */
+#define WRITER_GROUP_MAX 4
+struct writer_chunk {
+	struct id id; /* computed by the caller */
+	const void *p;
+	size_t len;
+};
+int writer_put_group(struct writer *w, enum id_kind kind,
+		     const struct writer_chunk *c, size_t n, struct err *e);
 
 /* Computes the id and puts; the writer's own, valid until close. */
 struct chunk_sink *writer_sink(struct writer *w);

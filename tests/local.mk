@@ -18,6 +18,7 @@ AM_TESTS_ENVIRONMENT = \
 check_LIBRARIES = libtest.a
 libtest_a_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 libtest_a_SOURCES = \
+	%D%/lib/claims_rig.h \
 	%D%/lib/cmocka_all.h \
 	%D%/lib/damage.h \
 	%D%/lib/failing.h \
@@ -47,6 +48,7 @@ UNIT_TESTS = \
 	%D%/unit/test_catalogue \
 	%D%/unit/test_check \
 	%D%/unit/test_chunker \
+	%D%/unit/test_claims \
 	%D%/unit/test_config \
 	%D%/unit/test_counts \
 	%D%/unit/test_pattern \
@@ -110,6 +112,7 @@ tests_unit_test_cache_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_catalogue_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_check_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_chunker_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_claims_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_config_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_counts_LDADD = libfuseview.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_pattern_LDADD = libfuseview.a $(LDADD) $(CMOCKA_LIBS)

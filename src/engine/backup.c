@@ -21,6 +21,7 @@
 #include "base/sys.h"
 #include "config.h"
 #include "src/engine/backup_internal.h"
+#include "src/engine/claims.h"
 #include "src/engine/collect.h"
 #include "src/engine/exclude.h"
 #include "src/engine/feed.h"
@@ -201,6 +202,31 @@ backup_fs(struct backup *b, const struct statx *st, int dirfd,
 	return rc;
 }
 
+int
+backup_fs_of(struct backup *b, const struct record *rec, uint64_t fs,
+	     uint32_t *out, struct err *e)
+{
+	const struct record_fs *from;
+	size_t i;
+	int rc = 0;
+
+	if (fs >= rec->fs_count)
+		return err_set(e, ERR_CORRUPT,
+			       "an entry of generation %u names no file system",
+			       (unsigned)rec->number);
+	from = &rec->fs[fs];
+	pthread_mutex_lock(&b->fs.lock);
+	for (i = 0; i < b->fs.count; i++)
+		if (strcmp(b->fs.fs[i].id, from->id) == 0)
+			break;
+	if (i == b->fs.count)
+		rc = fs_append(&b->fs, from->id, 0, false, from->type, e);
+	pthread_mutex_unlock(&b->fs.lock);
+	if (rc == 0)
+		*out = (uint32_t)i;
+	return rc;
+}
+
 /* --- set and base ---------------------------------------------------------------- */
 
 /* What is decided before the walk. */
@@ -357,6 +383,7 @@ choose_base(struct backup *b, struct run *r)
 		r->session_type = GEN_FULL;
 	}
 	b->type = r->session_type;
+	b->lost_until = lost;
 	if (r->base != NULL && r->base->number <= lost) {
 		note(b, "packs have vanished from the repository: everything "
 			"is read");
@@ -459,14 +486,14 @@ walk_all(struct backup *b, struct run *r, struct collected *got,
 
 	if (walk(b, got, e) < 0)
 		return -1;
-	if (!atomic_load(&b->base_damaged) || b->type == GEN_FULL ||
-	    b->type == GEN_COPY)
+	if (!backup_walks_again(b))
 		return 0;
 	note(b, "the generation to compare with is damaged: everything is "
 		"read");
 	collected_clear(got);
 	*got = none;
 	b->type = GEN_FULL;
+	b->damaged_base = b->base->number;
 	b->base = NULL;
 	r->base = NULL;
 	return walk(b, got, e);
@@ -632,6 +659,8 @@ fill_result(const struct backup *b, const struct run *r,
 	out->files_read = got->files_read;
 	out->bytes_read = got->bytes_read;
 	out->files_kept = got->files_kept;
+	out->partial_files = got->partial_files;
+	out->claimed_bytes_read = got->claimed_bytes_read;
 	out->errors = got->errors;
 	writer_stats(b->writer, &ws);
 	out->chunks_new = ws.chunks_new;
@@ -779,6 +808,10 @@ backup_walk(struct backup_job *j, struct claims *claims,
 
 	if (want_walk(j, claims, e) < 0)
 		return -1;
+	b->claims = claims;
+	for (size_t i = 0; claims != NULL && i < claims->extras; i++)
+		if (sources_add_extra(&b->sources, claims->extra[i], e) < 0)
+			return -1;
 	if (writer_open(b->store, &wo, &b->writer, e) < 0)
 		goto out;
 	if (walk_all(b, &j->r, &got, e) < 0)

@@ -63,6 +63,8 @@ struct backup_result {
 	uint32_t base; /* 0: none */
 	uint64_t entries, files, dirs, others, bytes;
 	uint64_t files_read, bytes_read, files_kept;
+	uint64_t partial_files;      /* read by declared ranges */
+	uint64_t claimed_bytes_read; /* of all files that writers claim */
 	uint64_t errors;
 	uint64_t chunks_new, bytes_new, bytes_stored;
 	int64_t duration_ns;

@@ -35,7 +35,9 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
+struct claims;
 struct feed;
+struct item_claim;
 struct job;
 struct writer;
 
@@ -86,6 +88,7 @@ struct item {
 	uint8_t reason; /* enum plan_reason */
 	bool hint_valid;
 	uint8_t hint; /* class of the previous version */
+	bool fixed;   /* FILE: is cut into fixed chunks */
 	uint32_t fs;
 	struct statx st;
 	/*
@@ -104,6 +107,7 @@ struct item {
 	uint32_t job_index;
 	char *error;       /* a sentence, or NULL; mem_free */
 	bool failed;       /* the error means missing content or metadata */
+	struct item_claim *claim; /* of a writer (claimed.h), or NULL */
 };
 
 /*
@@ -137,6 +141,7 @@ enum scan_state { SCAN_QUEUED, SCAN_RUNNING, SCAN_DONE };
 struct dir_name {
 	const char *name;
 	uint16_t len;
+	bool absent; /* a name of a component's base that is not there */
 };
 
 /* What scanning needs between the first and the last slice of a directory. */
@@ -160,6 +165,10 @@ struct dir {
 	atomic_uint refs;
 	int fd;
 	bool in_source;    /* at or beneath a source */
+	bool asks;         /* something in it or beneath may be claimed */
+	bool claimed_only; /* names that nobody claims are left out */
+	bool tagged;       /* claimed_only for its cache tag */
+	bool ghost;        /* is not there: carried from a component's base */
 	bool gone;         /* vanished before it could be opened */
 	bool pass_only;    /* fd is O_PATH: we may not list it, and need not */
 	size_t source_len; /* bytes of the path that are the source */
@@ -202,6 +211,9 @@ struct backup {
 	struct sources sources;
 	enum generation_type type; /* effective */
 	struct record *base;       /* NULL: none */
+	struct claims *claims;     /* of writers; NULL: none */
+	uint32_t lost_until;       /* generations up to it may have lost packs */
+	uint32_t damaged_base;     /* this one has lost something; 0: none */
 	bool misses; /* parts of files in the base may be lost: store_misses */
 	struct fs_table fs;
 	struct chunker chunker[CONFIG_CLASSES_MAX];
@@ -216,6 +228,20 @@ struct backup {
 	struct feed *feed;
 };
 
+/* Is everything read? */
+static inline bool
+backup_reads_all(const struct backup *b)
+{
+	return b->type == GEN_FULL || b->type == GEN_COPY;
+}
+
+/* Is the base that was walked with no good?  Then there is another walk. */
+static inline bool
+backup_walks_again(const struct backup *b)
+{
+	return atomic_load(&b->base_damaged) && !backup_reads_all(b);
+}
+
 /* Say something about a directory to the person (any thread). */
 void backup_note(struct backup *b, const struct dir *d, const char *text);
 
@@ -225,5 +251,9 @@ bool backup_is_our_mount(int fd);
 /* The index of a file system in the record's table, by device number. */
 int backup_fs(struct backup *b, const struct statx *st, int dirfd,
 	      const char *name, uint32_t *out, struct err *e);
+
+/* The same for a file system of another generation's record. */
+int backup_fs_of(struct backup *b, const struct record *rec, uint64_t fs,
+		 uint32_t *out, struct err *e);
 
 #endif

@@ -98,6 +98,13 @@ struct claims {
 			const char *why, bool torn);
 
 	/*
+	 * How much of a claimed file was read, just before its outcome, and
+	 * whether by ranges.  May be NULL: nobody wants to know.
+	 */
+	void (*read)(struct claims *c, size_t owner, const char *path,
+		     uint64_t bytes, bool partial);
+
+	/*
 	 * Directories outside of the sources whose claimed names are stored,
 	 * too, and nothing else of them.
 	 */

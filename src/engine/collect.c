@@ -14,6 +14,7 @@
 #include "src/engine/collect.h"
 
 #include "base/mem.h"
+#include "src/engine/claimed.h"
 #include "src/engine/feed.h"
 #include "src/engine/filemap.h"
 #include "src/engine/ingest.h"
@@ -21,8 +22,10 @@
 #include "src/engine/links.h"
 #include "src/engine/list.h"
 #include "src/engine/scan.h"
+#include "src/engine/view.h"
 #include "store/writer.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #define PROGRESS_NS UINT64_C(100000000)
@@ -370,13 +373,18 @@ take_content(struct collector *c, struct job *j, struct file_result *fr,
 			return -1;
 	}
 	*en = fr->meta;
+	if (fr->item->claim != NULL)
+		fr->item->claim->read = fr->read;
 	if (fr->gone || (en->flags & ENTRY_UNREADABLE) != 0)
 		return 0;
 	c->out->files_read++;
 	if (fr->large) {
+		bool partial = fr->item->claim != NULL &&
+			       fr->item->claim->partial;
+
 		en->content = fr->content;
 		en->size = fr->size;
-		c->out->bytes_read += fr->size;
+		c->out->bytes_read += partial ? fr->read : fr->size;
 		return 0;
 	}
 	return filemap_finish(c->map, &en->content, &en->size, e);
@@ -450,20 +458,84 @@ count_item(struct collector *c, struct dir *d, const struct item *it,
 	return 0;
 }
 
+/* Why it was read, or kept, in the words of the claim. */
+static int
+tell_reason(struct collector *c, const struct dir *d, const struct item *it,
+	    struct err *e)
+{
+	const struct item_claim *ic = it->claim;
+	struct buf text = { 0 };
+	int rc;
+
+	if (ic != NULL && it->reason == PLAN_CARRIED)
+		buf_printf(&text, "from generation %" PRIu32,
+			   ic->claim.base->number);
+	else if (ic != NULL && ic->partial)
+		buf_printf(&text,
+			   "%" PRIu64 " of %" PRIu64 " bytes read, %" PRIu64
+			   " ranges declared",
+			   ic->read, (uint64_t)it->st.stx_size, ic->ranges);
+	else if (ic != NULL && ic->proof != NULL)
+		buf_add_str(&text, ic->proof);
+	if (ic != NULL && ic->claim.text != NULL) {
+		if (text.len > 0)
+			buf_add_str(&text, "; ");
+		buf_add_str(&text, ic->claim.text);
+	}
+	(void)buf_str(&text);
+	rc = buf_ok(&text, e);
+	if (rc == 0)
+		rc = add_exception(c, d, it->name, EXCEPTION_READ, it->reason,
+				   buf_str(&text), e);
+	buf_clear(&text);
+	return rc;
+}
+
+/* That everything is read needs no telling, but what a writer said does. */
+static bool
+reason_matters(const struct collector *c, const struct item *it)
+{
+	if (it->gone)
+		return false;
+	if (it->claim != NULL && it->reason == PLAN_CARRIED)
+		return it->state == ITEM_KEPT;
+	if (it->state != ITEM_FILE)
+		return false;
+	return !backup_reads_all(c->b) ||
+	       (it->claim != NULL && it->reason != PLAN_WHOLE);
+}
+
+/* A claimed file: its writer's side is told. */
+static int
+tell_claim(struct collector *c, const struct dir *d, const struct item *it,
+	   struct err *e)
+{
+	const struct item_claim *ic = it->claim;
+
+	buf_reset(&c->path);
+	dir_path(d, it->name, &c->path);
+	(void)buf_str(&c->path);
+	if (buf_ok(&c->path, e) < 0)
+		return -1;
+	if (it->state == ITEM_FILE) {
+		c->out->claimed_bytes_read += ic->read;
+		c->out->partial_files += ic->partial;
+	}
+	claimed_tell(c->b, it, buf_str(&c->path));
+	return 0;
+}
+
 static int
 take_item(struct collector *c, struct slice *sl, struct item *it,
 	  struct err *e)
 {
-	bool whole = c->b->type == GEN_FULL || c->b->type == GEN_COPY;
-
-	if (it->state == ITEM_FILE) {
-		if (take_file(c, sl, it, e) < 0)
-			return -1;
-		if (!it->gone && !whole &&
-		    add_exception(c, sl->dir, it->name, EXCEPTION_READ,
-				  it->reason, "", e) < 0)
-			return -1;
-	}
+	if (it->state == ITEM_FILE && take_file(c, sl, it, e) < 0)
+		return -1;
+	if (reason_matters(c, it) && tell_reason(c, sl->dir, it, e) < 0)
+		return -1;
+	if (it->claim != NULL && it->state != ITEM_DIR &&
+	    tell_claim(c, sl->dir, it, e) < 0)
+		return -1;
 	if (it->error != NULL &&
 	    tell_error(c, sl->dir, it->name, it->error, e) < 0)
 		return -1;

@@ -17,6 +17,7 @@ struct collected {
 	uint64_t link_count, exception_count;
 	uint64_t entries, files, dirs, others, bytes, xattrs, inodes;
 	uint64_t files_read, bytes_read, files_kept, bytes_kept, errors;
+	uint64_t claimed_bytes_read, partial_files;
 	struct id_set users, groups;
 };
 

@@ -29,6 +29,7 @@
 #include "base/block.h"
 #include "base/mem.h"
 #include "base/pool.h"
+#include "src/engine/claimed.h"
 #include "src/engine/ingest.h"
 #include "src/engine/inomap.h"
 #include "src/engine/scan.h"
@@ -405,6 +406,13 @@ job_new(struct dir *d, size_t files)
 	return j;
 }
 
+/* Is it read by a job of its own, into a map of the reader's? */
+static bool
+reads_alone(const struct item *it)
+{
+	return it->fixed || (it->claim != NULL && it->claim->partial);
+}
+
 static void
 job_add(struct job *j, struct item *it)
 {
@@ -413,7 +421,7 @@ job_add(struct job *j, struct item *it)
 	atomic_fetch_add(&j->refs, 1);
 	j->file[j->files++].item = it;
 	j->bytes += it->st.stx_size;
-	j->stream = it->st.stx_size > SMALL_FILE;
+	j->stream = it->st.stx_size > SMALL_FILE || reads_alone(it);
 }
 
 int
@@ -719,12 +727,13 @@ queue_files(struct feed *f, struct slice *sl, struct err *e)
 				       e) < 0)
 				return -1;
 		}
-		if (k.bytes + it->st.stx_size > SMALL_FILE &&
+		if ((k.bytes + it->st.stx_size > SMALL_FILE ||
+		     reads_alone(it)) &&
 		    batch_queue(f, sl->dir, &k, e) < 0)
 			return -1;
 		k.item[k.count++] = it;
 		k.bytes += it->st.stx_size;
-		if (k.count == BATCH_FILES &&
+		if ((k.count == BATCH_FILES || reads_alone(it)) &&
 		    batch_queue(f, sl->dir, &k, e) < 0)
 			return -1;
 	}

@@ -373,6 +373,51 @@ stay_inline(const struct filemap_builder *b, struct content *c)
 }
 
 int
+filemap_add_run(struct filemap_builder *b, const struct id *id, uint32_t len,
+		uint64_t count, struct err *e)
+{
+	uint64_t rest;
+
+	/* The second makes it a run, if it was none. */
+	for (; count > 0; count--) {
+		if (b->tag == MAP_RUN && b->len == len && !b->closed &&
+		    id_equal(&b->ids[0], id))
+			break;
+		if (filemap_add_chunk(b, id, len, e) < 0)
+			return -1;
+	}
+	if (__builtin_mul_overflow(count, len, &rest))
+		rest = UINT64_MAX;
+	if (check_room(b, rest, e) < 0)
+		return -1;
+	b->count += count;
+	b->size += rest;
+	return 0;
+}
+
+int
+filemap_add_leaf(struct filemap_builder *b, const struct id *leaf,
+		 uint64_t len, struct err *e)
+{
+	const struct levels_sum sum = { .weight = len };
+
+	if (check_room(b, len, e) < 0)
+		return -1;
+	if (flush(b, e) < 0 || levels_add_node(b->levels, leaf, &sum, e) < 0) {
+		b->closed = true;
+		return -1;
+	}
+	b->size += len;
+	return 0;
+}
+
+void
+filemap_say_holes(struct filemap_builder *b, uint64_t bytes)
+{
+	b->holes = bytes;
+}
+
+int
 filemap_finish(struct filemap_builder *b, struct content *out, uint64_t *size,
 	       struct err *e)
 {
@@ -662,6 +707,57 @@ filemap_iter_next(struct filemap_iter *it, struct extent *out, struct err *e)
 	it->offset += it->item_len;
 	it->count--;
 	return 1;
+}
+
+/* The child of an inner node that holds `offset`, by moving forward. */
+static bool
+pass_to_child(struct filemap_level *v, uint64_t offset,
+	      struct filemap_leaf *out)
+{
+	uint64_t len;
+
+	if (offset < v->offset)
+		rewind_level(v);
+	while (v->items_left > 0) {
+		out->start = v->offset;
+		(void)get_child(&v->rest, &out->id, &len);
+		v->items_left--;
+		v->offset += len;
+		out->end = v->offset;
+		if (v->offset > offset)
+			return true;
+	}
+	return false;
+}
+
+int
+filemap_leaf_at(struct filemap_iter *it, uint64_t offset,
+		struct filemap_leaf *out, struct err *e)
+{
+	struct filemap_leaf at;
+	const struct filemap_level *v;
+
+	it->count = 0;
+	it->hole_end = NO_HOLE;
+	if (it->depth == 0 || it->level[0].level == 0 || offset >= it->size)
+		return 0;
+	for (;;) {
+		v = &it->level[it->depth - 1];
+		if (v->level > 0 && offset >= v->start && offset < v->end)
+			break;
+		pop(it);
+	}
+	while (pass_to_child(&it->level[it->depth - 1], offset, &at)) {
+		v = &it->level[it->depth - 1];
+		if (v->level == 1) {
+			*out = at;
+			return 1;
+		}
+		if (push(it, &at.id, v->level - 1, at.start, at.end, e) < 0)
+			return -1;
+	}
+	return err_set(e, ERR_CORRUPT, "file map: it has no place %" PRIu64,
+		       offset);
 }
 
 void

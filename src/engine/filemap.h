@@ -42,6 +42,19 @@ int filemap_add_chunk(struct filemap_builder *b, const struct id *id,
 		      uint32_t len, struct err *e);
 int filemap_add_hole(struct filemap_builder *b, uint64_t len, struct err *e);
 
+/* `count` pieces of one chunk, one behind the other. */
+int filemap_add_run(struct filemap_builder *b, const struct id *id,
+		    uint32_t len, uint64_t count, struct err *e);
+
+/*
+ * A leaf of another map as it is, for `len` bytes of the file.  No hole may
+ * then stand at both sides of its borders, and as nobody has looked into it,
+ * the map's holes have to be said before the end (filemap_say_holes).
+ */
+int filemap_add_leaf(struct filemap_builder *b, const struct id *leaf,
+		     uint64_t len, struct err *e);
+void filemap_say_holes(struct filemap_builder *b, uint64_t bytes);
+
 /*
  * Finish the file: *out describes it and borrows the builder's memory until
  * the next start; *size is the sum of all lengths.
@@ -103,6 +116,17 @@ int filemap_iter_seek(struct filemap_iter *it, uint64_t offset, struct err *e);
 int filemap_iter_next(struct filemap_iter *it, struct extent *out,
 		      struct err *e); /* 1 a piece, 0 end, -1 failed */
 void filemap_iter_clear(struct filemap_iter *it);
+
+/*
+ * The leaf that holds `offset`, without a look into it: 1; or 0 where the map
+ * has no inner nodes, or at its end.  The iterator then stands nowhere: seek.
+ */
+struct filemap_leaf {
+	struct id id;
+	uint64_t start, end; /* in the file */
+};
+int filemap_leaf_at(struct filemap_iter *it, uint64_t offset,
+		    struct filemap_leaf *out, struct err *e);
 
 /*
  * Check that inline items parse, add up and are canonical; entry_decode

@@ -15,6 +15,13 @@
  * could be.  Space that is reserved and was never written counts as data by
  * then: having been read, it is in the page cache.
  *
+ * A file with declared ranges is put together from its base (patch.h), if after
+ * its opening the promise still holds; else it is read whole, like others.  It
+ * needs no syncing, however young: its writer answers for what was written.
+ *
+ * Fixed chunks are cut where their grid says, and put four at a time, as they
+ * are read one by one later.
+ *
  * Young files: a store through a memory mapping reaches mtime only when the
  * page is written out, so a file whose ctime is younger than YOUNG_S may be
  * changing unseen.  (On tmpfs such a store never moves the times: nothing
@@ -31,14 +38,17 @@
 #include "base/block.h"
 #include "base/mem.h"
 #include "base/src.h"
+#include "src/engine/claimed.h"
 #include "src/engine/feed.h"
 #include "src/engine/gather.h"
+#include "src/engine/patch.h"
 #include "store/repository.h"
 #include "store/store.h"
 #include "store/writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #define TRIES       3
@@ -147,6 +157,10 @@ settle(struct backup *b, struct file_result *fr, int fd,
 	/* A time that is yet to come is young, too. */
 	if (now.sec - youngest.sec >= YOUNG_S)
 		return 0;
+	if (fr->item->claim != NULL && fr->item->claim->partial) {
+		*racy = true;
+		return 0;
+	}
 	if (atomic_fetch_add(&b->young, 1) < YOUNG_SYNCS) {
 		if (src_datasync(fd, &why) == 0)
 			return 0;
@@ -170,6 +184,23 @@ struct reading {
 	bool racy;
 };
 
+/* Where its bytes are: mostly under its own name. */
+static int
+open_source(const struct job *j, const struct item *it, struct err *e)
+{
+	const char *name = NULL;
+	int dir, fd;
+
+	if (it->claim == NULL || it->claim->claim.from == NULL)
+		return src_open(j->dir->fd, it->name, 0, e);
+	dir = claimed_open_parent(it->claim->claim.from, &name, e);
+	if (dir < 0)
+		return -1;
+	fd = src_open(dir, name, 0, e);
+	src_close(dir);
+	return fd;
+}
+
 /* 0 open, 1 done with (gone or unreadable), -1 failed. */
 static int
 open_file(struct backup *b, struct job *j, struct file_result *fr,
@@ -177,7 +208,7 @@ open_file(struct backup *b, struct job *j, struct file_result *fr,
 {
 	struct err why = { 0 };
 
-	r->fd = src_open(j->dir->fd, fr->item->name, 0, &why);
+	r->fd = open_source(j, fr->item, &why);
 	if (r->fd < 0) {
 		if (why.saved_errno == ENOENT) {
 			fr->gone = true;
@@ -231,8 +262,14 @@ gather_file(struct backup *b, struct file_result *fr, const struct reading *r,
 static int
 torn(struct file_result *fr, struct err *e)
 {
+	struct item_claim *ic = fr->item->claim;
+
 	fr->meta.flags |= ENTRY_TORN;
+	if (ic != NULL && ic->claim.log_recovery)
+		return 0; /* as its writer expects */
 	fr->item->changed = true;
+	if (ic != NULL)
+		ic->torn = true;
 	return note_error(fr, "changed while it was read", e);
 }
 
@@ -269,6 +306,18 @@ chunker_for(struct backup *b, struct file_result *fr, uint64_t size)
 
 	fr->item->hint = (uint8_t)cls;
 	return &b->chunker[cls];
+}
+
+/* The length of its fixed chunks. */
+static uint32_t
+fixed_for(struct backup *b, struct file_result *fr, uint64_t size)
+{
+	unsigned cls = config_fixed_class(b->config, size,
+					  fr->item->hint_valid,
+					  fr->item->hint);
+
+	fr->item->hint = (uint8_t)cls;
+	return b->config->fixed_table[cls].avg;
 }
 
 /* --- small files ---------------------------------------------------------------- */
@@ -341,7 +390,8 @@ take_stretch(struct backup *b, const struct chunker *c, struct piece *p,
 /* The file's bytes up to `size`, with its holes. */
 static int
 read_small(struct backup *b, const struct chunker *c, struct reading *r,
-	   struct piece *p, uint64_t size, bool *shrunk, struct err *e)
+	   struct piece *p, uint64_t size, uint64_t *tally, bool *shrunk,
+	   struct err *e)
 {
 	uint64_t at, end, from = 0, to;
 	const uint8_t *data;
@@ -351,7 +401,7 @@ read_small(struct backup *b, const struct chunker *c, struct reading *r,
 	if (piece_room(p, (size_t)size, e) < 0)
 		return -1;
 	data = p->data + p->len;
-	got = src_read(r->fd, p->data + p->len, (size_t)size, 0, NULL, e);
+	got = src_read(r->fd, p->data + p->len, (size_t)size, 0, tally, e);
 	if (got < 0)
 		return -1;
 	end = (uint64_t)got;
@@ -392,7 +442,7 @@ try_small(struct backup *b, struct file_result *fr, struct reading *r,
 		if (size > GROWN_MAX)
 			size = GROWN_MAX;
 		if (read_small(b, chunker_for(b, fr, size), r, p, size,
-			       &shrunk, e) < 0)
+			       &fr->read, &shrunk, e) < 0)
 			return -1;
 		if (src_stat(r->fd, "", after, e) < 0)
 			return -1;
@@ -505,17 +555,33 @@ struct stream {
 	struct backup *b;
 	struct job *job;
 	struct file_result *fr;
-	const struct chunker *chunker;
+	const struct chunker *chunker; /* NULL: fixed chunks */
+	size_t max;          /* bytes of a chunk; of all but the ends if fixed */
 	struct piece *piece; /* at hand */
 	size_t start;        /* of the bytes not cut yet, in the piece */
+	uint64_t at;         /* and in the file */
 	bool large;
 	bool shrunk;
+	/* Fixed chunks that lie in the piece and are not put yet. */
+	struct writer_chunk group[WRITER_GROUP_MAX];
+	size_t grouped;
 };
 
 static size_t
 stream_cap(const struct stream *s)
 {
-	return PIECE_LEN + s->chunker->max * (s->large ? 2 : 1);
+	return PIECE_LEN + s->max * (s->large ? 2 : 1);
+}
+
+static int
+stream_group(struct stream *s, struct err *e)
+{
+	size_t n = s->grouped;
+
+	s->grouped = 0;
+	if (n == 0)
+		return 0;
+	return writer_put_group(s->b->writer, KIND_DATA, s->group, n, e);
 }
 
 /* Out with the piece; what is not cut yet goes into the next. */
@@ -526,6 +592,8 @@ stream_turn(struct stream *s, struct err *e)
 	struct piece *full = s->piece;
 	size_t rest;
 
+	if (stream_group(s, e) < 0)
+		return -1;
 	if (full != NULL && s->large) {
 		memmove(full->data, full->data + s->start,
 			full->len - s->start);
@@ -553,6 +621,7 @@ stream_turn(struct stream *s, struct err *e)
 static int
 stream_hole(struct stream *s, uint64_t len, struct err *e)
 {
+	s->at += len;
 	if (s->large)
 		return filemap_add_hole(s->fr->map, len, e);
 	s->fr->cuts++;
@@ -567,13 +636,35 @@ stream_chunk(struct stream *s, size_t n, struct err *e)
 
 	id_compute(keys_of(s->b), KIND_DATA, p, n, &id);
 	s->start += n;
+	s->at += n;
 	if (!s->large) {
 		s->fr->cuts++;
 		return add_cut(s->piece, n, false, &id, e);
 	}
-	if (writer_put(s->b->writer, KIND_DATA, &id, p, n, true, NULL, e) < 0)
+	if (s->chunker == NULL) {
+		s->group[s->grouped].id = id;
+		s->group[s->grouped].p = p;
+		s->group[s->grouped++].len = n;
+		if (s->grouped == WRITER_GROUP_MAX && stream_group(s, e) < 0)
+			return -1;
+	} else if (writer_put(s->b->writer, KIND_DATA, &id, p, n, true, NULL,
+			      e) < 0) {
 		return -1;
+	}
 	return filemap_add_chunk(s->fr->map, &id, (uint32_t)n, e);
+}
+
+/* How long the next chunk is, of what is at hand. */
+static size_t
+next_cut(const struct stream *s, size_t left, bool last)
+{
+	size_t n;
+
+	if (s->chunker != NULL)
+		return chunker_cut(s->chunker, s->piece->data + s->start, left,
+				   last);
+	n = s->max - (size_t)(s->at % s->max);
+	return n < left ? n : left;
 }
 
 /* Cut what is at hand; `last`: no more of this stretch follows. */
@@ -583,13 +674,9 @@ stream_cut(struct stream *s, bool last, struct err *e)
 	size_t left;
 
 	while ((left = s->piece->len - s->start) > 0 &&
-	       (last || left >= s->chunker->max)) {
-		size_t n = chunker_cut(s->chunker, s->piece->data + s->start,
-				       left, last);
-
-		if (stream_chunk(s, n, e) < 0)
+	       (last || left >= s->max))
+		if (stream_chunk(s, next_cut(s, left, last), e) < 0)
 			return -1;
-	}
 	return 0;
 }
 
@@ -610,8 +697,8 @@ stream_data(struct stream *s, int fd, uint64_t from, uint64_t to,
 		room = p->cap - p->len;
 		if (room > to - from)
 			room = to - from;
-		got = src_read(fd, p->data + p->len, (size_t)room, from, NULL,
-			       e);
+		got = src_read(fd, p->data + p->len, (size_t)room, from,
+			       &s->fr->read, e);
 		if (got < 0)
 			return -1;
 		s->shrunk = (uint64_t)got < room;
@@ -647,67 +734,199 @@ stream_file(struct stream *s, struct reading *r, struct err *e)
 }
 
 static int
+open_map(struct backup *b, struct file_result *fr, struct err *e)
+{
+	if (fr->map != NULL)
+		return 0;
+	return filemap_builder_new(writer_sink(b->writer), &fr->map, e);
+}
+
+static int
 stream_begin(struct stream *s, struct reading *r, struct err *e)
 {
 	struct backup *b = s->b;
 	struct file_result *fr = s->fr;
 	uint64_t size = r->before.stx_size;
 
-	s->chunker = chunker_for(b, fr, size);
-	s->large = size >= LARGE_FILE;
+	if (fr->item->fixed) {
+		s->max = fixed_for(b, fr, size);
+	} else {
+		s->chunker = chunker_for(b, fr, size);
+		s->max = s->chunker->max;
+	}
+	s->large = size >= LARGE_FILE || fr->item->fixed;
 	fr->large = s->large;
 	if (s->large) {
-		if (filemap_builder_new(writer_sink(b->writer), &fr->map, e) <
-		    0)
+		if (open_map(b, fr, e) < 0)
 			return -1;
-		filemap_builder_start(fr->map, MAP_CDC, fr->item->hint);
+		filemap_builder_start(fr->map,
+				      fr->item->fixed ? MAP_FIXED : MAP_CDC,
+				      fr->item->hint);
 	}
 	r->start = time_now_coarse();
 	return stream_turn(s, e);
+}
+
+/* The whole file, as it is now. */
+static int
+ingest_whole(struct backup *b, struct job *j, struct reading *r, struct err *e)
+{
+	struct file_result *fr = &j->file[0];
+	struct stream s = { .b = b, .job = j, .fr = fr };
+	struct err why = { 0 };
+	struct statx after;
+	int rc = -1;
+
+	if (stream_begin(&s, r, e) < 0)
+		goto out;
+	if (stream_file(&s, r, &why) < 0 || stream_group(&s, &why) < 0 ||
+	    src_stat(r->fd, "", &after, &why) < 0) {
+		/* What was read so far is of no use. */
+		fr->large = false;
+		rc = unreadable(fr, &why, e);
+		goto out;
+	}
+	if (!s.large) {
+		feed_piece_put(b->feed, j, s.piece);
+		s.piece = NULL;
+	}
+	if (s.large &&
+	    filemap_finish(fr->map, &fr->content, &fr->size, e) < 0)
+		goto out;
+	if (gather_file(b, fr, r, &after, e) < 0)
+		goto out;
+	rc = s.shrunk || !same_file(&r->before, &after) ? torn(fr, e) : 0;
+out:
+	if (s.piece != NULL)
+		feed_piece_drop(b->feed, s.piece);
+	return rc;
+}
+
+/* --- declared ranges ------------------------------------------------------------ */
+
+/* It is read whole after all.  Returns 1. */
+static int
+whole_instead(struct file_result *fr, enum plan_reason reason, const char *why)
+{
+	struct item_claim *ic = fr->item->claim;
+
+	fr->item->reason = (uint8_t)reason;
+	ic->partial = false;
+	ic->proof = why;
+	return 1;
+}
+
+/* The ranges, as the file is now.  1: they are no good, it is read whole. */
+static int
+ask_ranges(struct backup *b, struct file_result *fr, const struct reading *r,
+	   struct claim_range **range, size_t *n, struct err *e)
+{
+	struct item_claim *ic = fr->item->claim;
+	struct plan_input in = { .type = GEN_INCREMENTAL,
+				 .now = &r->before,
+				 .fs = fr->item->fs,
+				 .base = &ic->base };
+	struct err why = { 0 };
+	const char *text = NULL;
+	int rc;
+
+	if (!plan_same_identity(&in))
+		return whole_instead(fr, PLAN_IDENTITY, NULL);
+	rc = b->claims->ranges(b->claims, &ic->claim, r->fd, &r->before,
+			       &ic->base, range, n, &text, &why);
+	if (rc == 0)
+		return 0;
+	if (rc > 0)
+		return whole_instead(fr, PLAN_NO_PROOF, text);
+	if (why.kind != ERR_SOURCE) {
+		err_move(e, &why);
+		return -1;
+	}
+	snprintf(ic->fault, sizeof(ic->fault), "%s", why.text);
+	return whole_instead(fr, PLAN_NO_PROOF, ic->fault);
+}
+
+static int
+patch_ended(struct file_result *fr, enum patch_end end)
+{
+	switch (end) {
+	case PATCH_DONE:
+		break;
+	case PATCH_LOST:
+		return whole_instead(fr, PLAN_NO_BASE, NULL);
+	case PATCH_SHRUNK:
+		return whole_instead(fr, PLAN_SIZE,
+				     "it shrank while it was read");
+	case PATCH_ORDER:
+		return whole_instead(fr, PLAN_NO_PROOF,
+				     "its ranges are not in order");
+	}
+	return 0;
+}
+
+/* What is left to do when the map is there. */
+static int
+end_partial(struct backup *b, struct file_result *fr, struct reading *r,
+	    struct err *e)
+{
+	struct err why = { 0 };
+	struct statx after;
+
+	if (src_stat(r->fd, "", &after, &why) < 0)
+		return unreadable(fr, &why, e);
+	if (filemap_finish(fr->map, &fr->content, &fr->size, e) < 0)
+		return -1;
+	fr->large = true;
+	if (gather_file(b, fr, r, &after, e) < 0)
+		return -1;
+	return same_file(&r->before, &after) ? 0 : torn(fr, e);
+}
+
+/* 1: it must be read whole after all. */
+static int
+ingest_partial(struct backup *b, struct file_result *fr, struct reading *r,
+	       struct err *e)
+{
+	struct patch_input in = { .fd = r->fd,
+				  .size = r->before.stx_size,
+				  .base = &fr->item->claim->base,
+				  .fixed = fr->item->claim->claim.fixed };
+	struct claim_range *range = NULL;
+	enum patch_end end = PATCH_DONE;
+	struct err why = { 0 };
+	int rc;
+
+	rc = ask_ranges(b, fr, r, &range, &in.ranges, e);
+	if (rc != 0)
+		return rc;
+	in.range = range;
+	fr->item->claim->ranges = in.ranges;
+	r->start = time_now_coarse();
+	rc = open_map(b, fr, e);
+	if (rc == 0 && patch_file(b, &in, fr->map, &fr->read, &end, &why) < 0)
+		rc = unreadable(fr, &why, e);
+	else if (rc == 0)
+		rc = patch_ended(fr, end);
+	if (rc == 0 && (fr->meta.flags & ENTRY_UNREADABLE) == 0)
+		rc = end_partial(b, fr, r, e);
+	mem_free(range);
+	return rc;
 }
 
 static int
 ingest_stream(struct backup *b, struct job *j, struct err *e)
 {
 	struct file_result *fr = &j->file[0];
-	struct stream s = { .b = b, .job = j, .fr = fr };
-	struct err why = { 0 };
-	struct statx after;
+	const struct item_claim *ic = fr->item->claim;
 	struct reading r;
-	bool bad = false;
 	int rc;
 
 	rc = open_file(b, j, fr, &r, e);
 	if (rc != 0)
 		return rc < 0 ? -1 : 0;
-	rc = -1;
-	if (stream_begin(&s, &r, e) < 0)
-		goto out;
-	if (stream_file(&s, &r, &why) < 0 ||
-	    src_stat(r.fd, "", &after, &why) < 0) {
-		/* What was read so far is of no use. */
-		bad = true;
-		if (unreadable(fr, &why, e) < 0)
-			goto out;
-		fr->large = false;
-	}
-	if (!s.large && !bad) {
-		feed_piece_put(b->feed, j, s.piece);
-		s.piece = NULL;
-	}
-	if (bad) {
-		rc = 0;
-		goto out;
-	}
-	if (s.large &&
-	    filemap_finish(fr->map, &fr->content, &fr->size, e) < 0)
-		goto out;
-	if (gather_file(b, fr, &r, &after, e) < 0)
-		goto out;
-	rc = s.shrunk || !same_file(&r.before, &after) ? torn(fr, e) : 0;
-out:
-	if (s.piece != NULL)
-		feed_piece_drop(b->feed, s.piece);
+	rc = ic != NULL && ic->partial ? ingest_partial(b, fr, &r, e) : 1;
+	if (rc == 1)
+		rc = ingest_whole(b, j, &r, e);
 	src_close(r.fd);
 	return rc;
 }

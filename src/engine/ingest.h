@@ -41,6 +41,7 @@ struct file_result {
 	size_t cuts;            /* in the job's pieces */
 	bool gone;              /* vanished before it could be opened */
 	bool large;             /* content is below, not in pieces */
+	uint64_t read;          /* bytes of the source, as src counted them */
 	struct filemap_builder *map;
 	struct content content;
 	uint64_t size;

@@ -4,7 +4,8 @@
  * to the level above, which may be cut in turn.  At least one item stays
  * behind after a cut, so that a level which exists is never empty, and the
  * top level, when everything is flushed upwards, holds two items or more: no
- * inner node stands alone over a single node.
+ * inner node stands alone over a single node.  (Breaks, for nodes that are
+ * taken from another tree, are the exception to both.)
  *
  * Two things make a run too long: more than items_max items, or more than
  * bytes_max bytes in more than one item (few entries have kilobytes of
@@ -271,6 +272,39 @@ levels_add(struct levels *l, const struct levels_item *it, struct err *e)
 	return 0;
 }
 
+int
+levels_break(struct levels *l, struct err *e)
+{
+	if (l->failed)
+		return err_set(e, ERR_USAGE,
+			       "%s nodes: an item before this one was lost",
+			       id_kind_name(l->rules->kind));
+	if (l->level[0].n > 0 && move_up(l, 0, l->level[0].n, e) < 0) {
+		l->failed = true;
+		return -1;
+	}
+	return 0;
+}
+
+int
+levels_add_node(struct levels *l, const struct id *id,
+		const struct levels_sum *sum, struct err *e)
+{
+	struct levels_item up = { .sum = *sum, .hash = levels_hash(id->b) };
+
+	if (levels_break(l, e) < 0)
+		return -1;
+	buf_reset(&l->inner);
+	l->rules->put_inner(NULL, 0, sum, id, &l->inner);
+	up.bytes = l->inner.data;
+	up.len = l->inner.len;
+	if (buf_ok(&l->inner, e) < 0 || add_at(l, 1, &up, e) < 0) {
+		l->failed = true;
+		return -1;
+	}
+	return 0;
+}
+
 static int
 finish(struct levels *l, struct id *root, unsigned *height,
        struct levels_sum *total, struct err *e)
@@ -283,8 +317,9 @@ finish(struct levels *l, struct id *root, unsigned *height,
 			       id_kind_name(l->rules->kind));
 	if (l->used == 0 && level_open(l, 0, e) < 0)
 		return -1;
+	/* The lowest level may be empty behind a node that was taken whole. */
 	for (; i + 1 < l->used; i++)
-		if (move_up(l, i, l->level[i].n, e) < 0)
+		if (l->level[i].n > 0 && move_up(l, i, l->level[i].n, e) < 0)
 			return -1;
 	*height = i + 1;
 	return put_node(l, i, l->level[i].n, root, total, e);

@@ -69,6 +69,19 @@ void levels_reset(struct levels *l);
 int levels_add(struct levels *l, const struct levels_item *it, struct err *e);
 
 /*
+ * End the lowest node here, whatever the rules would say: what is added next
+ * begins another one.
+ */
+int levels_break(struct levels *l, struct err *e);
+
+/*
+ * Add a node of the lowest level that is stored already; for trees whose
+ * inner items repeat no key.  Breaks first.
+ */
+int levels_add_node(struct levels *l, const struct id *id,
+		    const struct levels_sum *sum, struct err *e);
+
+/*
  * Put what is left, up to the root (an empty node when nothing was added),
  * and reset, also on failure.  *height is the number of levels, from 1.
  */

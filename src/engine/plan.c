@@ -30,6 +30,15 @@ static const struct {
 	[PLAN_CTIME] = { "ctime", "its change time differs" },
 	[PLAN_DOUBT] = { "doubt", "the base is not sure of it" },
 	[PLAN_NO_BASE] = { "no-base", "the base's entry cannot be read" },
+	[PLAN_REQUIRED] = { "required", "its writer requires it" },
+	[PLAN_RANGES] = { "ranges", "the ranges that its writer declared" },
+	[PLAN_SINCE] = { "since", "changed since the time of its writer" },
+	[PLAN_NO_PROOF] = { "no-proof", "what was declared does not hold" },
+	[PLAN_FIRST] = { "first", "its component has no base" },
+	[PLAN_UNTRUSTED] = { "untrusted",
+			     "its component is not trusted until it is read" },
+	[PLAN_ATTACHED] = { "attached", "its writer handed it over" },
+	[PLAN_CARRIED] = { "carried", "carried from its component's base" },
 };
 
 const char *
@@ -78,8 +87,8 @@ same_type(const struct statx *now, const struct entry *base)
 	       entry_type_of_mode(now->stx_mode) == base->type;
 }
 
-static bool
-same_identity(const struct plan_input *in)
+bool
+plan_same_identity(const struct plan_input *in)
 {
 	const struct statx *now = in->now;
 	const struct entry *base = in->base;
@@ -128,7 +137,7 @@ find_reason(const struct plan_input *in)
 		return PLAN_TYPE;
 	if ((in->base->flags & ENTRY_DOUBTFUL) != 0)
 		return PLAN_DOUBT;
-	if (!same_identity(in))
+	if (!plan_same_identity(in))
 		return PLAN_IDENTITY;
 	if (!same_size(in->now, in->base))
 		return PLAN_SIZE;

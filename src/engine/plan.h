@@ -27,6 +27,15 @@ enum plan_reason {
 	PLAN_CTIME = 7,
 	PLAN_DOUBT = 8,       /* read: racy, torn or unreadable in the base */
 	PLAN_NO_BASE = 9,     /* read: the base's entry cannot be read */
+	/* What writers say (claims.h). */
+	PLAN_REQUIRED = 10,   /* read: its writer requires it */
+	PLAN_RANGES = 11,     /* read: the ranges that were declared */
+	PLAN_SINCE = 12,      /* read: changed since the writer's time */
+	PLAN_NO_PROOF = 13,   /* read: what was declared does not hold */
+	PLAN_FIRST = 14,      /* read: its component has no base */
+	PLAN_UNTRUSTED = 15,  /* read: its component is not trusted now */
+	PLAN_ATTACHED = 16,   /* read: handed over at the end */
+	PLAN_CARRIED = 17,    /* kept: carried from the component's base */
 	PLAN_REASONS
 };
 const char *plan_reason_text(enum plan_reason r);
@@ -45,5 +54,8 @@ struct plan {
 };
 
 struct plan plan_file(const struct plan_input *in);
+
+/* The same file system and inode, born at the same time where that is known. */
+bool plan_same_identity(const struct plan_input *in);
 
 #endif

@@ -19,10 +19,12 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/src.h"
+#include "src/engine/claimed.h"
 #include "src/engine/exclude.h"
 #include "src/engine/feed.h"
 #include "src/engine/filemap.h"
 #include "src/engine/gather.h"
+#include "src/engine/view.h"
 #include "store/store.h"
 #include "store/writer.h"
 
@@ -246,6 +248,9 @@ scan_top(struct backup *b, struct dir **out, struct err *e)
 	d->skeleton = b->sources.top;
 	d->in_source = d->skeleton->source;
 	d->source_len = 0;
+	d->asks = b->claims != NULL &&
+		  b->claims->dir(b->claims, "/") == CLAIM_DIR_SOME;
+	d->claimed_only = d->skeleton->extra;
 	if (d->in_source)
 		d->skeleton = NULL;
 	if (src_stat(AT_FDCWD, "/", &d->st, e) < 0) {
@@ -309,7 +314,8 @@ name_cmp(const void *a, const void *b)
 }
 
 static int
-add_name(struct listing *l, const char *name, size_t len, struct err *e)
+add_name(struct listing *l, const char *name, size_t len, bool absent,
+	 struct err *e)
 {
 	if (l->count == l->cap) {
 		size_t cap = l->cap == 0 ? 32 : l->cap * 2;
@@ -325,6 +331,7 @@ add_name(struct listing *l, const char *name, size_t len, struct err *e)
 	if (l->names[l->count].name == NULL)
 		return err_nomem(e);
 	l->names[l->count].len = (uint16_t)len;
+	l->names[l->count].absent = absent;
 	l->count++;
 	return 0;
 }
@@ -335,7 +342,7 @@ listed(void *ctx, const struct src_dirent *de, struct err *e)
 	/* A broken file system's impossible names are left alone. */
 	if (!path_name_ok(de->name, de->name_len))
 		return 0;
-	return add_name(ctx, de->name, de->name_len, e);
+	return add_name(ctx, de->name, de->name_len, false, e);
 }
 
 static void
@@ -345,10 +352,15 @@ sort_names(struct listing *l)
 
 	if (l->count > 1)
 		qsort(l->names, l->count, sizeof(*l->names), name_cmp);
-	/* A name that a broken file system lists twice is kept once. */
+	/*
+	 * A name that a broken file system lists twice is kept once; one that
+	 * comes from a base, too, is there.
+	 */
 	for (size_t i = 0; i < l->count; i++)
 		if (i == 0 || name_cmp(&l->names[i], &l->names[n - 1]) != 0)
 			l->names[n++] = l->names[i];
+		else if (!l->names[i].absent)
+			l->names[n - 1].absent = false;
 	l->count = n;
 }
 
@@ -417,7 +429,7 @@ has_cachedir_tag(int dirfd)
 
 /*
  * Names of this directory that are wanted: all, none (a border), or only
- * the cache tag.
+ * the cache tag.  What writers claim is wanted all the same.
  */
 enum entered { ENTER_ALL, ENTER_NOT, ENTER_TAG };
 
@@ -433,8 +445,9 @@ dir_entered(struct backup *b, struct dir *d)
 	}
 	if (p != NULL && dev_of(&d->st) != dev_of(&p->st) && !source &&
 	    d->skeleton == NULL) {
-		if (b->opt->one_file_system)
+		if (b->opt->one_file_system && !d->asks)
 			return ENTER_NOT;
+		d->claimed_only = d->claimed_only || b->opt->one_file_system;
 		switch (fs_kind_of(d->fd)) {
 		case FS_PSEUDO:
 			return ENTER_NOT;
@@ -446,8 +459,11 @@ dir_entered(struct backup *b, struct dir *d)
 		}
 	}
 	if (b->opt->cachedir_tag && d->skeleton == NULL && !source &&
-	    has_cachedir_tag(d->fd))
-		return ENTER_TAG;
+	    has_cachedir_tag(d->fd)) {
+		if (!d->asks)
+			return ENTER_TAG;
+		d->claimed_only = d->tagged = true;
+	}
 	return ENTER_ALL;
 }
 
@@ -506,9 +522,8 @@ unreadable_dir(struct dir *d, struct err *why, struct err *e)
 	return dir_fail(d, why, e);
 }
 
-/* Says the error that a part of the base cannot be had? */
-static bool
-is_lost(const struct err *why)
+bool
+scan_is_lost(const struct err *why)
 {
 	return why->kind == ERR_MISSING || err_is_rot(why);
 }
@@ -522,7 +537,7 @@ open_base(struct backup *b, struct dir *d, struct err *e)
 		return 0;
 	if (tree_iter_init(&d->listing->base, b->reader, &d->base.dir.id, 0,
 			   &why) < 0) {
-		if (!is_lost(&why)) {
+		if (!scan_is_lost(&why)) {
 			err_move(e, &why);
 			return -1;
 		}
@@ -586,10 +601,11 @@ list_names(struct backup *b, struct dir *d, struct scan_scratch *s,
 		for (size_t i = 0; i < d->skeleton->children; i++) {
 			const char *name = d->skeleton->child[i]->name;
 
-			if (add_name(l, name, strlen(name), e) < 0)
+			if (add_name(l, name, strlen(name), false, e) < 0)
 				return -1;
 		}
-		return 0;
+		if (!d->skeleton->extra)
+			return 0;
 	}
 	do
 		more = src_list(d->fd, s->dents, sizeof(s->dents), listed, l,
@@ -602,6 +618,64 @@ list_names(struct backup *b, struct dir *d, struct scan_scratch *s,
 	return 0;
 }
 
+/* --- names that are carried ---------------------------------------------------- */
+
+static int
+add_carried(void *ctx, const struct node *n, uint64_t position, struct err *e)
+{
+	(void)position;
+	return add_name(ctx, (const char *)n->entry.name, n->entry.name_len,
+			true, e);
+}
+
+/*
+ * Names of a component's base that must be taken from there are listed, too.
+ * What is lost of that base cannot be carried, and is told.
+ */
+static int
+list_carried(struct backup *b, struct dir *d, struct scan_scratch *s,
+	     struct err *e)
+{
+	struct view_gen *from = NULL;
+	struct node n = { .ino = 0 };
+	struct err why = { 0 };
+	int rc;
+
+	if (!d->asks || (d->skeleton != NULL && !d->skeleton->extra))
+		return 0;
+	buf_reset(&s->path);
+	dir_path(d, NULL, &s->path);
+	(void)buf_str(&s->path);
+	if (buf_ok(&s->path, e) < 0 ||
+	    b->claims->carries(b->claims, buf_str(&s->path), &from, e) < 0)
+		return -1;
+	if (from == NULL)
+		return 0;
+	rc = view_path(from, buf_str(&s->path), &n, &why);
+	if (rc == 0 && n.entry.type == ENTRY_DIR)
+		rc = view_list(from, &n, 0, add_carried, d->listing, &why);
+	node_clear(&n);
+	sort_names(d->listing);
+	if (rc >= 0)
+		return 0;
+	if (!scan_is_lost(&why)) {
+		err_move(e, &why);
+		return -1;
+	}
+	why.kind = ERR_SOURCE;
+	return dir_fail(d, &why, e);
+}
+
+/* A directory that is no more: all there is of it is in the base. */
+static int
+scan_ghost(struct backup *b, struct dir *d, struct scan_scratch *s,
+	   struct err *e)
+{
+	if (open_base(b, d, e) < 0)
+		return -1;
+	return list_carried(b, d, s, e);
+}
+
 static int
 first_scan(struct backup *b, struct dir *d, struct scan_scratch *s,
 	   struct err *e)
@@ -609,6 +683,8 @@ first_scan(struct backup *b, struct dir *d, struct scan_scratch *s,
 	d->listing = mem_zalloc(sizeof(*d->listing));
 	if (d->listing == NULL)
 		return err_nomem(e);
+	if (d->ghost)
+		return scan_ghost(b, d, s, e);
 	if (d->has_base && d->item == NULL) {
 		struct plan_input in = { b->type, &d->st, 0, &d->base };
 
@@ -632,11 +708,13 @@ first_scan(struct backup *b, struct dir *d, struct scan_scratch *s,
 	case ENTER_NOT:
 		return 0;
 	case ENTER_TAG:
-		return add_name(d->listing, "CACHEDIR.TAG", 12, e);
+		return add_name(d->listing, "CACHEDIR.TAG", 12, false, e);
 	case ENTER_ALL:
 		break;
 	}
-	return list_names(b, d, s, e);
+	if (list_names(b, d, s, e) < 0)
+		return -1;
+	return list_carried(b, d, s, e);
 }
 
 /* --- one name ---------------------------------------------------------------- */
@@ -666,7 +744,7 @@ base_find(struct backup *b, struct dir *d, const struct item *it,
 		tree_iter_clear(&l->base);
 		l->base_open = false;
 		if (rc < 0) {
-			if (!is_lost(&why)) {
+			if (!scan_is_lost(&why)) {
 				err_move(e, &why);
 				return -1;
 			}
@@ -731,11 +809,23 @@ make_entry(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 	return 0;
 }
 
+/* The name leads to a source, or to a directory of claimed names: how? */
+static const struct skeleton *
+on_the_way(const struct dir *d, const struct item *it)
+{
+	for (size_t i = 0; d->skeleton != NULL && i < d->skeleton->children;
+	     i++)
+		if (strcmp(d->skeleton->child[i]->name, it->name) == 0)
+			return d->skeleton->child[i];
+	return NULL;
+}
+
 static int
 make_dir(struct dir *d, struct item *it, const struct entry *base,
 	 bool unchanged, struct err *e)
 {
 	struct dir *c = dir_new(d, it);
+	const struct skeleton *way = on_the_way(d, it);
 
 	if (c == NULL)
 		return err_nomem(e);
@@ -745,24 +835,22 @@ make_dir(struct dir *d, struct item *it, const struct entry *base,
 	c->in_source = d->in_source;
 	c->source_len = d->source_len;
 	c->source_dev = d->source_dev;
-	if (d->skeleton != NULL) {
-		for (size_t i = 0; i < d->skeleton->children; i++)
-			if (strcmp(d->skeleton->child[i]->name, it->name) == 0)
-				c->skeleton = d->skeleton->child[i];
-		if (c->skeleton->source) {
-			struct buf path = { 0 };
+	c->claimed_only = d->claimed_only;
+	if (way != NULL && !way->source)
+		c->skeleton = way;
+	if (way != NULL && (way->source || way->extra)) {
+		struct buf path = { 0 };
 
-			c->skeleton = NULL;
-			c->in_source = true;
-			dir_path(c, NULL, &path);
-			c->source_len = path.len;
-			c->source_dev = dev_of(&it->st);
-			if (path.failed)
-				err_nomem(e);
-			buf_clear(&path);
-			if (c->source_len == 0)
-				return -1;
-		}
+		c->in_source = true;
+		c->claimed_only = !way->source;
+		dir_path(c, NULL, &path);
+		c->source_len = path.len;
+		c->source_dev = dev_of(&it->st);
+		if (path.failed)
+			err_nomem(e);
+		buf_clear(&path);
+		if (c->source_len == 0)
+			return -1;
 	}
 	if (base != NULL && base->type == ENTRY_DIR) {
 		if (dir_set_base(c, base, e) < 0)
@@ -772,6 +860,17 @@ make_dir(struct dir *d, struct item *it, const struct entry *base,
 	return 0;
 }
 
+/* Its path; see buf_ok. */
+static const char *
+name_path(const struct item *it, struct scan_scratch *s, size_t prefix)
+{
+	s->path.len = prefix;
+	if (prefix == 0 || s->path.data[prefix - 1] != '/')
+		buf_add_char(&s->path, '/');
+	buf_add(&s->path, it->name, it->name_len);
+	return buf_str(&s->path);
+}
+
 /* 1: it is to be left out. */
 static int
 excluded(struct backup *b, struct dir *d, const struct item *it,
@@ -779,18 +878,14 @@ excluded(struct backup *b, struct dir *d, const struct item *it,
 {
 	const char *path;
 
-	if (!d->in_source)
+	if (!d->in_source || d->ghost)
 		return 0;
 	if (b->opt->nodump &&
 	    (it->st.stx_attributes & STATX_ATTR_NODUMP) != 0)
 		return 1;
 	if (b->opt->exclude == NULL || exclude_empty(b->opt->exclude))
 		return 0;
-	s->path.len = prefix;
-	if (prefix == 0 || s->path.data[prefix - 1] != '/')
-		buf_add_char(&s->path, '/');
-	buf_add(&s->path, it->name, it->name_len);
-	path = buf_str(&s->path);
+	path = name_path(it, s, prefix);
 	if (buf_ok(&s->path, e) < 0)
 		return -1;
 	return exclude_match(b->opt->exclude, path, d->source_len,
@@ -825,7 +920,7 @@ asking_release(struct chunk_reader *r, struct chunk *c)
 	a->b->reader->release(a->b->reader, c);
 }
 
-/* All chunks of the content, and the nodes of its map.  As still_stored. */
+/* All chunks of the content, and the nodes of its map.  As entry_stored. */
 static int
 content_stored(struct backup *b, const struct entry *base, struct err *e)
 {
@@ -849,7 +944,7 @@ content_stored(struct backup *b, const struct entry *base, struct err *e)
 				&why);
 	}
 	filemap_iter_clear(&it);
-	if (rc < 0 && is_lost(&why))
+	if (rc < 0 && scan_is_lost(&why))
 		return 0;
 	err_move(e, &why);
 	return rc < 0 ? -1 : there;
@@ -858,11 +953,13 @@ content_stored(struct backup *b, const struct entry *base, struct err *e)
 /*
  * Is what the base's entry refers to still there?  Packs can be lost behind
  * our back, or be noted as damaged.  What is deep in the map of a large file
- * is asked for only if a note says that there may be reason to; what nobody
- * knows of is left to `check`.  1 yes, 0 no, -1 failed.
+ * is asked for only if a note says that there may be reason to, or if the base
+ * is in `doubt`; what nobody knows of is left to `check`.  1 yes, 0 no, -1
+ * failed.
  */
 static int
-still_stored(struct backup *b, const struct entry *base, struct err *e)
+entry_stored(struct backup *b, const struct entry *base, bool doubt,
+	     struct err *e)
 {
 	const struct content *content = &base->content;
 	bool file = base->type == ENTRY_FILE;
@@ -870,7 +967,7 @@ still_stored(struct backup *b, const struct entry *base, struct err *e)
 	struct rd r;
 	int there = 1;
 
-	if (file && content->form == CONTENT_MAPPED && !b->misses)
+	if (file && content->form == CONTENT_MAPPED && !b->misses && !doubt)
 		there = store_has(b->store, &content->root, e);
 	else if (file && content->form != CONTENT_EMPTY)
 		there = content_stored(b, base, e);
@@ -880,46 +977,279 @@ still_stored(struct backup *b, const struct entry *base, struct err *e)
 	return there;
 }
 
+/* What stands in for the item's own entry is stored as it is. */
 static int
-scan_name(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
-	  struct scan_scratch *s, size_t prefix, struct err *e)
+keep(struct slice *sl, struct item *it, const struct entry *en,
+     const struct entry *plain, struct err *e)
 {
-	struct plan_input in = { .type = b->type, .now = &it->st };
-	struct err why = { 0 };
-	struct plan plan;
-	int rc;
+	it->bytes = arena_copy(&sl->arena, en->bytes, en->len);
+	if (it->bytes == NULL)
+		return err_nomem(e);
+	it->len = (uint32_t)en->len;
+	it->state = ITEM_KEPT;
+	it->same = en == plain ||
+		   (plain != NULL && plain->len == en->len &&
+		    memcmp(plain->bytes, en->bytes, en->len) == 0);
+	it->xattrs = en->xattrs > 0;
+	it->inodes = 1;
+	return 0;
+}
+
+/* The class and kind of the previous version, as a hint. */
+static void
+take_hint(struct item *it, const struct entry *base)
+{
+	if (base == NULL || base->type != ENTRY_FILE)
+		return;
+	it->hint_valid = base->content.form != CONTENT_EMPTY;
+	it->hint = base->content.cls;
+	it->fixed = it->hint_valid && base->content.kind == MAP_FIXED;
+}
+
+/* It is to be read, or was made from what can be seen without reading. */
+static int
+take_anew(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
+	  struct scan_scratch *s, struct err *e)
+{
+	if (!S_ISREG(it->st.stx_mode))
+		return make_entry(b, d, sl, it, s, e);
+	it->state = ITEM_FILE;
+	it->inodes = 1;
+	return 0;
+}
+
+/* --- claimed names ------------------------------------------------------------ */
+
+/*
+ * A directory that is carried though it is not there, or is no directory any
+ * more: its entry is that of the base.
+ */
+static int
+make_ghost(struct backup *b, struct dir *d, struct item *it,
+	   const struct entry *plain, const char *path, struct err *e)
+{
+	const struct entry *en = &it->claim->base;
+	struct dir *c;
+
+	claimed_stat(en, &it->st);
+	if (make_dir(d, it, plain, false, e) < 0)
+		return -1;
+	c = it->dir;
+	c->ghost = true;
+	c->asks = b->claims->dir(b->claims, path) == CLAIM_DIR_SOME;
+	c->meta = *en;
+	buf_add(&c->xattr_bytes, en->xattr_bytes, en->xattr_len);
+	c->meta.xattr_bytes = c->xattr_bytes.data;
+	c->meta.bytes = NULL;
+	return buf_ok(&c->xattr_bytes, e);
+}
+
+/*
+ * The base's entry, whatever is there now.  1: it cannot be had, so what is
+ * there is all there is.
+ */
+static int
+carry(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
+      const struct entry *plain, const char *path, struct err *e)
+{
+	struct item_claim *ic = it->claim;
+	int there = 1;
+
+	if (ic->has_base && ic->base.type == ENTRY_DIR)
+		return make_ghost(b, d, it, plain, path, e);
+	if (ic->has_base)
+		there = entry_stored(b, &ic->base,
+				     !claimed_trusted(b, ic->claim.base), e);
+	if (there < 0)
+		return -1;
+	if (ic->base_lost || there == 0 || ic->claim.base == NULL) {
+		ic->why = "what was to be carried is lost";
+		return 1;
+	}
+	it->state = ITEM_DROPPED;
+	it->reason = PLAN_CARRIED;
+	if (!ic->has_base) {
+		/* Nothing is added to what is carried. */
+		it->claim = NULL;
+		return 0;
+	}
+	claimed_stat(&ic->base, &it->st);
+	it->fs = (uint32_t)ic->base.fs;
+	return keep(sl, it, &ic->base, plain, e);
+}
+
+/* A name that only a component's base has. */
+static int
+scan_absent(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
+	    struct scan_scratch *s, size_t prefix, struct err *e)
+{
+	const struct entry *plain = NULL;
+	const char *path = name_path(it, s, prefix);
 
 	it->state = ITEM_DROPPED;
-	if (src_stat(d->fd, it->name, &it->st, &why) < 0) {
-		/* Gone between the listing and now: nothing to tell. */
-		if (why.saved_errno == ENOENT && d->skeleton == NULL)
-			return 0;
-		if (mark_partial(b, d, e) < 0)
-			return -1;
-		return item_fail(it, &why, true, e);
-	}
-	rc = excluded(b, d, it, s, prefix, e);
-	if (rc != 0)
-		return rc < 0 ? -1 : 0;
-	if (entry_type_of_mode(it->st.stx_mode) == 0)
-		return 0;
-	if (dev_of(&it->st) == dev_of(&d->st)) {
-		it->fs = d->fs;
-	} else if (!S_ISDIR(it->st.stx_mode) &&
-		   backup_fs(b, &it->st, d->fd, it->name, &it->fs, &why) < 0) {
-		if (mark_partial(b, d, e) < 0)
-			return -1;
-		return item_fail(it, &why, true, e);
-	}
-	if (base_find(b, d, it, &in.base, e) < 0)
+	if (buf_ok(&s->path, e) < 0 ||
+	    claimed_ask(b, sl, it, path, NULL, e) < 0)
 		return -1;
-	in.fs = it->fs;
-	if (S_ISDIR(it->st.stx_mode) && in.base != NULL &&
+	if (it->claim == NULL || it->claim->claim.kind != CLAIM_CARRIED) {
+		it->claim = NULL;
+		return 0;
+	}
+	if (base_find(b, d, it, &plain, e) < 0 ||
+	    claimed_base(b, sl, it, path, plain, e) < 0)
+		return -1;
+	return carry(b, d, sl, it, plain, path, e) < 0 ? -1 : 0;
+}
+
+/* Where the writer says that the file is read from. */
+static int
+stat_from(struct backup *b, struct item *it, struct err *e)
+{
+	const char *name = NULL;
+	int fd = claimed_open_parent(it->claim->claim.from, &name, e);
+	int rc;
+
+	if (fd < 0)
+		return -1;
+	rc = src_stat(fd, name, &it->st, e);
+	if (rc == 0)
+		rc = backup_fs(b, &it->st, fd, name, &it->fs, e);
+	src_close(fd);
+	return rc;
+}
+
+/*
+ * A directory where the base may have had something else.  1: it had not; the
+ * directory is entered as any other, and its names are asked for.
+ */
+static int
+scan_carried_dir(struct backup *b, struct dir *d, struct slice *sl,
+		 struct item *it, struct scan_scratch *s, size_t prefix,
+		 const struct entry *plain, struct err *e)
+{
+	const char *path = name_path(it, s, prefix);
+
+	if (buf_ok(&s->path, e) < 0 ||
+	    claimed_base(b, sl, it, path, plain, e) < 0)
+		return -1;
+	if (!it->claim->has_base || it->claim->base.type == ENTRY_DIR)
+		return 1;
+	return carry(b, d, sl, it, plain, path, e);
+}
+
+/* A claimed name that is no directory. */
+static int
+scan_claimed(struct backup *b, struct dir *d, struct slice *sl,
+	     struct item *it, struct scan_scratch *s, const char *path,
+	     const struct entry *plain, struct err *e)
+{
+	struct item_claim *ic = it->claim;
+	struct err why = { 0 };
+	struct plan plan;
+	int there = 1;
+
+	if (ic->claim.from != NULL && stat_from(b, it, &why) < 0) {
+		ic->why = "what it is to be read from cannot be had";
+		if (mark_partial(b, d, e) < 0)
+			return -1;
+		return item_fail(it, &why, true, e);
+	}
+	if (claimed_base(b, sl, it, path, plain, e) < 0)
+		return -1;
+	if (ic->claim.kind == CLAIM_CARRIED) {
+		int rc = carry(b, d, sl, it, plain, path, e);
+
+		if (rc <= 0)
+			return rc;
+	}
+	plan = claimed_plan(b, it);
+	if (ic->has_base && (!plan.read || ic->partial))
+		there = entry_stored(b, &ic->base, false, e);
+	if (there < 0)
+		return -1;
+	if (there == 0) {
+		plan.read = true;
+		plan.reason = PLAN_NO_BASE;
+		ic->partial = false;
+	}
+	it->reason = (uint8_t)plan.reason;
+	if (!plan.read)
+		return keep(sl, it, &ic->base, plain, e);
+	take_hint(it, ic->has_base ? &ic->base : plain);
+	if (ic->claim.fixed && !it->fixed) {
+		it->fixed = true;
+		it->hint_valid = false;
+	}
+	return take_anew(b, d, sl, it, s, e);
+}
+
+/*
+ * What is claimed of a name that is there.  1: it is left out, because its
+ * writer, the person or both said so, or because nobody asks for it here.
+ */
+static int
+ask(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
+    const char *path, bool left_out, struct err *e)
+{
+	bool is_dir = S_ISDIR(it->st.stx_mode);
+
+	if (claimed_ask(b, sl, it, path, &it->st, e) < 0)
+		return -1;
+	if (it->claim != NULL && it->claim->claim.kind == CLAIM_EXCLUDED) {
+		it->claim = NULL;
+		return 1;
+	}
+	if (left_out) {
+		if (it->claim != NULL)
+			it->claim->why = "it is excluded by a pattern";
+		return 1;
+	}
+	/* Directories are no members; what is in them may be. */
+	if (is_dir && it->claim != NULL &&
+	    it->claim->claim.kind != CLAIM_CARRIED)
+		it->claim = NULL;
+	if (!d->claimed_only || it->claim != NULL ||
+	    on_the_way(d, it) != NULL ||
+	    (d->tagged && strcmp(it->name, "CACHEDIR.TAG") == 0))
+		return 0;
+	return !is_dir ||
+	       b->claims->dir(b->claims, path) != CLAIM_DIR_SOME;
+}
+
+/* --- any name -------------------------------------------------------------------- */
+
+static int
+scan_dir(struct backup *b, struct dir *d, struct item *it,
+	 struct scan_scratch *s, size_t prefix, const struct entry *plain,
+	 const struct plan *plan, struct err *e)
+{
+	if (make_dir(d, it, plain, !plan->read, e) < 0)
+		return -1;
+	if (!d->asks)
+		return 0;
+	it->claim = NULL;
+	it->dir->asks = b->claims->dir(b->claims, name_path(it, s, prefix)) ==
+			CLAIM_DIR_SOME;
+	return buf_ok(&s->path, e);
+}
+
+/* Compare with the base of plain files, and do what follows from it. */
+static int
+scan_plain(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
+	   struct scan_scratch *s, size_t prefix, const struct entry *plain,
+	   struct err *e)
+{
+	struct plan_input in = { .type = b->type,
+				 .now = &it->st,
+				 .fs = it->fs,
+				 .base = plain };
+	struct plan plan;
+
+	if (S_ISDIR(it->st.stx_mode) && plain != NULL &&
 	    dev_of(&it->st) != dev_of(&d->st))
-		in.fs = in.base->fs; /* checked again once it is open */
+		in.fs = plain->fs; /* checked again once it is open */
 	plan = plan_file(&in);
 	if (!plan.read) {
-		int there = still_stored(b, in.base, e);
+		int there = entry_stored(b, plain, false, e);
 
 		if (there < 0)
 			return -1;
@@ -932,28 +1262,81 @@ scan_name(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 				       PLAN_NO_BASE :
 				       plan.reason);
 	if (S_ISDIR(it->st.stx_mode))
-		return make_dir(d, it, in.base, !plan.read, e);
-	if (!plan.read) {
-		it->bytes = arena_copy(&sl->arena, in.base->bytes,
-				       in.base->len);
-		if (it->bytes == NULL)
-			return err_nomem(e);
-		it->len = (uint32_t)in.base->len;
-		it->state = ITEM_KEPT;
-		it->same = true;
-		it->xattrs = in.base->xattrs > 0;
-		it->inodes = 1;
+		return scan_dir(b, d, it, s, prefix, plain, &plan, e);
+	if (!plan.read)
+		return keep(sl, it, plain, plain, e);
+	take_hint(it, plain);
+	return take_anew(b, d, sl, it, s, e);
+}
+
+/* It cannot be stat'ed.  A writer whose file it may be is told. */
+static int
+no_stat(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
+	struct scan_scratch *s, size_t prefix, struct err *why, struct err *e)
+{
+	const struct skeleton *way = on_the_way(d, it);
+	const char *path = name_path(it, s, prefix);
+
+	/* Gone between the listing and now: nothing to tell. */
+	if (why->saved_errno == ENOENT && d->skeleton == NULL)
 		return 0;
+	if (buf_ok(&s->path, e) < 0)
+		return -1;
+	if (why->saved_errno == ENOENT && (way == NULL || !way->must)) {
+		err_clear(why);
+		return d->asks ? scan_absent(b, d, sl, it, s, prefix, e) : 0;
 	}
-	if (!S_ISREG(it->st.stx_mode))
-		return make_entry(b, d, sl, it, s, e);
-	if (in.base != NULL && in.base->type == ENTRY_FILE) {
-		it->hint_valid = in.base->content.form != CONTENT_EMPTY;
-		it->hint = in.base->content.cls;
+	if (d->asks && claimed_ask(b, sl, it, path, NULL, e) < 0)
+		return -1;
+	if (mark_partial(b, d, e) < 0)
+		return -1;
+	return item_fail(it, why, true, e);
+}
+
+static int
+scan_name(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
+	  struct scan_scratch *s, size_t prefix, struct err *e)
+{
+	const struct entry *plain = NULL;
+	struct err why = { 0 };
+	int rc;
+
+	it->state = ITEM_DROPPED;
+	if (src_stat(d->fd, it->name, &it->st, &why) < 0)
+		return no_stat(b, d, sl, it, s, prefix, &why, e);
+	rc = excluded(b, d, it, s, prefix, e);
+	if (rc < 0)
+		return -1;
+	if (d->asks) {
+		const char *path = name_path(it, s, prefix);
+
+		if (buf_ok(&s->path, e) < 0)
+			return -1;
+		rc = ask(b, d, sl, it, path, rc == 1, e);
 	}
-	it->state = ITEM_FILE;
-	it->inodes = 1;
-	return 0;
+	if (rc != 0)
+		return rc < 0 ? -1 : 0;
+	if (entry_type_of_mode(it->st.stx_mode) == 0)
+		return 0;
+	if (dev_of(&it->st) == dev_of(&d->st)) {
+		it->fs = d->fs;
+	} else if (!S_ISDIR(it->st.stx_mode) &&
+		   backup_fs(b, &it->st, d->fd, it->name, &it->fs, &why) < 0) {
+		if (mark_partial(b, d, e) < 0)
+			return -1;
+		return item_fail(it, &why, true, e);
+	}
+	if (base_find(b, d, it, &plain, e) < 0)
+		return -1;
+	if (it->claim != NULL && !S_ISDIR(it->st.stx_mode))
+		return scan_claimed(b, d, sl, it, s,
+				    name_path(it, s, prefix), plain, e);
+	if (it->claim != NULL) {
+		rc = scan_carried_dir(b, d, sl, it, s, prefix, plain, e);
+		if (rc <= 0)
+			return rc;
+	}
+	return scan_plain(b, d, sl, it, s, prefix, plain, e);
 }
 
 /* --- slices ----------------------------------------------------------------- */
@@ -996,7 +1379,8 @@ fill_slice(struct backup *b, struct slice *sl, size_t n, struct scan_scratch *s,
 			return err_nomem(e);
 		it->name_len = dn->len;
 		sl->count = i + 1;
-		if (scan_name(b, d, sl, it, s, prefix, e) < 0)
+		if ((dn->absent ? scan_absent : scan_name)(b, d, sl, it, s,
+							   prefix, e) < 0)
 			return -1;
 	}
 	return 0;

@@ -31,6 +31,9 @@ int scan_slice(struct backup *b, struct dir *d, struct scan_scratch *s,
 /* Append the path of a directory, or of a name in it (may be NULL). */
 void dir_path(const struct dir *d, const char *name, struct buf *out);
 
+/* Says the error that a part of a base cannot be had? */
+bool scan_is_lost(const struct err *why);
+
 void dir_ref(struct dir *d);
 void dir_unref(struct dir *d); /* takes NULL */
 void slice_free(struct slice *s);

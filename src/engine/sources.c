@@ -97,10 +97,12 @@ skeleton_add(struct skeleton *top, const char *path, struct err *e)
 	const char *name;
 	size_t pos = 0, len;
 
+	s->must = true;
 	while (!s->source && path_next(path, &pos, &name, &len)) {
 		s = skeleton_child(s, name, len);
 		if (s == NULL)
 			return err_nomem(e);
+		s->must = true;
 	}
 	if (!s->source) {
 		s->source = true;
@@ -111,6 +113,22 @@ skeleton_add(struct skeleton *top, const char *path, struct err *e)
 		s->child = NULL;
 		s->children = 0;
 	}
+	return 0;
+}
+
+int
+sources_add_extra(struct sources *all, const char *path, struct err *e)
+{
+	struct skeleton *s = all->top;
+	const char *name;
+	size_t pos = 0, len;
+
+	while (!s->source && path_next(path, &pos, &name, &len)) {
+		s = skeleton_child(s, name, len);
+		if (s == NULL)
+			return err_nomem(e);
+	}
+	s->extra = !s->source;
 	return 0;
 }
 

@@ -22,6 +22,8 @@ struct err;
 struct skeleton {
 	char *name;
 	bool source; /* all that is beneath is backed up */
+	bool extra;  /* what is claimed beneath is backed up */
+	bool must;   /* a source, or on the way to one */
 	struct skeleton **child; /* sorted by name; none beneath a source */
 	size_t children;
 };
@@ -35,6 +37,12 @@ struct sources {
 /* ERR_USAGE when there is none, or one does not exist or is no sensible path. */
 int sources_resolve(const char *const *typed, size_t count,
 		    struct sources *out, struct err *e);
+
+/*
+ * Lead to a directory of which only claimed names are wanted; one beneath a
+ * source adds nothing.  Absolute and normal; it need not exist.
+ */
+int sources_add_extra(struct sources *s, const char *path, struct err *e);
 void sources_clear(struct sources *s);
 
 #endif

@@ -1,0 +1,892 @@
+/*
+ * What writers claim, in the walk: each kind of claim, the order in which
+ * outcomes come, what is read and what is not, and that the generation is what
+ * it says.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include "tests/lib/claims_rig.h"
+
+#include "tests/lib/rng.h"
+
+#include <sys/xattr.h>
+
+static void
+make_two(struct rig *r)
+{
+	rig_write(r, "a", "first");
+	rig_write(r, "b", "second");
+	assert_int_equal(mkdir(rig_at(r, "d"), 0700), 0);
+	rig_write(r, "d/x", "third");
+}
+
+/* --- in steps ------------------------------------------------------------------- */
+
+static void
+the_facts_stand_before_the_walk(void **state)
+{
+	struct rig r;
+	struct err e = { 0 };
+	const char *sources[1] = { r.src };
+	struct backup_job *j = NULL;
+	struct backup_facts f;
+	struct backup_result res;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	r.opt.sources = sources;
+	r.opt.source_count = 1;
+	MUST(backup_begin(r.f.store, &r.opt, &j, &e), &e);
+	backup_facts(j, &f);
+	assert_int_equal(f.session_type, GEN_FULL);
+	assert_null(f.base);
+	assert_int_equal(f.sources, 1);
+	assert_string_equal(f.source[0], r.src);
+	assert_int_equal(f.list->count, 0);
+	MUST(backup_walk(j, NULL, &res, &e), &e);
+	assert_memory_equal(res.id, f.id, sizeof(res.id));
+	assert_string_equal(res.set, f.set);
+	assert_int_equal(res.session_type, GEN_FULL);
+	assert_int_equal(backup_walk(j, NULL, &res, &e), -1);
+	assert_int_equal(e.kind, ERR_USAGE);
+	backup_job_free(j);
+	backup_job_free(NULL);
+	rig_end(&r);
+}
+
+static void
+a_job_that_is_not_walked_leaves_nothing(void **state)
+{
+	struct rig r;
+	struct err e = { 0 };
+	const char *sources[1] = { r.src };
+	struct backup_job *j = NULL;
+
+	(void)state;
+	rig_begin(&r);
+	r.opt.sources = sources;
+	r.opt.source_count = 1;
+	MUST(backup_begin(r.f.store, &r.opt, &j, &e), &e);
+	backup_job_free(j);
+	make_two(&r);
+	assert_int_equal(rig_backup(&r, GEN_INCREMENTAL, false), 1);
+	rig_end(&r);
+}
+
+static void
+a_log_run_wants_claims(void **state)
+{
+	struct rig r;
+	struct err e = { 0 };
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	(void)rig_backup(&r, GEN_FULL, false);
+	rig_reopen(&r);
+	assert_int_equal(rig_try(&r, GEN_LOG, false, &e), -1);
+	assert_int_equal(e.kind, ERR_UNSUPPORTED);
+	rig_end(&r);
+}
+
+/* --- kinds ---------------------------------------------------------------------- */
+
+static void
+without_claims_nobody_is_asked(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	(void)rig_backup(&r, GEN_FULL, true);
+	assert_int_equal(r.asked, 0);
+	assert_string_equal(r.log, "");
+	(void)rig_add(&r, "a", CLAIM_WHOLE, 0);
+	(void)rig_backup(&r, GEN_INCREMENTAL, true);
+	assert_true(r.asked > 0);
+	assert_string_equal(r.log, "a: ok\n");
+	rig_end(&r);
+}
+
+static void
+b9_what_is_excluded_is_left_out(void **state)
+{
+	struct rig r;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	(void)rig_add(&r, "a", CLAIM_EXCLUDED, 0);
+	(void)rig_add(&r, "d", CLAIM_EXCLUDED, 0);
+	g = rig_backup(&r, GEN_FULL, true);
+	rig_lacks(&r, g, "a");
+	rig_lacks(&r, g, "d");
+	rig_lacks(&r, g, "d/x");
+	rig_holds(&r, g, "b", "second");
+	assert_string_equal(r.log, "");
+	rig_end(&r);
+}
+
+static void
+whole_is_read_for_its_reason(void **state)
+{
+	struct rig r;
+	struct rule *rule;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	(void)rig_backup(&r, GEN_FULL, false);
+	rule = rig_add(&r, "a", CLAIM_WHOLE, 1);
+	rule->claim.text = "because it is";
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_says(&r, g, "a required because it is\n");
+	assert_int_equal(r.read, 5);
+	rule->claim.reason = PLAN_UNTRUSTED;
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_says(&r, g, "a untrusted because it is\n");
+	assert_string_equal(r.log, "a: ok\n");
+	assert_int_equal(r.res.claimed_bytes_read, 5);
+	rig_end(&r);
+}
+
+/* Times far enough back that nothing is racy. */
+static void
+age(struct rig *r, const char *name)
+{
+	struct timespec t[2] = { { .tv_sec = 1000000000 },
+				 { .tv_sec = 1000000000 } };
+
+	assert_int_equal(utimensat(AT_FDCWD, rig_at(r, name), t,
+				   AT_SYMLINK_NOFOLLOW),
+			 0);
+}
+
+static void
+tick(void)
+{
+	const struct timespec t = { .tv_nsec = 30000000 };
+
+	nanosleep(&t, NULL);
+}
+
+static void
+a2_the_own_test_is_against_the_components_base(void **state)
+{
+	struct rig r;
+	struct rule *rule;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	age(&r, "a");
+	age(&r, "b");
+	tick();
+	(void)rig_backup(&r, GEN_FULL, false); /* 1 */
+	rig_write(&r, "a", "other");
+	age(&r, "a");
+	tick();
+	(void)rig_backup(&r, GEN_INCREMENTAL, false); /* 2 */
+	/* The plain base has it; the component's base has something else. */
+	rule = rig_add(&r, "a", CLAIM_OWN, 1);
+	(void)rig_add(&r, "b", CLAIM_OWN, 1);
+	g = rig_backup(&r, GEN_INCREMENTAL, true); /* 3 */
+	rig_says(&r, g, "a ctime \n");
+	assert_int_equal(r.read, 5);
+	rig_holds(&r, g, "a", "other");
+	rig_holds(&r, g, "b", "second");
+	/* And now it is the same. */
+	rule->base = g;
+	(void)rig_backup(&r, GEN_INCREMENTAL, true);
+	assert_int_equal(r.read, 0);
+	assert_string_equal(r.log, "a: ok\nb: ok\n");
+	/* No base at all. */
+	rule->base = 0;
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_says(&r, g, "a first \n");
+	rig_end(&r);
+}
+
+static void
+b8_since_is_the_own_test_and_a_time(void **state)
+{
+	struct rig r;
+	struct rule *rule;
+	struct stat st;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	tick();
+	(void)rig_backup(&r, GEN_FULL, false);
+	assert_int_equal(stat(rig_at(&r, "a"), &st), 0);
+	rule = rig_add(&r, "a", CLAIM_SINCE, 1);
+	rule->claim.newer.sec = st.st_ctim.tv_sec + 1;
+	(void)rig_backup(&r, GEN_INCREMENTAL, true);
+	assert_int_equal(r.read, 0);
+	rule->claim.newer.sec = st.st_ctim.tv_sec;
+	rule->claim.newer.nsec = (uint32_t)st.st_ctim.tv_nsec;
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_says(&r, g, "a since \n");
+	assert_int_equal(r.read, 5);
+	rig_write(&r, "a", "other than that");
+	rule->claim.newer.sec = st.st_ctim.tv_sec + 100;
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_says(&r, g, "a size \n");
+	rig_end(&r);
+}
+
+static void
+a6_an_alternate_path_gives_data_and_identity(void **state)
+{
+	struct rig r;
+	struct rule *rule;
+	char from[SCRATCH_LEN + 40];
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	(void)snprintf(from, sizeof(from), "%s/else", r.f.scratch.path);
+	scratch_write(from, "from elsewhere", 14);
+	rule = rig_add(&r, "a", CLAIM_OWN, 0);
+	rule->claim.from = from;
+	tick();
+	g = rig_backup(&r, GEN_FULL, true);
+	rig_holds(&r, g, "a", "from elsewhere");
+	rule->base = g;
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	assert_int_equal(r.read, 0);
+	rig_holds(&r, g, "a", "from elsewhere");
+	assert_int_equal(unlink(from), 0);
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_told(&r, "a: what it is to be read from cannot be had\n");
+	rig_lacks(&r, g, "a");
+	rig_end(&r);
+}
+
+/* --- ranges --------------------------------------------------------------------- */
+
+#define KIB ((size_t)1024)
+
+static uint8_t *
+make_big(struct rig *r, const char *name, size_t len, uint64_t seed)
+{
+	struct rng rng = { .state = seed };
+	uint8_t *p = mem_alloc(len);
+
+	assert_non_null(p);
+	rng_fill(&rng, p, len);
+	scratch_write(rig_at(r, name), p, len);
+	return p;
+}
+
+static void
+poke(struct rig *r, const char *name, const void *p, size_t len, off_t at)
+{
+	int fd = open(rig_at(r, name), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, p, len, at), len);
+	assert_int_equal(close(fd), 0);
+}
+
+static void
+only_declared_ranges_are_read(bool fixed, uint64_t *read)
+{
+	static const struct claim_range range[] = { { 100000, 10 },
+						    { 500000, 5000 } };
+	struct rig r;
+	struct rule *rule;
+	struct node n;
+	uint8_t *p;
+	uint32_t g;
+
+	rig_begin(&r);
+	p = make_big(&r, "db", 3000 * KIB, 7);
+	rule = rig_add(&r, "db", CLAIM_RANGES, 0);
+	rule->claim.fixed = fixed;
+	g = rig_backup(&r, GEN_FULL, true);
+	rig_same_file(&r, g, "db");
+	assert_true(rig_node(&r, g, "db", &n));
+	assert_int_equal(n.entry.content.kind, fixed ? MAP_FIXED : MAP_CDC);
+	node_clear(&n);
+	rule->base = g;
+	rule->range = range;
+	rule->ranges = 2;
+	poke(&r, "db", "0123456789", 10, 100000);
+	poke(&r, "db", p + 7, 5000, 500000);
+	/* A lie: not declared, so not seen. */
+	poke(&r, "db", "?", 1, 2000000);
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	*read = r.partial;
+	assert_int_equal(r.res.partial_files, 1);
+	rig_told(&r, "db: ok\n");
+	poke(&r, "db", p + 2000000, 1, 2000000);
+	rig_same_file(&r, g, "db");
+	rig_says(&r, g, "db ranges ");
+	/* The map keeps its kind. */
+	assert_true(rig_node(&r, g, "db", &n));
+	assert_int_equal(n.entry.content.kind, fixed ? MAP_FIXED : MAP_CDC);
+	node_clear(&n);
+	mem_free(p);
+	rig_end(&r);
+}
+
+static void
+g2_only_declared_ranges_are_read_of_fixed_chunks(void **state)
+{
+	uint64_t read;
+
+	(void)state;
+	only_declared_ranges_are_read(true, &read);
+	assert_int_equal(read, 3 * 4096);
+}
+
+static void
+g2_only_declared_ranges_are_read_of_other_chunks(void **state)
+{
+	uint64_t read;
+
+	(void)state;
+	only_declared_ranges_are_read(false, &read);
+	assert_int_equal(read, 3 * 4096);
+}
+
+static void
+no_ranges_is_unchanged(void **state)
+{
+	struct rig r;
+	struct rule *rule;
+	struct node a, b;
+	uint8_t *p;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	p = make_big(&r, "db", 300 * KIB, 3);
+	rule = rig_add(&r, "db", CLAIM_RANGES, 0);
+	rule->claim.fixed = true;
+	(void)rig_backup(&r, GEN_FULL, true);
+	rule->base = 1;
+	age(&r, "db");
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	assert_int_equal(r.read, 0);
+	rig_same_file(&r, g, "db");
+	assert_true(rig_node(&r, 1, "db", &a) && rig_node(&r, g, "db", &b));
+	assert_memory_equal(&a.entry.content.root, &b.entry.content.root,
+			    ID_LEN);
+	/* The metadata are those of now. */
+	assert_int_equal(b.entry.mtime.sec, 1000000000);
+	node_clear(&a);
+	node_clear(&b);
+	mem_free(p);
+	rig_end(&r);
+}
+
+static void
+b2_a_promise_that_does_not_hold_is_a_whole_read(void **state)
+{
+	struct rig r;
+	struct rule *rule;
+	uint8_t *p;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	p = make_big(&r, "db", 300 * KIB, 3);
+	rule = rig_add(&r, "db", CLAIM_RANGES, 0);
+	(void)rig_backup(&r, GEN_FULL, true);
+	rule->base = 1;
+	rule->rc = 1;
+	rule->why = "a gap in the journal";
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	assert_int_equal(r.read, 300 * KIB);
+	assert_int_equal(r.partial, 0);
+	rig_says(&r, g, "db no-proof a gap in the journal\n");
+	rig_told(&r, "db: ok\n");
+	rig_same_file(&r, g, "db");
+	rule->rc = -1;
+	rule->why = "a range lies beyond its end";
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_says(&r, g, "db no-proof a range lies beyond its end\n");
+	rig_same_file(&r, g, "db");
+	mem_free(p);
+	rig_end(&r);
+}
+
+static void
+b6_another_file_of_that_name_is_read_whole(void **state)
+{
+	struct rig r;
+	struct rule *rule;
+	uint8_t *p;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	p = make_big(&r, "db", 300 * KIB, 3);
+	rule = rig_add(&r, "db", CLAIM_RANGES, 0);
+	(void)rig_backup(&r, GEN_FULL, true);
+	rule->base = 1;
+	mem_free(p);
+	p = make_big(&r, "new", 300 * KIB, 4);
+	assert_int_equal(rename(rig_at(&r, "new"), rig_at(&r, "db")), 0);
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_says(&r, g, "db identity");
+	rig_same_file(&r, g, "db");
+	assert_int_equal(r.read, 300 * KIB);
+	mem_free(p);
+	rig_end(&r);
+}
+
+static void
+b5_beyond_the_shorter_size_all_is_read(void **state)
+{
+	struct rig r;
+	struct rule *rule;
+	uint8_t *p;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	p = make_big(&r, "db", 300 * KIB, 3);
+	rule = rig_add(&r, "db", CLAIM_RANGES, 0);
+	rule->claim.fixed = true;
+	(void)rig_backup(&r, GEN_FULL, true);
+	rule->base = 1;
+	assert_int_equal(truncate(rig_at(&r, "db"), 100001), 0);
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	assert_int_equal(r.read, 0);
+	rig_same_file(&r, g, "db");
+	rule->base = g;
+	poke(&r, "db", p, 200 * KIB, 100001);
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	assert_true(r.read >= 200 * KIB && r.read < 204 * KIB + 4096);
+	rig_same_file(&r, g, "db");
+	rule->base = g;
+	assert_int_equal(truncate(rig_at(&r, "db"), 0), 0);
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_same_file(&r, g, "db");
+	rule->base = g;
+	poke(&r, "db", p, 40 * KIB, 0);
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_same_file(&r, g, "db");
+	mem_free(p);
+	rig_end(&r);
+}
+
+static void
+scribble(struct rig *r, int fd)
+{
+	(void)fd;
+	tick();
+	poke(r, "db", "!", 1, 200000);
+}
+
+static void
+d1_a_member_that_changed_while_it_was_read_is_torn(void **state)
+{
+	static const struct claim_range range[] = { { 0, 10 } };
+	struct rig r;
+	struct rule *rule;
+	struct node n;
+	uint8_t *p;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	p = make_big(&r, "db", 300 * KIB, 3);
+	rule = rig_add(&r, "db", CLAIM_RANGES, 0);
+	(void)rig_backup(&r, GEN_FULL, true);
+	rule->base = 1;
+	rule->range = range;
+	rule->ranges = 1;
+	r.opened = scribble;
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_told(&r, "db: changed while it was read (torn)\n");
+	assert_int_equal(r.res.errors, 1);
+	/* Torn, it is no base for ranges. */
+	rule->base = g;
+	r.opened = NULL;
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_says(&r, g, "db doubt");
+	rig_same_file(&r, g, "db");
+	/* But its writer can make up for it, if it says so. */
+	rule->base = g;
+	rule->claim.log_recovery = true;
+	r.opened = scribble;
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_told(&r, "db: ok\n");
+	assert_int_equal(r.res.errors, 0);
+	assert_true(rig_node(&r, g, "db", &n));
+	assert_true((n.entry.flags & ENTRY_TORN) != 0);
+	node_clear(&n);
+	rule->base = g;
+	r.opened = NULL;
+	(void)rig_backup(&r, GEN_INCREMENTAL, true);
+	assert_int_equal(r.res.partial_files, 1);
+	mem_free(p);
+	rig_end(&r);
+}
+
+static void
+ranges_out_of_order_are_no_promise(void **state)
+{
+	static const struct claim_range range[] = { { 9000, 10 }, { 0, 10 } };
+	struct rig r;
+	struct rule *rule;
+	uint8_t *p;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	p = make_big(&r, "db", 300 * KIB, 3);
+	rule = rig_add(&r, "db", CLAIM_RANGES, 0);
+	(void)rig_backup(&r, GEN_FULL, true);
+	rule->base = 1;
+	rule->range = range;
+	rule->ranges = 2;
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_says(&r, g, "db no-proof its ranges are not in order\n");
+	rig_same_file(&r, g, "db");
+	mem_free(p);
+	rig_end(&r);
+}
+
+static void
+the_own_rules_hold_for_the_fixed_grid_without_claims(void **state)
+{
+	struct rig r;
+	struct rule *rule;
+	struct node n;
+	uint8_t *p;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	p = make_big(&r, "db", 300 * KIB, 3);
+	rule = rig_add(&r, "db", CLAIM_WHOLE, 0);
+	rule->claim.fixed = true;
+	(void)rig_backup(&r, GEN_FULL, true);
+	poke(&r, "db", "x", 1, 0);
+	/* Read whole by nobody's claim, it stays what it was cut as. */
+	g = rig_backup(&r, GEN_INCREMENTAL, false);
+	rig_same_file(&r, g, "db");
+	assert_true(rig_node(&r, g, "db", &n));
+	assert_int_equal(n.entry.content.kind, MAP_FIXED);
+	node_clear(&n);
+	assert_true(r.res.bytes_new < 40 * KIB);
+	mem_free(p);
+	rig_end(&r);
+}
+
+/* --- property: honest ranges, many generations ---------------------------------- */
+
+#define FILE_MAX  (3u << 20)
+#define MARKS_MAX 4096
+
+/* What was done to a file since its base. */
+struct marks {
+	struct claim_range mark[MARKS_MAX];
+	size_t n;
+	uint64_t lowest; /* size */
+};
+
+static void
+mark(struct marks *m, uint64_t off, uint64_t len)
+{
+	assert_true(m->n < MARKS_MAX);
+	if (len > 0)
+		m->mark[m->n++] = (struct claim_range){ off, len };
+}
+
+static int
+cmp_marks(const void *a, const void *b)
+{
+	const struct claim_range *x = a, *y = b;
+
+	return (x->off > y->off) - (x->off < y->off);
+}
+
+/* In order and apart, below `size`. */
+static void
+settle_marks(struct marks *m, uint64_t size)
+{
+	size_t n = 0;
+
+	if (m->lowest < size)
+		mark(m, m->lowest, size - m->lowest);
+	qsort(m->mark, m->n, sizeof(m->mark[0]), cmp_marks);
+	for (size_t i = 0; i < m->n; i++) {
+		struct claim_range x = m->mark[i];
+
+		if (x.off >= size)
+			continue;
+		if (x.len > size - x.off)
+			x.len = size - x.off;
+		if (n > 0 && x.off <= m->mark[n - 1].off + m->mark[n - 1].len) {
+			uint64_t end = x.off + x.len;
+
+			if (end > m->mark[n - 1].off + m->mark[n - 1].len)
+				m->mark[n - 1].len = end - m->mark[n - 1].off;
+		} else {
+			m->mark[n++] = x;
+		}
+	}
+	m->n = n;
+}
+
+static uint64_t
+marked_pages(const struct marks *m)
+{
+	uint64_t sum = 0, last = 0;
+
+	for (size_t i = 0; i < m->n; i++) {
+		uint64_t from = m->mark[i].off / 4096;
+		uint64_t to = (m->mark[i].off + m->mark[i].len + 4095) / 4096;
+
+		if (from < last)
+			from = last;
+		if (to > from)
+			sum += to - from;
+		last = to;
+	}
+	return sum * 4096;
+}
+
+static void
+change_once(struct rng *rng, int fd, struct marks *m)
+{
+	static uint8_t bytes[128 * 1024];
+	struct stat st;
+	uint64_t size, off, len;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	size = (uint64_t)st.st_size;
+	off = size > 0 ? rng_below(rng, size) : 0;
+	switch (rng_below(rng, 8)) {
+	case 0: /* shrink, or to nothing */
+		if (rng_below(rng, 6) == 0)
+			off = 0;
+		assert_int_equal(ftruncate(fd, (off_t)off), 0);
+		if (off < m->lowest)
+			m->lowest = off;
+		break;
+	case 1: /* grow by a hole */
+		if (size < FILE_MAX)
+			assert_int_equal(
+				ftruncate(fd, (off_t)(size + rng_below(rng, 300000))),
+				0);
+		break;
+	case 2: /* punch */
+		len = 1 + rng_below(rng, 200000);
+		if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			      (off_t)off, (off_t)len) == 0)
+			mark(m, off, len);
+		break;
+	case 3: /* append */
+		len = 1 + rng_below(rng, 60000);
+		if (size > FILE_MAX)
+			break;
+		rng_fill(rng, bytes, len);
+		assert_int_equal(pwrite(fd, bytes, len, (off_t)size), len);
+		mark(m, size, len);
+		break;
+	case 4: /* a long write */
+		len = 1 + rng_below(rng, sizeof(bytes));
+		rng_fill(rng, bytes, len);
+		assert_int_equal(pwrite(fd, bytes, len, (off_t)off), len);
+		mark(m, off, len);
+		break;
+	case 5: /* equal pages */
+		len = 16384 * (1 + rng_below(rng, 7));
+		off -= off % 16384;
+		memset(bytes, (int)rng_below(rng, 3), len);
+		assert_int_equal(pwrite(fd, bytes, len, (off_t)off), len);
+		mark(m, off, len);
+		break;
+	default: /* a page, or less */
+		len = 1 + rng_below(rng, 8192);
+		if (rng_below(rng, 2) == 0) {
+			off -= off % 4096;
+			len = 8192;
+		}
+		rng_fill(rng, bytes, len);
+		assert_int_equal(pwrite(fd, bytes, len, (off_t)off), len);
+		mark(m, off, len);
+	}
+}
+
+/* A file of many short pieces, so that its map has many leaves. */
+static void
+make_comb(struct rig *r, const char *name, struct rng *rng)
+{
+	uint8_t page[4096];
+	int fd = open(rig_at(r, name),
+		      O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+		      0600);
+
+	assert_true(fd >= 0);
+	for (off_t at = 0; at < 8 * 1024 * 1024; at += 12288) {
+		rng_fill(rng, page, sizeof(page));
+		assert_int_equal(pwrite(fd, page, sizeof(page), at), 4096);
+	}
+	assert_int_equal(close(fd), 0);
+}
+
+static void
+g1_honest_ranges_make_identical_files(void **state)
+{
+	static const char *const names[] = { "fixed", "cut", "comb" };
+	static struct marks m[3];
+	struct rng rng;
+	const char *seed = getenv("CLAIMS_SEED");
+	const char *asked = getenv("CLAIMS_ROUNDS");
+	long rounds = asked != NULL ? strtol(asked, NULL, 10) : 12;
+	struct rig r;
+	uint32_t g;
+
+	(void)state;
+	rng.state = seed != NULL ? strtoull(seed, NULL, 0) : 20261122;
+	rig_begin(&r);
+	mem_free(make_big(&r, "fixed", 700001, 1));
+	mem_free(make_big(&r, "cut", 900001, 2));
+	make_comb(&r, "comb", &rng);
+	for (size_t i = 0; i < 3; i++) {
+		struct rule *rule = rig_add(&r, names[i], CLAIM_RANGES, 0);
+
+		rule->claim.fixed = i == 0;
+		rule->range = m[i].mark;
+	}
+	g = rig_backup(&r, GEN_FULL, true);
+	for (long round = 0; round < rounds && g < GENS_MAX; round++) {
+		uint64_t most = 0;
+
+		for (size_t i = 0; i < 3; i++) {
+			int fd = open(rig_at(&r, names[i]),
+				      O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+			struct stat st;
+
+			assert_true(fd >= 0 && fstat(fd, &st) == 0);
+			m[i].n = 0;
+			m[i].lowest = (uint64_t)st.st_size;
+			for (uint64_t k = rng_below(&rng, 12); k > 0; k--)
+				change_once(&rng, fd, &m[i]);
+			assert_int_equal(fstat(fd, &st), 0);
+			settle_marks(&m[i], (uint64_t)st.st_size);
+			most += marked_pages(&m[i]);
+			r.rule[i].base = g;
+			r.rule[i].ranges = m[i].n;
+			assert_int_equal(close(fd), 0);
+		}
+		g = rig_backup(&r, GEN_INCREMENTAL, true);
+		if (r.res.partial_files != 3)
+			fail_msg("round %ld: %s", round, r.log);
+		if (r.partial > most)
+			fail_msg("round %ld: %llu bytes read of %llu", round,
+				 (unsigned long long)r.partial,
+				 (unsigned long long)most);
+		for (size_t i = 0; i < 3; i++)
+			rig_same_file(&r, g, names[i]);
+	}
+	rig_end(&r);
+}
+
+/* Holes that come to stand at the border of a leaf that is not touched. */
+static void
+holes_at_the_borders_of_leaves_are_joined(void **state)
+{
+	struct rng rng = { .state = 5 };
+	struct claim_range range[8];
+	struct filemap_leaf leaf;
+	struct filemap_iter it;
+	struct err e = { 0 };
+	struct rule *rule;
+	struct node n;
+	struct rig r;
+	size_t ranges = 0;
+	unsigned leaves = 0;
+	uint32_t g;
+	int fd;
+
+	(void)state;
+	rig_begin(&r);
+	make_comb(&r, "comb", &rng);
+	rule = rig_add(&r, "comb", CLAIM_RANGES, 0);
+	rule->claim.fixed = true;
+	(void)rig_backup(&r, GEN_FULL, true);
+	rule->base = 1;
+	assert_true(rig_node(&r, 1, "comb", &n));
+	MUST(filemap_iter_init(&it, r.gen[1]->reader, &n.entry.content,
+			       n.entry.size, &e),
+	     &e);
+	fd = open(rig_at(&r, "comb"), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	assert_true(fd >= 0);
+	for (uint64_t at = 0; filemap_leaf_at(&it, at, &leaf, &e) == 1;
+	     at = leaf.end) {
+		uint64_t off = leaf.end % 12288 == 0 ? leaf.end :
+						       leaf.end - 4096;
+
+		if (leaves++ % 3 != 1 || leaf.end == n.entry.size)
+			continue;
+		assert_true(ranges < 8);
+		range[ranges++] = (struct claim_range){ off, 4096 };
+		assert_int_equal(fallocate(fd,
+					   FALLOC_FL_PUNCH_HOLE |
+						   FALLOC_FL_KEEP_SIZE,
+					   (off_t)off, 4096),
+				 0);
+	}
+	assert_true(leaves > 4 && ranges > 1);
+	assert_int_equal(close(fd), 0);
+	filemap_iter_clear(&it);
+	node_clear(&n);
+	rule->range = range;
+	rule->ranges = ranges;
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	assert_int_equal(r.read, 0);
+	rig_same_file(&r, g, "comb");
+	rig_end(&r);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_facts_stand_before_the_walk),
+		cmocka_unit_test(a_job_that_is_not_walked_leaves_nothing),
+		cmocka_unit_test(a_log_run_wants_claims),
+		cmocka_unit_test(without_claims_nobody_is_asked),
+		cmocka_unit_test(b9_what_is_excluded_is_left_out),
+		cmocka_unit_test(whole_is_read_for_its_reason),
+		cmocka_unit_test(a2_the_own_test_is_against_the_components_base),
+		cmocka_unit_test(b8_since_is_the_own_test_and_a_time),
+		cmocka_unit_test(a6_an_alternate_path_gives_data_and_identity),
+		cmocka_unit_test(
+			g2_only_declared_ranges_are_read_of_fixed_chunks),
+		cmocka_unit_test(
+			g2_only_declared_ranges_are_read_of_other_chunks),
+		cmocka_unit_test(no_ranges_is_unchanged),
+		cmocka_unit_test(
+			b2_a_promise_that_does_not_hold_is_a_whole_read),
+		cmocka_unit_test(b6_another_file_of_that_name_is_read_whole),
+		cmocka_unit_test(b5_beyond_the_shorter_size_all_is_read),
+		cmocka_unit_test(
+			d1_a_member_that_changed_while_it_was_read_is_torn),
+		cmocka_unit_test(ranges_out_of_order_are_no_promise),
+		cmocka_unit_test(
+			the_own_rules_hold_for_the_fixed_grid_without_claims),
+		cmocka_unit_test(holes_at_the_borders_of_leaves_are_joined),
+		cmocka_unit_test(g1_honest_ranges_make_identical_files),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
