@@ -14,6 +14,7 @@ libengine_a_SOURCES = \
 	%D%/engine/gather.c %D%/engine/gather.h \
 	%D%/engine/generation.c %D%/engine/generation.h \
 	%D%/engine/graft.c %D%/engine/graft.h \
+	%D%/engine/graft_internal.h \
 	%D%/engine/ingest.c %D%/engine/ingest.h \
 	%D%/engine/inomap.c %D%/engine/inomap.h \
 	%D%/engine/inventory.c %D%/engine/inventory.h \

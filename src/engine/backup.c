@@ -384,6 +384,9 @@ choose_base(struct backup *b, struct run *r)
 	}
 	b->type = r->session_type;
 	b->lost_until = lost;
+	if (r->base != NULL && r->base->number <= lost &&
+	    r->session_type == GEN_LOG)
+		r->session_type = GEN_FULL;
 	if (r->base != NULL && r->base->number <= lost) {
 		note(b, "packs have vanished from the repository: everything "
 			"is read");
@@ -474,6 +477,20 @@ walk(struct backup *b, struct collected *got, struct err *e)
 	return rc;
 }
 
+/* A log run takes the base's tree; what is new in it is handed over. */
+static int
+log_run(struct backup *b, struct collected *got, struct err *e)
+{
+	struct feed *feed = NULL;
+	int rc = -1;
+
+	if (feed_open(b, &feed, e) == 0)
+		rc = collect_log(b, got, e);
+	feed_stop(feed);
+	b->feed = NULL;
+	return rc;
+}
+
 /*
  * Walk, and walk again if the base turns out to be damaged: files that were
  * taken from it unread may hang on what is lost, so now all are read.
@@ -484,6 +501,8 @@ walk_all(struct backup *b, struct run *r, struct collected *got,
 {
 	const struct collected none = { .entries = 0 };
 
+	if (r->session_type == GEN_LOG)
+		return log_run(b, got, e);
 	if (walk(b, got, e) < 0)
 		return -1;
 	if (!backup_walks_again(b))
@@ -618,6 +637,7 @@ fill_record(const struct backup *b, struct run *r,
 	rec->start = rec->instant = b->start;
 	rec->end = time_now();
 	rec->root = got->root;
+	rec->session = got->session;
 	rec->links = got->links;
 	rec->link_count = got->link_count;
 	rec->exceptions = got->exceptions;

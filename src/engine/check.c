@@ -616,19 +616,34 @@ walk_step(struct check *c, struct err *e)
 	}
 }
 
+/* Everything beneath a top directory; `path` is how it is told. */
 static int
-check_tree(struct check *c, struct err *e)
+check_beneath(struct check *c, const struct entry *top, const char *path,
+	      struct err *e)
 {
 	bool damaged = false;
 	int rc;
 
 	buf_reset(&c->path);
-	rc = check_entry(c, &c->rec->root, &damaged, e);
+	buf_add_str(&c->path, path);
+	if (buf_ok(&c->path, e) < 0)
+		return -1;
+	rc = check_entry(c, top, &damaged, e);
 	while (rc == 0 && c->depth > 0)
 		rc = walk_step(c, e);
 	listing_clear(&c->list);
 	c->depth = 0;
 	return rc;
+}
+
+static int
+check_tree(struct check *c, struct err *e)
+{
+	if (check_beneath(c, &c->rec->root, "", e) < 0)
+		return -1;
+	if (c->rec->session.type != ENTRY_DIR)
+		return 0;
+	return check_beneath(c, &c->rec->session, "(session)", e);
 }
 
 /* --- links and exceptions --------------------------------------------------- */

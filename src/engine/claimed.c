@@ -273,6 +273,8 @@ claimed_tell(struct backup *b, const struct item *it, const char *path)
 	struct claims *c = b->claims;
 	const char *why = ic->why;
 
+	if (ic->nobodys)
+		return;
 	if (why == NULL && it->gone)
 		why = "vanished while it was to be read";
 	if (why == NULL)

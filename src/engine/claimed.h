@@ -18,6 +18,7 @@ struct item_claim {
 	bool base_lost;    /* it may have one, which cannot be read */
 	bool partial;      /* to be read by ranges */
 	bool torn;
+	bool nobodys;      /* no claim at all: nobody is told */
 	const char *why;   /* the claim cannot be kept: a sentence, or NULL */
 	const char *proof; /* why it was read whole after all, or NULL */
 	char fault[200];   /* of the component: memory of `proof` */

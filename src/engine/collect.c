@@ -17,6 +17,7 @@
 #include "src/engine/claimed.h"
 #include "src/engine/feed.h"
 #include "src/engine/filemap.h"
+#include "src/engine/graft_internal.h"
 #include "src/engine/ingest.h"
 #include "src/engine/inomap.h"
 #include "src/engine/links.h"
@@ -34,6 +35,7 @@
 struct holder {
 	struct holder *next; /* of all */
 	struct id tree;
+	bool old; /* a tree that is not in the generation any more */
 };
 
 /* A file with more than one name. */
@@ -146,15 +148,22 @@ linked_free(struct linked *l)
 }
 
 static struct holder *
+holder_new(struct collector *c)
+{
+	struct holder *h = mem_zalloc(sizeof(*h));
+
+	if (h == NULL)
+		return NULL;
+	h->next = c->holders;
+	c->holders = h;
+	return h;
+}
+
+static struct holder *
 holder_of(struct collector *c, struct dir *d)
 {
-	if (d->holder == NULL) {
-		d->holder = mem_zalloc(sizeof(*d->holder));
-		if (d->holder == NULL)
-			return NULL;
-		d->holder->next = c->holders;
-		c->holders = d->holder;
-	}
+	if (d->holder == NULL)
+		d->holder = holder_new(c);
 	return d->holder;
 }
 
@@ -716,6 +725,129 @@ consume(struct collector *c, struct err *e)
 	}
 }
 
+/* --- after the walk ----------------------------------------------------------------- */
+
+int
+collect_lone(struct collector *c, struct slice *sl, struct err *e)
+{
+	struct item *it = &sl->item[0];
+	struct err why = { 0 };
+	struct entry en;
+
+	if (it->state == ITEM_FILE &&
+	    (feed_urgent(c->b->feed, sl->dir, it, e) < 0 ||
+	     take_file(c, sl, it, e) < 0))
+		return -1;
+	if (it->bytes == NULL || it->gone)
+		return err_set(e, ERR_SOURCE, "%s",
+			       it->error != NULL ? it->error :
+						   "it is not there any more");
+	if (entry_decode(it->bytes, it->len, false, &en, e) < 0)
+		return -1;
+	if ((en.flags & ENTRY_UNREADABLE) != 0)
+		return err_set(e, ERR_SOURCE, "%s",
+			       it->error != NULL ? it->error : "unreadable");
+	/* Its other names stay as the walk has found them. */
+	if ((en.flags & ENTRY_LINKED) != 0) {
+		en.flags &= ~ENTRY_LINKED;
+		en.nlink = 1;
+		en.bytes = NULL;
+		if (keep_entry(c, sl, it, &en, e) < 0)
+			return -1;
+	}
+	if (reason_matters(c, it) && tell_reason(c, sl->dir, it, e) < 0)
+		return -1;
+	if (tell_claim(c, sl->dir, it, e) < 0)
+		return -1;
+	if (it->error != NULL &&
+	    tell_error(c, sl->dir, it->name, it->error, &why) < 0) {
+		err_move(e, &why);
+		return -1;
+	}
+	return 0;
+}
+
+int
+collect_swap(struct collector *c, const struct entry *old,
+	     const struct entry *new, struct err *e)
+{
+	struct collected *o = c->out;
+
+	if (old != NULL) {
+		o->bytes -= old->type == ENTRY_FILE ? old->size : 0;
+		o->files -= old->type == ENTRY_FILE && o->files > 0;
+		o->xattrs -= old->xattrs > 0;
+	} else {
+		o->entries++;
+		o->inodes++;
+	}
+	o->xattrs += new->xattrs > 0;
+	if (new->type == ENTRY_FILE) {
+		o->files++;
+		o->bytes += new->size;
+	} else if (new->type == ENTRY_DIR) {
+		o->dirs++;
+	}
+	if (id_set_add(&o->users, new->uid, e) < 0)
+		return -1;
+	return id_set_add(&o->groups, new->gid, e);
+}
+
+int
+collect_unlink(struct collector *c, const struct id *tree,
+	       const struct entry *old, struct err *e)
+{
+	struct linked *l = inomap_get(&c->links, old->fs, old->ino);
+	struct holder *h;
+
+	if ((old->flags & ENTRY_LINKED) == 0 || l == NULL)
+		return 0;
+	/* finish_links takes a name less, so the inode is not counted twice. */
+	if (--l->inside == 0) {
+		inomap_drop(&c->links, old->fs, old->ino);
+		linked_free(l);
+		return 0;
+	}
+	if (!id_equal(&l->holder->tree, tree) ||
+	    entry_name_cmp(l->name, l->name_len, old->name, old->name_len) != 0)
+		return 0;
+	/* Where another of its names is nobody knows; the old tree is there. */
+	h = holder_new(c);
+	if (h == NULL)
+		return err_nomem(e);
+	h->tree = *tree;
+	h->old = true;
+	l->holder = h;
+	return 0;
+}
+
+void
+collect_moved(struct collector *c, const struct id *from, const struct id *to)
+{
+	for (struct holder *h = c->holders; h != NULL; h = h->next)
+		if (!h->old && id_equal(&h->tree, from))
+			h->tree = *to;
+}
+
+/* What writers hand over at the very end, if this walk was the last. */
+static int
+take_grafts(struct collector *c, struct err *e)
+{
+	struct backup *b = c->b;
+	struct graft *g = NULL;
+	int rc;
+
+	if (b->claims == NULL || backup_walks_again(b))
+		return 0;
+	if (graft_new(b, c, c->out, &g, e) < 0)
+		return -1;
+	rc = b->claims->copied(b->claims, g, e);
+	if (rc == 0)
+		rc = graft_finish(g, e);
+	graft_free(g);
+	return rc < 0 ? -1 : 0;
+}
+
 static void
 collector_clear(struct collector *c)
 {
@@ -736,6 +868,34 @@ collector_clear(struct collector *c)
 	buf_clear(&c->text);
 }
 
+static int
+collector_init(struct collector *c, struct err *e)
+{
+	c->sink = writer_sink(c->b->writer);
+	if (filemap_builder_new(c->sink, &c->map, e) < 0 ||
+	    list_builder_new(c->sink, &c->exceptions, e) < 0)
+		return -1;
+	return 0;
+}
+
+/* The last things: tables, and the tops as they are by then. */
+static int
+finish(struct collector *c, struct err *e)
+{
+	struct collected *out = c->out;
+
+	if (finish_links(c, e) < 0 ||
+	    list_builder_finish(c->exceptions, &out->exceptions,
+				&out->exception_count, e) < 0)
+		return -1;
+	if (out->session_bytes.len > 0 &&
+	    entry_decode(out->session_bytes.data, out->session_bytes.len, true,
+			 &out->session, e) < 0)
+		return -1;
+	return entry_decode(out->root_bytes.data, out->root_bytes.len, true,
+			    &out->root, e);
+}
+
 int
 collect_run(struct backup *b, struct dir *top, struct collected *out,
 	    struct err *e)
@@ -744,23 +904,94 @@ collect_run(struct backup *b, struct dir *top, struct collected *out,
 	int rc = -1;
 
 	(void)top;
-	c.sink = writer_sink(b->writer);
 	if (b->base != NULL) {
 		c.progress.expected_files = b->base->counts.entries;
 		c.progress.expected_bytes = b->base->counts.bytes;
 	}
-	if (filemap_builder_new(c.sink, &c.map, e) < 0 ||
-	    list_builder_new(c.sink, &c.exceptions, e) < 0)
-		goto out;
-	if (consume(&c, e) < 0)
-		goto out;
-	if (finish_links(&c, e) < 0 ||
-	    list_builder_finish(c.exceptions, &out->exceptions,
-				&out->exception_count, e) < 0)
-		goto out;
-	rc = entry_decode(out->root_bytes.data, out->root_bytes.len, true,
-			  &out->root, e);
-out:
+	if (collector_init(&c, e) == 0 && consume(&c, e) == 0 &&
+	    take_grafts(&c, e) == 0)
+		rc = finish(&c, e);
+	collector_clear(&c);
+	return rc;
+}
+
+/* --- without a walk ------------------------------------------------------------------- */
+
+/* A row of the base's table of links, as if its names had been walked. */
+static int
+inherit_link(struct collector *c, const struct link *row, struct err *e)
+{
+	struct linked *l = mem_zalloc(sizeof(*l));
+	struct holder *h = holder_new(c);
+
+	if (l == NULL || h == NULL) {
+		mem_free(l);
+		return err_nomem(e);
+	}
+	h->tree = row->tree;
+	l->holder = h;
+	l->inside = row->inside;
+	l->name = (uint8_t *)mem_dup(row->name, row->name_len);
+	l->name_len = row->name_len;
+	if (l->name == NULL ||
+	    inomap_put(&c->links, row->fs, row->ino, l, e) < 0) {
+		linked_free(l);
+		return err_nomem(e);
+	}
+	c->out->inodes += row->inside - 1;
+	return 0;
+}
+
+static int
+inherit_links(struct collector *c, const struct record *base, struct err *e)
+{
+	struct link_hit hit = { 0 };
+	int rc = 0;
+
+	for (uint64_t i = 0; i < base->link_count && rc == 0; i++) {
+		rc = links_at(c->b->reader, &base->links, i, &hit, e);
+		if (rc == 1)
+			return err_set(e, ERR_CORRUPT,
+				       "generation %" PRIu32 ": its table of "
+				       "hard links is too short",
+				       base->number);
+		if (rc == 0)
+			rc = inherit_link(c, &hit.link, e);
+		link_hit_clear(&hit);
+	}
+	return rc;
+}
+
+/* Everything is as it was in the base. */
+static int
+inherit(struct collector *c, const struct record *base, struct err *e)
+{
+	struct collected *out = c->out;
+
+	out->entries = base->counts.entries;
+	out->inodes = base->counts.inodes;
+	out->bytes = base->counts.bytes;
+	out->xattrs = base->counts.xattrs;
+	for (size_t i = 0; i < base->user_count; i++)
+		if (id_set_add(&out->users, base->user[i].id, e) < 0)
+			return -1;
+	for (size_t i = 0; i < base->group_count; i++)
+		if (id_set_add(&out->groups, base->group[i].id, e) < 0)
+			return -1;
+	if (entry_encode(&base->root, &out->root_bytes, e) < 0)
+		return -1;
+	return inherit_links(c, base, e);
+}
+
+int
+collect_log(struct backup *b, struct collected *out, struct err *e)
+{
+	struct collector c = { .b = b, .out = out };
+	int rc = -1;
+
+	if (collector_init(&c, e) == 0 && inherit(&c, b->base, e) == 0 &&
+	    take_grafts(&c, e) == 0)
+		rc = finish(&c, e);
 	collector_clear(&c);
 	return rc;
 }
@@ -769,6 +1000,7 @@ void
 collected_clear(struct collected *c)
 {
 	buf_clear(&c->root_bytes);
+	buf_clear(&c->session_bytes);
 	id_set_clear(&c->users);
 	id_set_clear(&c->groups);
 }

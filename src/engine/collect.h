@@ -13,6 +13,8 @@
 struct collected {
 	struct buf root_bytes; /* of root */
 	struct entry root;
+	struct buf session_bytes; /* of session */
+	struct entry session; /* the top of the session's tree; type 0: none */
 	struct id links, exceptions;
 	uint64_t link_count, exception_count;
 	uint64_t entries, files, dirs, others, bytes, xattrs, inodes;
@@ -28,5 +30,30 @@ struct collected {
 int collect_run(struct backup *b, struct dir *top, struct collected *out,
 		struct err *e);
 void collected_clear(struct collected *c);
+
+/* The same for a log run: the base's tree, and what is grafted into it. */
+int collect_log(struct backup *b, struct collected *out, struct err *e);
+
+/* --- for graft ---------------------------------------------------------------- */
+
+struct collector;
+
+/*
+ * Read what scan_lone made of a file, and tell of it.  The item then has its
+ * entry.  ERR_SOURCE: the file's fault, nothing was told.
+ */
+int collect_lone(struct collector *c, struct slice *sl, struct err *e);
+
+/* An entry comes to stand in the place of another (NULL: of none). */
+int collect_swap(struct collector *c, const struct entry *old,
+		 const struct entry *new, struct err *e);
+
+/* An entry of this directory is no more: it may be one name of several. */
+int collect_unlink(struct collector *c, const struct id *tree,
+		   const struct entry *old, struct err *e);
+
+/* A directory's tree was made anew. */
+void collect_moved(struct collector *c, const struct id *from,
+		   const struct id *to);
 
 #endif

@@ -1067,17 +1067,13 @@ reader_count(const struct backup *b)
 }
 
 int
-feed_start(struct backup *b, struct dir *top, struct feed **out,
-	   struct err *e)
+feed_open(struct backup *b, struct feed **out, struct err *e)
 {
 	struct feed *f = mem_zalloc(sizeof(*f));
-	size_t want = reader_count(b);
 
 	if (f == NULL)
 		return err_nomem(e);
 	f->b = b;
-	f->top = top;
-	b->opens_ahead = has_room_to_open(want);
 	pool_brief_mutex(&f->lock);
 	pthread_cond_init(&f->work, NULL);
 	pthread_cond_init(&f->scanned, NULL);
@@ -1090,6 +1086,21 @@ feed_start(struct backup *b, struct dir *top, struct feed **out,
 	f->allowed = f->cpus > 1 ? f->cpus - 1 : 1;
 	b->feed = f;
 	*out = f;
+	return 0;
+}
+
+int
+feed_start(struct backup *b, struct dir *top, struct feed **out,
+	   struct err *e)
+{
+	size_t want = reader_count(b);
+	struct feed *f;
+
+	if (feed_open(b, out, e) < 0)
+		return -1;
+	f = *out;
+	f->top = top;
+	b->opens_ahead = has_room_to_open(want);
 	f->reader = mem_array(want, sizeof(*f->reader));
 	if (f->reader == NULL)
 		return err_nomem(e);

@@ -32,6 +32,12 @@ struct step {
 int feed_start(struct backup *b, struct dir *top, struct feed **out,
 	       struct err *e);
 
+/*
+ * The same for a run without a walk: no threads, only for feed_urgent and what
+ * reading needs.
+ */
+int feed_open(struct backup *b, struct feed **out, struct err *e);
+
 /* The next step, in order.  -1: a thread failed. */
 int feed_next(struct feed *f, struct step *out, struct err *e);
 

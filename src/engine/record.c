@@ -48,6 +48,7 @@ enum tag {
 	TAG_TIMES = 13,
 	TAG_COMMENT = 14,
 	TAG_ROOT = 15,
+	TAG_SESSION = 16,
 	TAG_SOURCES = 17,
 	TAG_FILE_SYSTEMS = 19,
 	TAG_LINKS = 21,
@@ -448,16 +449,31 @@ get_comment(struct rd *in, struct record *r)
 	return NULL;
 }
 
-static const char *
-get_root(struct rd *in, struct record *r)
+/* The entry of a top directory, which is all of the field. */
+static bool
+get_top(struct rd *in, struct record *r, struct entry *out)
 {
 	size_t len = in->left;
 	const uint8_t *p = rd_bytes(in, len);
 	uint8_t *copy = take(r, len, 1);
 
 	memcpy(copy, p, len);
-	if (entry_decode(copy, len, true, &r->root, NULL) < 0)
+	return entry_decode(copy, len, true, out, NULL) == 0;
+}
+
+static const char *
+get_root(struct rd *in, struct record *r)
+{
+	if (!get_top(in, r, &r->root))
 		return "the entry of its top directory is damaged";
+	return NULL;
+}
+
+static const char *
+get_session(struct rd *in, struct record *r)
+{
+	if (!get_top(in, r, &r->session) || r->session.type != ENTRY_DIR)
+		return "the entry of its session's tree is damaged";
 	return NULL;
 }
 
@@ -535,7 +551,7 @@ struct field {
 	size_t size, least;
 };
 
-/* By tag; root is written apart, as its writing can fail. */
+/* By tag; root and session are written apart, as that can fail. */
 static const struct field table[TAG_MAX + 1] = {
 	[TAG_NUMBER] = { "number", put_number, get_number, 0, 0 },
 	[TAG_BASES] = { "bases", put_bases, get_bases,
@@ -558,6 +574,7 @@ static const struct field table[TAG_MAX + 1] = {
 	[TAG_TIMES] = { "times", put_times, get_times, 0, 0 },
 	[TAG_COMMENT] = { "comment", put_comment, get_comment, 0, 0 },
 	[TAG_ROOT] = { "root", NULL, get_root, 0, 0 },
+	[TAG_SESSION] = { "session", NULL, get_session, 0, 0 },
 	[TAG_SOURCES] = { "sources", put_sources, get_sources,
 			  sizeof(struct record_source), 2 },
 	[TAG_FILE_SYSTEMS] = { "file systems", put_file_systems,
@@ -765,6 +782,8 @@ is_empty(const struct record *r, unsigned tag)
 		return r->exclude_count == 0;
 	case TAG_TOOL:
 		return r->tool == NULL || r->tool[0] == '\0';
+	case TAG_SESSION:
+		return r->session.type == 0;
 	case TAG_COMMENT:
 		return r->comment == NULL || r->comment[0] == '\0';
 	default:
@@ -784,6 +803,8 @@ put_body(struct buf *b, const struct record *r, struct err *e)
 		buf_reset(&value);
 		if (tag == TAG_ROOT)
 			rc = entry_encode(&r->root, &value, e);
+		else if (tag == TAG_SESSION)
+			rc = entry_encode(&r->session, &value, e);
 		else
 			table[tag].put(&value, r);
 		if (rc == 0)

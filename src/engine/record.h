@@ -60,6 +60,7 @@ struct record {
 	uint8_t session_type, effective_type;
 	struct ts start, instant, end;
 	struct entry root; /* the top directory */
+	struct entry session; /* the top of the session's tree; type 0: none */
 	size_t source_count, fs_count, user_count, group_count;
 	size_t base_count, exclude_count;
 	struct record_source *source;
@@ -80,8 +81,8 @@ struct record {
 };
 
 /*
- * Append the record.  The root's name is empty, so that its entry is that of
- * the top.  ERR_USAGE (ERR_SOURCE for the root's entry) when record_decode
+ * Append the record.  The names of root and session are empty, so that their
+ * entries are those of a top.  ERR_USAGE (ERR_SOURCE for these entries) when record_decode
  * would refuse it.
  */
 int record_encode(const struct record *r, const struct id_keys *keys,

@@ -1215,6 +1215,142 @@ ask(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 	       b->claims->dir(b->claims, path) != CLAIM_DIR_SOME;
 }
 
+static struct slice *slice_new(struct dir *d, size_t names);
+
+/* --- a name without a walk -------------------------------------------------------- */
+
+/* The directory part of the path as one long name beneath a top. */
+static int
+lone_dir(struct backup *b, struct slice *sl, const char *path, int fd,
+	 struct err *e)
+{
+	const char *slash = strrchr(path, '/');
+	struct dir *top = dir_new(NULL, NULL), *d;
+	struct err why = { 0 };
+
+	if (top == NULL) {
+		src_close(fd);
+		return err_nomem(e);
+	}
+	d = top;
+	if (slash > path) {
+		struct item *way = &sl->item[1];
+
+		way->name = arena_name(&sl->arena, path + 1,
+				       (size_t)(slash - path - 1));
+		way->name_len = (uint16_t)(slash - path - 1);
+		d = way->name != NULL ? dir_new(top, way) : NULL;
+		dir_unref(top);
+	}
+	if (d == NULL) {
+		src_close(fd);
+		return err_nomem(e);
+	}
+	sl->dir = d;
+	d->fd = fd;
+	d->asks = true;
+	if (fd < 0)
+		return 0;
+	if (src_stat(fd, "", &d->st, &why) < 0 ||
+	    backup_fs(b, &d->st, fd, NULL, &d->fs, &why) < 0) {
+		err_move(e, &why);
+		return -1;
+	}
+	return 0;
+}
+
+/* Nobody's: it is read because somebody hands it over. */
+static int
+lone_claim(struct slice *sl, struct item *it, const char *from, struct err *e)
+{
+	struct item_claim *ic = it->claim;
+
+	if (ic == NULL) {
+		ic = arena_take(&sl->arena, sizeof(*ic));
+		if (ic == NULL)
+			return err_nomem(e);
+		memset(ic, 0, sizeof(*ic));
+		ic->claim.kind = CLAIM_WHOLE;
+		ic->claim.reason = PLAN_ATTACHED;
+		ic->nobodys = true;
+		it->claim = ic;
+	}
+	if (from != NULL)
+		ic->claim.from = from;
+	if (ic->claim.kind == CLAIM_EXCLUDED)
+		return err_set(e, ERR_SOURCE, "its writer excludes it");
+	return 0;
+}
+
+static int
+lone_stat(struct backup *b, struct slice *sl, const char *path,
+	  const char *from, struct err *e)
+{
+	struct item *it = &sl->item[0];
+	const char *name = it->name;
+	int fd = sl->dir->fd, rc;
+
+	if (from != NULL)
+		fd = claimed_open_parent(from, &name, e);
+	else if (fd < 0)
+		return err_set(e, ERR_SOURCE, "its directory is not there");
+	if (fd < 0)
+		return -1;
+	rc = src_stat(fd, name, &it->st, e);
+	if (rc == 0)
+		rc = backup_fs(b, &it->st, fd, name, &it->fs, e);
+	if (from != NULL)
+		src_close(fd);
+	if (rc == 0 && !S_ISREG(it->st.stx_mode))
+		return err_set(e, ERR_SOURCE, "is no regular file");
+	if (rc < 0 || claimed_ask(b, sl, it, path, &it->st, e) < 0)
+		return -1;
+	return lone_claim(sl, it, from, e);
+}
+
+int
+scan_lone(struct backup *b, const char *path, const char *from, int parent,
+	  struct slice **out, struct err *e)
+{
+	struct scan_scratch *s = mem_zalloc(sizeof(*s));
+	struct slice *sl = slice_new(NULL, 2);
+	const char *name = strrchr(path, '/') + 1;
+	int rc = -1;
+
+	if (s == NULL || sl == NULL) {
+		src_close(parent);
+		err_nomem(e);
+		goto out;
+	}
+	if (lone_dir(b, sl, path, parent, e) < 0)
+		goto out;
+	sl->item[0].name = arena_name(&sl->arena, name, strlen(name));
+	sl->item[0].name_len = (uint16_t)strlen(name);
+	sl->item[0].state = ITEM_DROPPED;
+	if (sl->item[0].name == NULL) {
+		err_nomem(e);
+		goto out;
+	}
+	sl->count = 1;
+	if (lone_stat(b, sl, path, from, e) < 0 ||
+	    scan_claimed(b, sl->dir, sl, &sl->item[0], s, path, NULL, e) < 0)
+		goto out;
+	*out = sl;
+	sl = NULL;
+	rc = 0;
+out:
+	if (sl != NULL) {
+		struct dir *d = sl->dir;
+
+		slice_free(sl);
+		dir_unref(d);
+	}
+	if (s != NULL)
+		scan_scratch_clear(s);
+	mem_free(s);
+	return rc;
+}
+
 /* --- any name -------------------------------------------------------------------- */
 
 static int

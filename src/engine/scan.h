@@ -38,6 +38,16 @@ void dir_ref(struct dir *d);
 void dir_unref(struct dir *d); /* takes NULL */
 void slice_free(struct slice *s);
 
+/*
+ * For a file that is put into the tree after the walk: an item of its own, in
+ * a slice and a directory of its own, judged as in a walk.  `parent` (taken
+ * over; -1: it is not there) is the directory of `path`.  From `from`, if that
+ * is not NULL.  What nobody claims is read whole.  On 0 slice_free and
+ * dir_unref are the caller's.
+ */
+int scan_lone(struct backup *b, const char *path, const char *from, int parent,
+	      struct slice **out, struct err *e);
+
 /* Give up the directories that a slice has found. */
 void slice_drop_dirs(struct slice *s);
 

@@ -25,6 +25,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "src/engine/links.h"
+#include "src/engine/reader.h"
 #include "store/store.h"
 
 #include <inttypes.h>
@@ -399,6 +400,80 @@ view_list(struct view_gen *g, const struct node *dir, uint64_t start,
 out:
 	tree_iter_clear(&it);
 	return rc;
+}
+
+/* --- the session's tree -------------------------------------------------- */
+
+/* Find a path beneath a top directory; 1 when there is none. */
+static int
+find_beneath(struct view_gen *g, const struct entry *top, const char *path,
+	     struct tree_hit *out, struct err *e)
+{
+	struct tree_hit hit = { 0 };
+	const struct entry *at = top;
+	const char *name;
+	size_t len, pos = 0;
+	int rc = 1;
+
+	while (path_next(path, &pos, &name, &len)) {
+		struct tree_hit next = { 0 };
+
+		rc = at->type == ENTRY_DIR ?
+			     tree_find(g->reader, &at->dir.id, name, len, &next,
+				       e) :
+			     1;
+		tree_hit_clear(&hit);
+		if (rc != 0)
+			return rc;
+		hit = next;
+		at = &hit.entry;
+	}
+	if (rc == 0)
+		*out = hit;
+	return rc;
+}
+
+static int
+add_bytes(struct view_gen *g, const struct entry *en, struct buf *out,
+	  size_t max, struct err *e)
+{
+	struct file_reader f;
+	uint8_t *to;
+	int rc = 0;
+
+	if (en->type != ENTRY_FILE || en->size > max ||
+	    (en->flags & ENTRY_UNREADABLE) != 0)
+		return corrupt(g, en, "is no file that a session leaves", e);
+	if (file_reader_init(&f, g->reader, &en->content, en->size, e) < 0)
+		return -1;
+	to = buf_extend(out, (size_t)en->size);
+	if (to == NULL && en->size > 0)
+		rc = err_nomem(e);
+	else if (file_read(&f, 0, to, (size_t)en->size, NULL, e) < 0)
+		rc = -1;
+	file_reader_clear(&f);
+	return rc;
+}
+
+int
+view_session(struct view_gen *g, const char *path, struct buf *out,
+	     size_t max, struct err *e)
+{
+	struct tree_hit hit = { 0 };
+	size_t len = out->len;
+	int rc;
+
+	if (g->record.session.type != ENTRY_DIR)
+		return 1;
+	rc = find_beneath(g, &g->record.session, path, &hit, e);
+	if (rc == 0) {
+		rc = add_bytes(g, &hit.entry, out, max, e);
+		tree_hit_clear(&hit);
+	}
+	if (rc >= 0)
+		return rc;
+	out->len = len;
+	return in_generation(g, e);
 }
 
 /* --- facts about a node -------------------------------------------------- */

@@ -82,6 +82,14 @@ typedef int (*view_fn)(void *ctx, const struct node *n, uint64_t position,
 int view_list(struct view_gen *g, const struct node *dir, uint64_t start,
 	      view_fn fn, void *ctx, struct err *e);
 
+/*
+ * A file of the session's own tree (doc/format.md, section 11), appended to
+ * *out: "documents/NAME".  1 when the generation has none of that name;
+ * ERR_CORRUPT when it is longer than `max`.
+ */
+int view_session(struct view_gen *g, const char *path, struct buf *out,
+		 size_t max, struct err *e);
+
 /* nlink as shown: links inside the generation; 2 + directories for one. */
 int view_nlink(struct view_gen *g, const struct node *n, uint64_t *out,
 	       struct err *e);

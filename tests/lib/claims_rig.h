@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/src.h"
 #include "src/engine/backup.h"
+#include "src/engine/check.h"
 #include "src/engine/claims.h"
 #include "src/engine/graft.h"
 #include "src/engine/list.h"
@@ -244,8 +245,31 @@ rig_close(struct rig *r)
 }
 
 static inline void
+rig_damage(void *ctx, const char *where, const char *what)
+{
+	(void)ctx;
+	fail_msg("check: %s: %s", where, what);
+}
+
+/* Every generation must be sound. */
+static inline void
+rig_check(struct rig *r, struct check_result *out)
+{
+	struct check_options o = { .data = true,
+				   .threads = 2,
+				   .damage = rig_damage };
+	struct err e = { 0 };
+
+	MUST(check_run(r->f.store, &o, out, &e), &e);
+	assert_int_equal(out->damaged, 0);
+}
+
+static inline void
 rig_end(struct rig *r)
 {
+	struct check_result res;
+
+	rig_check(r, &res);
 	rig_close(r);
 	fixture_end(&r->f);
 }

@@ -8,6 +8,7 @@
 #endif
 #include "tests/lib/claims_rig.h"
 
+#include "src/engine/exclude.h"
 #include "tests/lib/rng.h"
 
 #include <sys/xattr.h>
@@ -588,6 +589,369 @@ the_own_rules_hold_for_the_fixed_grid_without_claims(void **state)
 	rig_end(&r);
 }
 
+/* --- carried -------------------------------------------------------------------- */
+
+static void
+a3_a_carried_set_is_what_it_was_nothing_added_nothing_removed(void **state)
+{
+	struct rig r;
+	struct node was, is;
+	char from[SCRATCH_LEN + 40];
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	assert_int_equal(mkdir(rig_at(&r, "db"), 0700), 0);
+	assert_int_equal(mkdir(rig_at(&r, "db/sub"), 0751), 0);
+	assert_int_equal(mkdir(rig_at(&r, "db/sub/deep"), 0700), 0);
+	rig_write(&r, "db/changed", "old");
+	rig_write(&r, "db/gone", "was there");
+	rig_write(&r, "db/sub/file", "in a directory");
+	rig_write(&r, "db/sub/deep/file", "deeper");
+	assert_int_equal(link(rig_at(&r, "db/gone"), rig_at(&r, "db/other")),
+			 0);
+	assert_int_equal(setxattr(rig_at(&r, "db/sub"), "user.asof", "x", 1, 0),
+			 0);
+	(void)rig_backup(&r, GEN_FULL, false); /* 1 */
+	rig_write(&r, "a", "newer");
+	(void)rig_backup(&r, GEN_INCREMENTAL, false); /* 2: the plain base */
+	rig_write(&r, "db/changed", "new, and longer");
+	rig_write(&r, "db/added", "since then");
+	assert_int_equal(unlink(rig_at(&r, "db/gone")), 0);
+	assert_int_equal(unlink(rig_at(&r, "db/sub/file")), 0);
+	assert_int_equal(unlink(rig_at(&r, "db/sub/deep/file")), 0);
+	assert_int_equal(rmdir(rig_at(&r, "db/sub/deep")), 0);
+	assert_int_equal(rmdir(rig_at(&r, "db/sub")), 0);
+	rig_write(&r, "db/sub", "a file now");
+	(void)rig_add(&r, "db/*", CLAIM_CARRIED, 1);
+	(void)snprintf(from, sizeof(from), "%s/db", r.src);
+	r.carried_from = from;
+	r.carry_base = 1;
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_holds(&r, g, "a", "newer");
+	rig_holds(&r, g, "db/changed", "old");
+	rig_holds(&r, g, "db/gone", "was there");
+	rig_holds(&r, g, "db/other", "was there");
+	rig_holds(&r, g, "db/sub/file", "in a directory");
+	rig_holds(&r, g, "db/sub/deep/file", "deeper");
+	rig_lacks(&r, g, "db/added");
+	rig_says(&r, g, "db/changed carried from generation 1\n");
+	rig_says(&r, g, "db/sub/deep/file carried from generation 1\n");
+	rig_told(&r, "db/changed: ok\n");
+	rig_told(&r, "db/sub/deep/file: ok\n");
+	assert_int_equal(r.read, 0);
+	assert_true(rig_node(&r, 1, "db/sub", &was) &&
+		    rig_node(&r, g, "db/sub", &is));
+	assert_int_equal(is.entry.mode, was.entry.mode);
+	assert_int_equal(is.entry.xattrs, 1);
+	assert_int_equal(ts_cmp(is.entry.mtime, was.entry.mtime), 0);
+	node_clear(&was);
+	node_clear(&is);
+	/* Once more, from a generation that has nothing else any more. */
+	rig_write(&r, "a", "newest");
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_holds(&r, g, "db/sub/deep/file", "deeper");
+	rig_lacks(&r, g, "db/added");
+	rig_end(&r);
+}
+
+static void
+a3_a_directory_that_is_gone_is_carried_whole(void **state)
+{
+	struct rig r;
+	char from[SCRATCH_LEN + 40];
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	assert_int_equal(mkdir(rig_at(&r, "db"), 0700), 0);
+	rig_write(&r, "db/file", "was there");
+	(void)rig_backup(&r, GEN_FULL, false);
+	assert_int_equal(unlink(rig_at(&r, "db/file")), 0);
+	assert_int_equal(rmdir(rig_at(&r, "db")), 0);
+	(void)rig_add(&r, "db*", CLAIM_CARRIED, 1);
+	r.carried_from = r.src;
+	r.carry_base = 1;
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_holds(&r, g, "db/file", "was there");
+	rig_holds(&r, g, "a", "first");
+	/* Names that nobody carries are gone if they are gone. */
+	assert_int_equal(unlink(rig_at(&r, "a")), 0);
+	(void)snprintf(from, sizeof(from), "%s", r.src);
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_lacks(&r, g, "a");
+	rig_holds(&r, g, "db/file", "was there");
+	rig_end(&r);
+}
+
+/* --- outside of the sources --------------------------------------------------------- */
+
+static void
+a8_claimed_names_outside_the_sources_are_added(void **state)
+{
+	struct rig r;
+	char extra[SCRATCH_LEN + 40], missing[SCRATCH_LEN + 40];
+	char rule[SCRATCH_LEN + 60], path[SCRATCH_LEN + 60];
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	(void)snprintf(extra, sizeof(extra), "%s/extra", r.f.scratch.path);
+	(void)snprintf(missing, sizeof(missing), "%s/none/here",
+		       r.f.scratch.path);
+	(void)snprintf(rule, sizeof(rule), "%s/data*", extra);
+	assert_int_equal(mkdir(extra, 0700), 0);
+	(void)snprintf(path, sizeof(path), "%s/data1", extra);
+	scratch_write(path, "claimed", 7);
+	(void)snprintf(path, sizeof(path), "%s/other", extra);
+	scratch_write(path, "not claimed", 11);
+	r.extra[0] = extra;
+	r.extra[1] = missing;
+	r.extra[2] = r.src;
+	r.claims.extras = 3;
+	(void)rig_add(&r, rule, CLAIM_OWN, 0);
+	tick();
+	g = rig_backup(&r, GEN_FULL, true);
+	rig_lacks(&r, g, path);
+	(void)snprintf(path, sizeof(path), "%s/data1", extra);
+	rig_holds(&r, g, path, "claimed");
+	rig_holds(&r, g, "a", "first");
+	assert_int_equal(r.res.errors, 0);
+	r.rule[0].base = g;
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	assert_int_equal(r.read, 0);
+	rig_holds(&r, g, path, "claimed");
+	/* And without the claim it is no part of it. */
+	g = rig_backup(&r, GEN_INCREMENTAL, false);
+	rig_lacks(&r, g, path);
+	rig_holds(&r, g, "a", "first");
+	rig_end(&r);
+}
+
+static void
+a8_a_users_exclude_fails_the_member_and_says_so(void **state)
+{
+	struct rig r;
+	struct err e = { 0 };
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	MUST(exclude_new(&r.opt.exclude, &e), &e);
+	MUST(exclude_add(r.opt.exclude, "a", &e), &e);
+	(void)rig_add(&r, "a", CLAIM_WHOLE, 0);
+	g = rig_backup(&r, GEN_FULL, true);
+	rig_lacks(&r, g, "a");
+	rig_told(&r, "a: it is excluded by a pattern\n");
+	exclude_free(r.opt.exclude);
+	rig_end(&r);
+}
+
+/* --- grafts ------------------------------------------------------------------------- */
+
+static int
+graft_some(struct rig *r, struct graft *g, struct err *e)
+{
+	struct buf found = { 0 };
+	char from[SCRATCH_LEN + 40];
+
+	(void)snprintf(from, sizeof(from), "%s/label", r->f.scratch.path);
+	scratch_write(from, "START WAL", 9);
+	if (graft_file(g, rig_at(r, "d/label"), from, e) < 0 ||
+	    graft_file(g, rig_at(r, "d/new/deep/label"), from, e) < 0 ||
+	    graft_file(g, rig_at(r, "a"), NULL, e) < 0 ||
+	    graft_session(g, "session", "what it was\n", 12, e) < 0 ||
+	    graft_session(g, "documents/w", "writer w\nend\n", 13, e) < 0 ||
+	    graft_session(g, "documents/empty", "", 0, e) < 0)
+		return -1;
+	assert_int_equal(graft_find(g, rig_at(r, "d/label"), &found, e), 0);
+	assert_true(found.len > 0);
+	assert_int_equal(graft_find(g, rig_at(r, "b"), &found, e), 0);
+	assert_int_equal(graft_find(g, rig_at(r, "none"), &found, e), 1);
+	assert_int_equal(graft_find(g, "/", &found, e), 0);
+	buf_clear(&found);
+	/* The file's fault: nothing is changed. */
+	assert_int_equal(graft_file(g, rig_at(r, "b"), "/none/here", e), -1);
+	assert_int_equal(e->kind, ERR_SOURCE);
+	err_clear(e);
+	assert_int_equal(graft_file(g, rig_at(r, "d"), from, e), -1);
+	assert_int_equal(e->kind, ERR_SOURCE);
+	err_clear(e);
+	assert_int_equal(graft_file(g, rig_at(r, "b/x"), from, e), -1);
+	assert_int_equal(e->kind, ERR_SOURCE);
+	err_clear(e);
+	assert_int_equal(graft_file(g, "relative", from, e), -1);
+	err_clear(e);
+	return 0;
+}
+
+static void
+session_holds(struct rig *r, uint32_t g, const char *name, const char *text)
+{
+	struct buf b = { 0 };
+	struct err e = { 0 };
+
+	assert_int_equal(view_session(r->gen[g], name, &b, 100, &e), 0);
+	assert_string_equal(buf_str(&b), text);
+	buf_clear(&b);
+}
+
+static void
+d1_what_is_handed_over_at_the_end_is_in_the_tree(void **state)
+{
+	struct check_result before, after;
+	struct buf b = { 0 };
+	struct err e = { 0 };
+	struct rig r;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	assert_int_equal(link(rig_at(&r, "a"), rig_at(&r, "d/link")), 0);
+	assert_int_equal(link(rig_at(&r, "b"), rig_at(&r, "d/link2")), 0);
+	r.copied = graft_some;
+	(void)rig_add(&r, "b", CLAIM_OWN, 0);
+	g = rig_backup(&r, GEN_FULL, true);
+	rig_holds(&r, g, "a", "first");
+	rig_holds(&r, g, "b", "second");
+	rig_holds(&r, g, "d/x", "third");
+	rig_holds(&r, g, "d/link", "first");
+	rig_holds(&r, g, "d/label", "START WAL");
+	rig_holds(&r, g, "d/new/deep/label", "START WAL");
+	rig_says(&r, g, "d/label attached \n");
+	session_holds(&r, g, "session", "what it was\n");
+	session_holds(&r, g, "documents/w", "writer w\nend\n");
+	session_holds(&r, g, "documents/empty", "");
+	assert_int_equal(view_session(r.gen[g], "none", &b, 100, &e), 1);
+	assert_int_equal(view_session(r.gen[g], "documents", &b, 100, &e), -1);
+	err_clear(&e);
+	assert_int_equal(view_session(r.gen[g], "session", &b, 11, &e), -1);
+	assert_int_equal(e.kind, ERR_CORRUPT);
+	err_clear(&e);
+	assert_int_equal(view_session(r.gen[g], "session/x", &b, 99, &e), 1);
+	assert_int_equal(r.gen[g]->record.counts.entries,
+			 1 + r.gen[g]->record.root.dir.beneath);
+	rig_check(&r, &before);
+	/* Without any of it. */
+	r.copied = NULL;
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	assert_int_equal(view_session(r.gen[g], "session", &b, 100, &e), 1);
+	rig_lacks(&r, g, "d/label");
+	rig_check(&r, &after);
+	/* The second has no session's tree, and three names less. */
+	assert_true(after.entries > before.entries);
+	buf_clear(&b);
+	rig_end(&r);
+}
+
+static int
+graft_log(struct rig *r, struct graft *g, struct err *e)
+{
+	return graft_file(g, rig_at(r, "d/x"), NULL, e) < 0 ||
+			       graft_file(g, rig_at(r, "d/log.2"), NULL, e) <
+				       0 ?
+		       -1 :
+		       0;
+}
+
+static void
+a5_a_log_run_takes_the_base_and_what_is_grafted(void **state)
+{
+	struct rig r;
+	struct node n;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	assert_int_equal(link(rig_at(&r, "d/x"), rig_at(&r, "d/y")), 0);
+	assert_int_equal(link(rig_at(&r, "b"), rig_at(&r, "d/z")), 0);
+	(void)rig_backup(&r, GEN_FULL, true);
+	rig_write(&r, "a", "not in a log");
+	rig_write(&r, "d/x", "a log");
+	rig_write(&r, "d/log.2", "another");
+	r.copied = graft_log;
+	g = rig_backup(&r, GEN_LOG, true);
+	assert_int_equal(r.res.session_type, GEN_LOG);
+	assert_int_equal(r.res.effective_type, GEN_LOG);
+	assert_int_equal(r.res.base, 1);
+	rig_holds(&r, g, "a", "first");
+	rig_holds(&r, g, "b", "second");
+	rig_holds(&r, g, "d/z", "second");
+	rig_holds(&r, g, "d/x", "a log");
+	rig_holds(&r, g, "d/y", "third");
+	rig_holds(&r, g, "d/log.2", "another");
+	assert_int_equal(r.gen[g]->record.counts.entries,
+			 r.gen[1]->record.counts.entries + 1);
+	assert_int_equal(r.gen[g]->record.counts.inodes,
+			 r.gen[1]->record.counts.inodes + 2);
+	/* The base of a log is the last log; of others, it is none. */
+	rig_write(&r, "d/log.2", "another one");
+	g = rig_backup(&r, GEN_LOG, true);
+	assert_int_equal(r.res.base, 2);
+	rig_holds(&r, g, "d/log.2", "another one");
+	assert_true(rig_node(&r, g, "d/log.2", &n));
+	node_clear(&n);
+	r.copied = NULL;
+	(void)rig_backup(&r, GEN_INCREMENTAL, true);
+	assert_int_equal(r.res.base, 1);
+	rig_end(&r);
+}
+
+static void
+a_log_run_without_a_base_is_full(void **state)
+{
+	struct rig r;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	g = rig_backup(&r, GEN_LOG, true);
+	assert_int_equal(r.res.session_type, GEN_FULL);
+	rig_holds(&r, g, "a", "first");
+	rig_end(&r);
+}
+
+static int
+graft_ranges(struct rig *r, struct graft *g, struct err *e)
+{
+	return graft_file(g, rig_at(r, "db"), NULL, e);
+}
+
+static void
+a5_ranges_count_in_a_log_run(void **state)
+{
+	static const struct claim_range range[] = { { 8192, 4096 } };
+	struct rig r;
+	struct rule *rule;
+	uint8_t *p;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	p = make_big(&r, "db", 300 * KIB, 3);
+	rule = rig_add(&r, "db", CLAIM_RANGES, 0);
+	rule->claim.fixed = true;
+	(void)rig_backup(&r, GEN_FULL, true);
+	rule->base = 1;
+	rule->range = range;
+	rule->ranges = 1;
+	poke(&r, "db", "here", 4, 8200);
+	r.copied = graft_ranges;
+	g = rig_backup(&r, GEN_LOG, true);
+	assert_int_equal(r.partial, 4096);
+	rig_same_file(&r, g, "db");
+	rig_told(&r, "db: ok\n");
+	mem_free(p);
+	rig_end(&r);
+}
+
 /* --- property: honest ranges, many generations ---------------------------------- */
 
 #define FILE_MAX  (3u << 20)
@@ -884,6 +1248,18 @@ main(void)
 		cmocka_unit_test(ranges_out_of_order_are_no_promise),
 		cmocka_unit_test(
 			the_own_rules_hold_for_the_fixed_grid_without_claims),
+		cmocka_unit_test(
+			a3_a_carried_set_is_what_it_was_nothing_added_nothing_removed),
+		cmocka_unit_test(a3_a_directory_that_is_gone_is_carried_whole),
+		cmocka_unit_test(a8_claimed_names_outside_the_sources_are_added),
+		cmocka_unit_test(
+			a8_a_users_exclude_fails_the_member_and_says_so),
+		cmocka_unit_test(
+			d1_what_is_handed_over_at_the_end_is_in_the_tree),
+		cmocka_unit_test(
+			a5_a_log_run_takes_the_base_and_what_is_grafted),
+		cmocka_unit_test(a_log_run_without_a_base_is_full),
+		cmocka_unit_test(a5_ranges_count_in_a_log_run),
 		cmocka_unit_test(holes_at_the_borders_of_leaves_are_joined),
 		cmocka_unit_test(g1_honest_ranges_make_identical_files),
 	};

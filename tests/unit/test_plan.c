@@ -366,8 +366,10 @@ static void
 reasons_keep_their_numbers_and_have_names(void **state)
 {
 	static const char *const names[] = {
-		"unchanged", "whole", "new",   "type",  "identity",
-		"size",      "mtime", "ctime", "doubt", "no-base",
+		"unchanged", "whole",    "new",      "type",    "identity",
+		"size",      "mtime",    "ctime",    "doubt",   "no-base",
+		"required",  "ranges",   "since",    "no-proof", "first",
+		"untrusted", "attached", "carried",
 	};
 
 	(void)state;
