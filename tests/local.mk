@@ -317,6 +317,7 @@ FUNC_HELPERS = \
 	%D%/func/facts \
 	%D%/func/image \
 	%D%/func/inject \
+	%D%/func/partial20g \
 	%D%/func/randread \
 	%D%/func/readcheck \
 	%D%/func/readonly \
@@ -333,6 +334,7 @@ FUNC_TESTS = \
 	%D%/func/image.t \
 	%D%/func/kill.t \
 	%D%/func/mount.t \
+	%D%/func/partial20g.t \
 	%D%/func/randread.t \
 	%D%/func/readonly.t \
 	%D%/func/review.t \
@@ -353,6 +355,7 @@ TESTS += $(UNIT_TESTS) %D%/fuzz/replay.t $(FAULT_TESTS) $(CRASH_TESTS) \
 
 # What has threads, for a build with the thread sanitizer.
 THREAD_TESTS = %D%/unit/test_block %D%/unit/test_pool %D%/unit/test_store \
+	%D%/unit/test_claims \
 	%D%/unit/test_feed \
 	%D%/unit/test_writer %D%/unit/test_counts %D%/unit/test_pattern \
 	%D%/unit/test_index %D%/unit/test_view %D%/unit/test_restore \

@@ -829,6 +829,14 @@ backup_walk(struct backup_job *j, struct claims *claims,
 	if (want_walk(j, claims, e) < 0)
 		return -1;
 	b->claims = claims;
+	/* Components may have bases where plain files have none. */
+	if (claims != NULL && j->r.base == NULL) {
+		int misses = store_misses(b->store, e);
+
+		if (misses < 0)
+			return -1;
+		b->misses = misses == 1;
+	}
 	for (size_t i = 0; claims != NULL && i < claims->extras; i++)
 		if (sources_add_extra(&b->sources, claims->extra[i], e) < 0)
 			return -1;

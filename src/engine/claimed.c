@@ -6,7 +6,9 @@
  * generation's record, so it is translated before anything is compared.
  *
  * Entries that are carried lose their link identity: the inode numbers are of
- * another day, and one of them may belong to somebody else by now.
+ * another day, and one of them may belong to somebody else by now.  They are
+ * racy then: if the file is there, linked, the next own test must not take them
+ * for it.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -71,6 +73,7 @@ take_base(struct backup *b, struct slice *sl, struct item_claim *ic,
 		own.fs = fs;
 		if (unlink) {
 			own.flags &= ~ENTRY_LINKED;
+			own.flags |= ENTRY_RACY;
 			own.nlink = 1;
 		}
 		if (entry_encode(&own, &encoded, e) < 0)

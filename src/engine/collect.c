@@ -747,9 +747,13 @@ collect_lone(struct collector *c, struct slice *sl, struct err *e)
 	if ((en.flags & ENTRY_UNREADABLE) != 0)
 		return err_set(e, ERR_SOURCE, "%s",
 			       it->error != NULL ? it->error : "unreadable");
-	/* Its other names stay as the walk has found them. */
+	/*
+	 * Its other names stay as the walk has found them.  Racy, so that the
+	 * next walk, which will find them all linked, reads it.
+	 */
 	if ((en.flags & ENTRY_LINKED) != 0) {
 		en.flags &= ~ENTRY_LINKED;
+		en.flags |= ENTRY_RACY;
 		en.nlink = 1;
 		en.bytes = NULL;
 		if (keep_entry(c, sl, it, &en, e) < 0)

@@ -814,6 +814,7 @@ d1_what_is_handed_over_at_the_end_is_in_the_tree(void **state)
 	make_two(&r);
 	assert_int_equal(link(rig_at(&r, "a"), rig_at(&r, "d/link")), 0);
 	assert_int_equal(link(rig_at(&r, "b"), rig_at(&r, "d/link2")), 0);
+	tick();
 	r.copied = graft_some;
 	(void)rig_add(&r, "b", CLAIM_OWN, 0);
 	g = rig_backup(&r, GEN_FULL, true);

@@ -96,6 +96,11 @@ same_record(const struct record *a, const struct record *b)
 	assert_int_equal(a->root.mode, b->root.mode);
 	assert_true(id_equal(&a->root.dir.id, &b->root.dir.id));
 	assert_int_equal(a->root.dir.beneath, b->root.dir.beneath);
+	assert_int_equal(a->session.type, b->session.type);
+	if (a->session.type != 0) {
+		assert_int_equal(a->session.name_len, 0);
+		assert_true(id_equal(&a->session.dir.id, &b->session.dir.id));
+	}
 	assert_true(id_equal(&a->links, &b->links));
 	assert_int_equal(a->link_count, b->link_count);
 	assert_true(id_equal(&a->exceptions, &b->exceptions));
@@ -379,13 +384,14 @@ static const struct {
 	MISSING(13, ERR_CORRUPT),
 	MISSING(14, ERR_NONE),
 	MISSING(15, ERR_CORRUPT),
+	MISSING(16, ERR_NONE),
 	MISSING(17, ERR_CORRUPT),
 	MISSING(19, ERR_CORRUPT),
 	MISSING(21, ERR_CORRUPT),
 	MISSING(23, ERR_CORRUPT),
 	MISSING(25, ERR_CORRUPT),
 	/* Fields of the future. */
-	FIELD(16, "anything", ERR_NONE, ""),
+	FIELD(18, "anything", ERR_NONE, ""),
 	FIELD(26, "anything", ERR_NONE, ""),
 	FIELD(1000, "", ERR_NONE, ""),
 	FIELD(27, "anything", ERR_UNSUPPORTED, "newer"),
@@ -424,6 +430,8 @@ static const struct {
 	FIELD(11, "\0\1", ERR_CORRUPT, "type"),
 	FIELD(11, "\1\6", ERR_CORRUPT, "type"),
 	FIELD(15, "", ERR_CORRUPT, "top directory"),
+	FIELD(16, "", ERR_CORRUPT, "session"),
+	FIELD(16, "anything", ERR_CORRUPT, "session"),
 	FIELD(17, "\1\1a\1b", ERR_NONE, ""),
 	FIELD(17, "\1\1a", ERR_CORRUPT, "damaged"),
 	FIELD(17, "\1\1a\1b\0", ERR_CORRUPT, "damaged"),
