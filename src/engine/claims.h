@@ -47,7 +47,8 @@ struct claim {
 	struct view_gen *base; /* the component's base; NULL: it has none */
 	struct ts newer;       /* SINCE */
 	void *promise;         /* RANGES: for `ranges` below */
-	const char *from;      /* not NULL: read from this path instead */
+	const char *from;      /* not NULL: read from this path instead; no
+				  part of it may be a symlink */
 	bool log_recovery;     /* may change while it is read */
 	bool fixed;            /* RANGES, or likely to be: fixed chunks */
 };
@@ -64,7 +65,13 @@ struct claims {
 	/*
 	 * What is claimed of this name?  `st` is what is there, or NULL when a
 	 * name of the base is asked about that is not there any more (then
-	 * CARRIED, or anything else for "not any more").
+	 * CARRIED, or anything else for "not any more"), or one that cannot be
+	 * stat'ed (then the claim's outcome is that).
+	 *
+	 * Of a directory only EXCLUDED and CARRIED count: the latter where
+	 * the base may have had another thing of that name.  But one that the
+	 * person excludes is asked about, too, as files are: who answers with
+	 * any other claim is told as outcome that a pattern excludes it.
 	 */
 	int (*find)(struct claims *c, const char *path, const struct statx *st,
 		    struct claim *out, struct err *e);
@@ -92,7 +99,10 @@ struct claims {
 
 	/*
 	 * A claimed file was stored (`why` NULL), or it failed: unreadable,
-	 * changed while it was read, vanished.  One at a time, in walk order.
+	 * changed while it was read, vanished, excluded by the person.  One at
+	 * a time, in walk order; of grafted files from within graft_file.  When
+	 * the base of plain files turns out to be damaged all is walked
+	 * again, and every outcome comes again: the last one counts.
 	 */
 	void (*outcome)(struct claims *c, size_t owner, const char *path,
 			const char *why, bool torn);
@@ -113,7 +123,8 @@ struct claims {
 
 	/*
 	 * The walk is over; nothing is published yet.  What is still to be
-	 * added or replaced: called with a grafter (graft.h).
+	 * added or replaced: called with a grafter (graft.h), once, by the
+	 * thread that called backup_walk.  -1 ends the run.
 	 */
 	int (*copied)(struct claims *c, struct graft *g, struct err *e);
 };

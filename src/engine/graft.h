@@ -2,9 +2,9 @@
  * graft - changing a tree after it was walked: one path at a time.
  *
  * For files that writers hand over at the very end (attachments, late
- * declarations).  Each change rebuilds the directories on the way to the root.
- * Also makes small trees of its own, for what a session leaves behind
- * (doc/format.md, section 11).
+ * declarations).  The directories on the way to the root are made anew when all
+ * changes are known.  Also makes a small tree of its own, for what a session
+ * leaves behind (doc/format.md, section 11).  One thread.
  */
 #ifndef ASOF_ENGINE_GRAFT_H
 #define ASOF_ENGINE_GRAFT_H
@@ -22,8 +22,10 @@ struct graft;
 /*
  * Read a file (as any other: claims apply to `path`; `from` is where it lies,
  * NULL: at `path`) and put it at `path`, in place of what is there.  Missing
- * directories on the way are made from those of the source.  ERR_SOURCE: the
- * file's fault, nothing was changed.
+ * directories on the way are made from those of the source.  A file of several
+ * names is replaced under this one only, and is no link any more.  ERR_SOURCE:
+ * the file's fault (also: no regular file, a directory in its place, no sensible
+ * path), nothing was changed and no outcome told.
  */
 int graft_file(struct graft *g, const char *path, const char *from,
 	       struct err *e);

@@ -922,6 +922,32 @@ no_allocation_fails_unnoticed(void **state)
 	rig_end(&r);
 }
 
+static void
+a_damaged_session_tree_is_told(void **state)
+{
+	struct record rec = empty_record();
+	struct rig r;
+	uint64_t entries;
+
+	(void)state;
+	rig_begin(&r);
+	begin_by_hand(&r);
+	rec.root = top_of(&r, NULL, 0);
+	rec.session = rec.root;
+	publish(&r, &rec);
+	fixture_close(&r.f);
+	must_run(&r, 0);
+	entries = r.res.entries;
+	assert_int_equal(entries, 2);
+	begin_by_hand(&r);
+	rec.session.dir.id.b[0] ^= 1;
+	publish(&r, &rec);
+	fixture_close(&r.f);
+	must_run(&r, 1);
+	must_tell(&r, "2:(session)", "names in it are lost");
+	rig_end(&r);
+}
+
 int
 main(void)
 {
@@ -948,6 +974,7 @@ main(void)
 		cmocka_unit_test(
 			a_linked_file_that_is_not_in_the_table_is_found),
 		cmocka_unit_test(a_wrong_list_of_exceptions_is_found),
+		cmocka_unit_test(a_damaged_session_tree_is_told),
 		cmocka_unit_test(one_generation_can_be_checked_alone),
 		cmocka_unit_test(
 			packs_that_one_generation_does_not_use_are_not_read_for_it),
