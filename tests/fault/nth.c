@@ -29,10 +29,7 @@
 #endif
 #include "base/buf.h"
 #include "base/err.h"
-#include "base/mem.h"
 #include "src/engine/backup.h"
-#include "src/engine/claims.h"
-#include "src/engine/graft.h"
 #include "src/engine/check.h"
 #include "src/engine/exclude.h"
 #include "src/engine/generation.h"
@@ -43,6 +40,7 @@
 #include "store/session.h"
 #include "store/store.h"
 #include "tests/lib/faults.h"
+#include "tests/lib/honest.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -414,131 +412,6 @@ do_incremental(struct err *e)
 
 /* --- the same with a writer ------------------------------------------------- */
 
-/* It claims all files, and declares what it can see to be changed. */
-static struct view_gen *claim_base;
-
-static enum claim_dir
-claim_dir(struct claims *c, const char *path)
-{
-	(void)c;
-	(void)path;
-	return CLAIM_DIR_SOME;
-}
-
-static int
-claim_find(struct claims *c, const char *path, const struct statx *st,
-	   struct claim *out, struct err *e)
-{
-	size_t len = strlen(path);
-
-	(void)c;
-	(void)e;
-	if (len > 5 && strcmp(path + len - 5, ".skip") == 0) {
-		out->kind = CLAIM_EXCLUDED;
-	} else if (st != NULL && S_ISREG(st->stx_mode)) {
-		out->kind = CLAIM_RANGES;
-		out->base = claim_base;
-	}
-	return 0;
-}
-
-static int
-claim_carries(struct claims *c, const char *path, struct view_gen **base,
-	      struct err *e)
-{
-	(void)c;
-	(void)path;
-	(void)e;
-	*base = NULL;
-	return 0;
-}
-
-static bool
-same_times(const struct statx *now, const struct entry *was)
-{
-	return now->stx_size == was->size &&
-	       now->stx_mtime.tv_sec == was->mtime.sec &&
-	       now->stx_mtime.tv_nsec == was->mtime.nsec &&
-	       now->stx_ctime.tv_sec == was->ctime.sec &&
-	       now->stx_ctime.tv_nsec == was->ctime.nsec &&
-	       (was->flags & ENTRY_DOUBTFUL) == 0;
-}
-
-static int
-claim_ranges(struct claims *c, const struct claim *claim, int fd,
-	     const struct statx *now, const struct entry *entry,
-	     struct claim_range **out, size_t *n, const char **why,
-	     struct err *e)
-{
-	bool same = same_times(now, entry);
-
-	(void)c;
-	(void)claim;
-	(void)fd;
-	(void)why;
-	*out = mem_array(1, sizeof(**out));
-	if (*out == NULL)
-		return err_nomem(e);
-	(*out)->len = now->stx_size;
-	*n = !same && now->stx_size > 0;
-	return 0;
-}
-
-static void
-claim_outcome(struct claims *c, size_t owner, const char *path,
-	      const char *why, bool torn)
-{
-	(void)c;
-	(void)owner;
-	(void)path;
-	(void)why;
-	(void)torn;
-}
-
-/* A file is read once more, and something is left behind. */
-static int
-claim_copied(struct claims *c, struct graft *g, struct err *e)
-{
-	struct err why = { 0 };
-
-	(void)c;
-	if (graft_file(g, thing[0].path, NULL, &why) < 0 &&
-	    why.kind != ERR_SOURCE) {
-		err_move(e, &why);
-		return -1;
-	}
-	return graft_session(g, "documents/w", "writer w\nend\n", 13, e);
-}
-
-static struct claims writers = { .dir = claim_dir,
-				 .find = claim_find,
-				 .carries = claim_carries,
-				 .ranges = claim_ranges,
-				 .outcome = claim_outcome,
-				 .copied = claim_copied };
-
-static int
-walk_claimed(struct use *u, const struct backup_options *o,
-	     struct backup_result *res, struct err *e)
-{
-	struct backup_job *j = NULL;
-	struct backup_facts f;
-	int rc;
-
-	if (backup_begin(u->store, o, &j, e) < 0)
-		return -1;
-	backup_facts(j, &f);
-	claim_base = NULL;
-	rc = f.base != NULL ?
-		     view_open(u->store, f.base->number, &claim_base, e) :
-		     0;
-	if (rc == 0)
-		rc = backup_walk(j, &writers, res, e);
-	view_unref(claim_base);
-	backup_job_free(j);
-	return rc;
-}
-
 static int
 do_claimed(struct err *e)
 {
@@ -555,7 +428,8 @@ do_claimed(struct err *e)
 	told.count = 0;
 	if (use_begin(&u, "backup", e) < 0)
 		return -1;
-	rc = walk_claimed(&u, &o, &res, e);
+	honest_graft = thing[0].path;
+	rc = honest_backup(u.store, &o, &res, e);
 	if (rc == 0 && res.errors != told.count)
 		complain("backup", "counts other errors than it tells");
 	if (rc == 0 && res.errors > 0)
