@@ -816,6 +816,21 @@ whole_instead(struct file_result *fr, enum plan_reason reason, const char *why)
 	return 1;
 }
 
+/* As patch_file wants them. */
+static int
+room_for_one(struct claim_range **range, size_t n, struct err *e)
+{
+	struct claim_range *grown = mem_resize(*range, n + 1, sizeof(*grown));
+
+	if (grown == NULL) {
+		mem_free(*range);
+		*range = NULL;
+		return err_nomem(e);
+	}
+	*range = grown;
+	return 0;
+}
+
 /* The ranges, as the file is now.  1: they are no good, it is read whole. */
 static int
 ask_ranges(struct backup *b, struct file_result *fr, const struct reading *r,
@@ -835,7 +850,7 @@ ask_ranges(struct backup *b, struct file_result *fr, const struct reading *r,
 	rc = b->claims->ranges(b->claims, &ic->claim, r->fd, &r->before,
 			       &ic->base, range, n, &text, &why);
 	if (rc == 0)
-		return 0;
+		return room_for_one(range, *n, e);
 	if (rc > 0)
 		return whole_instead(fr, PLAN_NO_PROOF, text);
 	if (why.kind != ERR_SOURCE) {

@@ -273,23 +273,24 @@ add_range(struct patch *p, uint64_t off, uint64_t end)
 }
 
 static int
-take_ranges(struct patch *p, struct err *e)
+take_ranges(struct patch *p)
 {
 	const struct patch_input *in = p->in;
 	uint64_t before = 0;
 
-	p->range = mem_array(in->ranges + 1, sizeof(*p->range));
-	if (p->range == NULL)
-		return err_nomem(e);
+	/* In place: there may be millions, and they never become more. */
+	p->range = in->range;
 	for (size_t i = 0; i < in->ranges; i++) {
-		const struct claim_range *r = &in->range[i];
+		const struct claim_range r = in->range[i];
 
-		if (r->off < before || r->len > UINT64_MAX - r->off)
-			goto disorder;
-		before = r->off + r->len;
+		if (r.off < before || r.len > UINT64_MAX - r.off) {
+			p->end = PATCH_ORDER;
+			return 1;
+		}
+		before = r.off + r.len;
 		/* Beyond the base all is read anyway. */
-		if (r->off < p->base_size && r->len > 0)
-			add_range(p, r->off, before);
+		if (r.off < p->base_size && r.len > 0)
+			add_range(p, r.off, before);
 	}
 	p->tail = UINT64_MAX;
 	if (in->size > p->base_size) {
@@ -298,9 +299,6 @@ take_ranges(struct patch *p, struct err *e)
 		p->tail = p->base_size - p->base_size % p->grid;
 	}
 	return 0;
-disorder:
-	p->end = PATCH_ORDER;
-	return 1;
 }
 
 /* --- going through the base ---------------------------------------------------------- */
@@ -466,7 +464,7 @@ begin(struct patch *p, struct err *e)
 	p->cells = mem_alloc(p->grid * WRITER_GROUP_MAX);
 	if (p->cells == NULL)
 		return err_nomem(e);
-	rc = take_ranges(p, e);
+	rc = take_ranges(p);
 	if (rc != 0)
 		return rc;
 	if (filemap_iter_init(&p->it, p->b->reader, &base->content, base->size,
@@ -515,7 +513,6 @@ patch_file(struct backup *b, const struct patch_input *in,
 		filemap_iter_clear(&p.it);
 	if (p.old_open)
 		file_reader_clear(&p.old);
-	mem_free(p.range);
 	mem_free(p.cells);
 	*end = p.end;
 	return rc < 0 ? -1 : 0;

@@ -17,7 +17,8 @@ struct patch_input {
 	int fd;
 	uint64_t size; /* of the file now */
 	const struct entry *base;
-	const struct claim_range *range; /* sorted, apart */
+	/* Sorted, apart; there is room for one more, and they are changed. */
+	struct claim_range *range;
 	size_t ranges;
 	bool fixed;    /* kind of the map where the base has none */
 };

@@ -686,6 +686,46 @@ a3_a_directory_that_is_gone_is_carried_whole(void **state)
 	rig_end(&r);
 }
 
+static void
+a3_what_cannot_be_carried_fails_and_is_read(void **state)
+{
+	struct rig r;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	(void)rig_backup(&r, GEN_FULL, false);
+	/* No base at all. */
+	(void)rig_add(&r, "a", CLAIM_CARRIED, 0);
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_told(&r, "a: what was to be carried is lost\n");
+	rig_holds(&r, g, "a", "first");
+	rig_end(&r);
+}
+
+static void
+a_whole_read_that_is_torn_fails_the_member(void **state)
+{
+	struct rig r;
+	struct rule *rule;
+	uint8_t *p;
+
+	(void)state;
+	rig_begin(&r);
+	p = make_big(&r, "db", 300 * KIB, 3);
+	rule = rig_add(&r, "db", CLAIM_RANGES, 0);
+	(void)rig_backup(&r, GEN_FULL, true);
+	rule->base = 1;
+	rule->rc = 1;
+	rule->why = "a gap";
+	r.opened = scribble;
+	(void)rig_backup(&r, GEN_INCREMENTAL, true);
+	rig_told(&r, "db: changed while it was read (torn)\n");
+	mem_free(p);
+	rig_end(&r);
+}
+
 /* --- outside of the sources --------------------------------------------------------- */
 
 static void
@@ -724,6 +764,20 @@ a8_claimed_names_outside_the_sources_are_added(void **state)
 	g = rig_backup(&r, GEN_INCREMENTAL, true);
 	assert_int_equal(r.read, 0);
 	rig_holds(&r, g, path, "claimed");
+	/* Gone with all that is in it, it is carried. */
+	r.rule[0].claim.kind = CLAIM_CARRIED;
+	(void)snprintf(rule, sizeof(rule), "%s*", extra);
+	assert_int_equal(unlink(path), 0);
+	(void)snprintf(path, sizeof(path), "%s/other", extra);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(extra), 0);
+	r.carried_from = extra;
+	r.carry_base = 1;
+	r.rule[0].base = 1;
+	g = rig_backup(&r, GEN_INCREMENTAL, true);
+	(void)snprintf(path, sizeof(path), "%s/data1", extra);
+	rig_holds(&r, g, path, "claimed");
+	assert_int_equal(r.res.errors, 0);
 	/* And without the claim it is no part of it. */
 	g = rig_backup(&r, GEN_INCREMENTAL, false);
 	rig_lacks(&r, g, path);
@@ -747,6 +801,12 @@ a8_a_users_exclude_fails_the_member_and_says_so(void **state)
 	g = rig_backup(&r, GEN_FULL, true);
 	rig_lacks(&r, g, "a");
 	rig_told(&r, "a: it is excluded by a pattern\n");
+	/* So is a directory that holds members. */
+	MUST(exclude_add(r.opt.exclude, "d", &e), &e);
+	(void)rig_add(&r, "d", CLAIM_CARRIED, g);
+	g = rig_backup(&r, GEN_FULL, true);
+	rig_lacks(&r, g, "d");
+	rig_told(&r, "d: it is excluded by a pattern\n");
 	exclude_free(r.opt.exclude);
 	rig_end(&r);
 }
@@ -1252,6 +1312,8 @@ main(void)
 		cmocka_unit_test(
 			a3_a_carried_set_is_what_it_was_nothing_added_nothing_removed),
 		cmocka_unit_test(a3_a_directory_that_is_gone_is_carried_whole),
+		cmocka_unit_test(a3_what_cannot_be_carried_fails_and_is_read),
+		cmocka_unit_test(a_whole_read_that_is_torn_fails_the_member),
 		cmocka_unit_test(a8_claimed_names_outside_the_sources_are_added),
 		cmocka_unit_test(
 			a8_a_users_exclude_fails_the_member_and_says_so),
