@@ -29,7 +29,7 @@ struct err;
 struct statement;
 
 #define INTAKE_TRANSACTION_MAX  (1u << 20)  /* bytes between begin and commit */
-#define INTAKE_LINES_MAX        1024u       /* and lines */
+#define INTAKE_LINES_MAX        1024u       /* and lines: each waits for a disk */
 #define INTAKE_IDLE_NS UINT64_C(600000000000) /* then a transaction is aborted */
 
 /*
