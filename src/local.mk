@@ -41,7 +41,7 @@ noinst_LIBRARIES += libwriter.a
 libwriter_a_SOURCES = \
 	%D%/writer/client.c %D%/writer/client.h \
 	%D%/writer/coprocess.c %D%/writer/coprocess.h \
-	%D%/writer/desk.c \
+	%D%/writer/desk.c %D%/writer/desk_internal.h \
 	%D%/writer/grammar.c %D%/writer/grammar.h \
 	%D%/writer/intake.c %D%/writer/intake.h \
 	%D%/writer/journal.c %D%/writer/journal.h \
@@ -50,6 +50,7 @@ libwriter_a_SOURCES = \
 	%D%/writer/metadata.c %D%/writer/metadata.h \
 	%D%/writer/metadata_ask.c \
 	%D%/writer/party.c %D%/writer/party.h \
+	%D%/writer/party_document.c \
 	%D%/writer/partylog.c %D%/writer/partylog.h \
 	%D%/writer/pending.c \
 	%D%/writer/ranges.c %D%/writer/ranges.h \

@@ -29,8 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOCK_NAME     "lock"
-#define DOCUMENT_NAME "document"
+#define LOCK_NAME "lock"
 
 /* How often one owner's writers may be taken away before a new start. */
 #define FORMERS_MAX 4096
@@ -77,7 +76,7 @@ load_document(struct party *p, int dirfd)
 	struct err e = { 0 };
 	int rc;
 
-	rc = io_read_file(dirfd, DOCUMENT_NAME, METADATA_LEN_MAX, &text, &e);
+	rc = io_read_file(dirfd, DESK_DOCUMENT, METADATA_LEN_MAX, &text, &e);
 	if (rc == 0)
 		rc = metadata_parse(&m, text.data, text.len, &e);
 	if (rc == 0)
@@ -398,6 +397,19 @@ desk_close(struct desk *d)
 		p->journal = NULL;
 	}
 	free_desk(d);
+}
+
+void
+party_begin_busy(struct party *p)
+{
+	p->busy++;
+}
+
+void
+party_end_busy(struct party *p)
+{
+	if (--p->busy == 0 && p->removed)
+		(void)pthread_cond_broadcast(&p->desk->changed);
 }
 
 /* --- coming and going ------------------------------------------------------- */

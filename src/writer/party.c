@@ -24,7 +24,6 @@
 #include "src/writer/party.h"
 
 #include "base/err.h"
-#include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/src.h"
@@ -44,45 +43,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define DOCUMENT_NAME "document"
-
 #define SHOWN(name) path_show_in((char[PATH_SHOW_LEN]){ 0 }, name, strlen(name))
-
-/* --- what the writer may ---------------------------------------------------- */
-
-static const char *const everything[] = { "/" };
-
-/* What a writer that is not root's was granted; false: it may name anything. */
-static bool
-grants_of(const struct party *p, const char *const **v, size_t *n)
-{
-	const struct registration *r = p->registration;
-
-	if (r->owner == 0)
-		return false;
-	if (!p->desk->root && r->grants == 0) {
-		*v = everything;
-		*n = 1;
-	} else {
-		*v = (const char *const *)r->grant;
-		*n = r->grants;
-	}
-	return true;
-}
-
-int
-desk_judge_document(const struct party *p, const struct metadata *m,
-		    struct err *e)
-{
-	const char *const *v;
-	size_t n;
-
-	if (strcmp(m->writer, p->name) != 0)
-		return refuse_set(e, EINVAL,
-				  "the document of writer %s handed in by %s",
-				  SHOWN(m->writer), p->name);
-	return grants_of(p, &v, &n) ? metadata_granted(m, v, n, e) : 0;
-}
 
 /* --- the session ------------------------------------------------------------ */
 
@@ -138,20 +99,28 @@ moment_both(const struct moment *was, const struct moment *now)
 
 /* --- gaps and refusals ------------------------------------------------------ */
 
-void
-party_gap(struct party *p, const char *component, const char *path,
-	  const char *why)
+int
+party_append_gap(struct party *p, const char *component, const char *path,
+		 const char *why, struct err *e)
 {
 	struct moment now = moment_now(p);
 	struct journal_entry en = { 0 };
-	struct err e = { 0 };
 
 	en.kind = JOURNAL_GAP;
 	put_moment(&en, &now);
 	en.component = component;
 	en.path = component != NULL ? path : NULL;
 	en.why = why;
-	if (desk_append(p, &en, &e) < 0)
+	return desk_append(p, &en, e);
+}
+
+void
+party_gap(struct party *p, const char *component, const char *path,
+	  const char *why)
+{
+	struct err e = { 0 };
+
+	if (party_append_gap(p, component, path, why, &e) < 0)
 		party_log(p, "no gap in the journal: %s", e.text);
 }
 
@@ -280,7 +249,8 @@ party_check(struct party *p, struct statement *s, struct err *e)
 		return refuse_set(e, ENOENT,
 				  "no such component: the writer has no "
 				  "document");
-	if (grants_of(p, &v, &n) && metadata_statement_granted(s, v, n, e) < 0)
+	if (party_grants(p, &v, &n) &&
+	    metadata_statement_granted(s, v, n, e) < 0)
 		return -1;
 	if (metadata_judge(p->document, s, type_of(p, s), e) < 0)
 		return -1;
@@ -430,7 +400,7 @@ wait_for_copying(struct party *p, struct statement *const *s, size_t n)
 	return any;
 }
 
-/* The same with the lock released. */
+/* look_at_files with the lock released, and the wait for the youngest. */
 static int
 look_unlocked(struct party *p, struct look *l, struct taking *t, size_t n,
 	      struct err *e)
@@ -443,20 +413,6 @@ look_unlocked(struct party *p, struct look *l, struct taking *t, size_t n,
 		resolve_wait(l->ripe);
 	(void)pthread_mutex_lock(&p->desk->lock);
 	return rc;
-}
-
-/* The party is used by somebody who does not have the lock all the time. */
-static void
-begin_busy(struct party *p)
-{
-	p->busy++;
-}
-
-static void
-end_busy(struct party *p)
-{
-	if (--p->busy == 0 && p->removed)
-		(void)pthread_cond_broadcast(&p->desk->changed);
 }
 
 /* --- accepting -------------------------------------------------------------- */
@@ -622,7 +578,7 @@ party_accept(struct party *p, struct statement *const *s, size_t n,
 	size_t i;
 	int rc = -1;
 
-	begin_busy(p);
+	party_begin_busy(p);
 	was = moment_now(p);
 	copies = wait_for_copying(p, s, n);
 	if (check_all(p, s, n, e) < 0)
@@ -650,7 +606,7 @@ out:
 		p->copying = false;
 		(void)pthread_cond_broadcast(&p->desk->changed);
 	}
-	end_busy(p);
+	party_end_busy(p);
 	return rc;
 }
 
@@ -765,222 +721,4 @@ party_answer(struct party *p, const void *line, size_t len, struct err *e)
 		discard(p);
 	desk_changed(p->desk, p);
 	return 0;
-}
-
-/* --- documents -------------------------------------------------------------- */
-
-/* Pairs of patterns are compared, byte by byte; beyond this it is too much. */
-#define OVERLAP_BUDGET UINT64_C(200000000)
-
-static bool
-may_meet(const struct metadata_spec *a, const struct metadata_spec *b)
-{
-	return path_beneath(a->dir, b->dir) || path_beneath(b->dir, a->dir);
-}
-
-/* No file can be in a file set of both. */
-static int
-judge_overlap(const struct metadata *m, const struct party *other,
-	      uint64_t *budget, struct err *e)
-{
-	size_t i;
-	size_t k;
-
-	for (i = 0; i < m->files.count; i++) {
-		const struct metadata_spec *a = &m->files.v[i].spec;
-
-		for (k = 0; k < other->document->files.count; k++) {
-			const struct metadata_spec *b =
-				&other->document->files.v[k].spec;
-			uint64_t cost = 8;
-
-			if (may_meet(a, b))
-				cost += strlen(a->pattern) * strlen(b->pattern);
-			if (cost > *budget)
-				return refuse_set(e, EDQUOT,
-						  "too many file sets to "
-						  "compare with those of "
-						  "other writers");
-			*budget -= cost;
-			if (cost > 8 && metadata_overlap(a, b))
-				return refuse_set(
-					e, EINVAL,
-					"line %zu: a file set of writer %s "
-					"overlaps it",
-					a->line, other->name);
-		}
-	}
-	return 0;
-}
-
-static int
-judge_overlaps(const struct party *p, const struct metadata *m, struct err *e)
-{
-	const struct desk *d = p->desk;
-	uint64_t budget = OVERLAP_BUDGET;
-	size_t i;
-
-	for (i = 0; i < d->parties; i++)
-		if (d->party[i] != p && d->party[i]->document != NULL &&
-		    judge_overlap(m, d->party[i], &budget, e) < 0)
-			return -1;
-	return 0;
-}
-
-static int
-look_at_dirs(struct resolver *who, const struct metadata *m, struct err *e)
-{
-	const char *last = "";
-	size_t i;
-
-	for (i = 0; i < m->files.count; i++) {
-		const struct metadata_files *f = &m->files.v[i];
-
-		if ((strcmp(f->spec.dir, last) != 0 &&
-		     resolve_dir(who, f->spec.dir, e) < 0) ||
-		    (f->alternate != NULL &&
-		     resolve_dir(who, f->alternate, e) < 0))
-			return err_prefix(e, "line %zu", f->spec.line);
-		last = f->spec.dir;
-	}
-	return 0;
-}
-
-/* The same with the lock released. */
-static int
-look_at_document(struct party *p, const struct metadata *m, struct err *e)
-{
-	struct resolver who = { 0 };
-	int rc;
-
-	if (resolver_set(&who, p->registration, !p->desk->root, e) < 0)
-		return -1;
-	begin_busy(p);
-	(void)pthread_mutex_unlock(&p->desk->lock);
-	rc = look_at_dirs(&who, m, e);
-	(void)pthread_mutex_lock(&p->desk->lock);
-	end_busy(p);
-	resolver_clear(&who);
-	return rc;
-}
-
-static bool
-same_text(const char *a, const char *b)
-{
-	return a != NULL && b != NULL ? strcmp(a, b) == 0 : a == b;
-}
-
-static bool
-same_spec(const struct metadata_spec *a, const struct metadata_spec *b)
-{
-	return strcmp(a->dir, b->dir) == 0 &&
-	       strcmp(a->pattern, b->pattern) == 0 &&
-	       a->recursive == b->recursive;
-}
-
-/*
- * Are the files that the writer has the same ones, in the same components and
- * treated alike?
- */
-static bool
-same_files(const struct metadata *a, const struct metadata *b)
-{
-	size_t i;
-
-	if (a->files.count != b->files.count ||
-	    a->excludes.count != b->excludes.count ||
-	    a->components.count != b->components.count)
-		return false;
-	for (i = 0; i < a->components.count; i++)
-		if (strcmp(a->components.v[i].name, b->components.v[i].name) !=
-			    0 ||
-		    a->components.v[i].selectable !=
-			    b->components.v[i].selectable)
-			return false;
-	for (i = 0; i < a->excludes.count; i++)
-		if (!same_spec(&a->excludes.v[i], &b->excludes.v[i]))
-			return false;
-	for (i = 0; i < a->files.count; i++) {
-		const struct metadata_files *f = &a->files.v[i];
-		const struct metadata_files *g = &b->files.v[i];
-
-		if (!same_spec(&f->spec, &g->spec) || f->kind != g->kind ||
-		    f->component != g->component || f->backup != g->backup ||
-		    f->snapshot != g->snapshot || f->created != g->created ||
-		    !same_text(f->alternate, g->alternate))
-			return false;
-	}
-	return true;
-}
-
-/* Store the document, durably; the gap that it leaves comes first. */
-static int
-store_document(struct party *p, const struct metadata *m,
-	       const struct buf *text, struct err *e)
-{
-	struct moment now = moment_now(p);
-	struct journal_entry en = { 0 };
-	int dir;
-	int rc;
-
-	if (p->document == NULL || !same_files(p->document, m)) {
-		en.kind = JOURNAL_GAP;
-		put_moment(&en, &now);
-		en.why = "the writer's file sets changed";
-		if (desk_append(p, &en, e) < 0)
-			return -1;
-	}
-	dir = registry_dir(&p->desk->registry, p->name, e);
-	if (dir < 0)
-		return -1;
-	rc = io_publish(dir, DOCUMENT_NAME, text->data, text->len, true, e);
-	(void)io_close(dir, p->name, NULL);
-	return rc;
-}
-
-/* All that must hold with the lock held: asked before and after it was not. */
-static int
-judge_document(const struct party *p, const struct metadata *m, struct err *e)
-{
-	if (p->removed)
-		return refuse_set(e, ENOENT, "the writer was taken away");
-	if (desk_judge_document(p, m, e) < 0)
-		return -1;
-	return judge_overlaps(p, m, e);
-}
-
-int
-party_document(struct party *p, const void *text, size_t len, struct err *e)
-{
-	struct metadata *m = NULL;
-	struct buf normal = { 0 };
-	struct err why = { 0 };
-	int rc = -1;
-
-	if (metadata_parse(&m, text, len, &why) < 0)
-		goto out;
-	metadata_print(m, &normal);
-	if (buf_ok(&normal, &why) < 0 || judge_document(p, m, &why) < 0 ||
-	    look_at_document(p, m, &why) < 0 ||
-	    judge_document(p, m, &why) < 0 ||
-	    store_document(p, m, &normal, &why) < 0)
-		goto out;
-	metadata_free(p->document);
-	buf_clear(&p->document_text);
-	p->document = m;
-	p->document_text = normal;
-	m = NULL;
-	memset(&normal, 0, sizeof(normal));
-	party_log(p, "document accepted: %zu components, %zu file sets",
-		  p->document->components.count, p->document->files.count);
-	desk_changed(p->desk, p);
-	rc = 0;
-out:
-	if (rc < 0 && !p->removed)
-		party_log(p, "document refused: %s", why.text);
-	if (rc < 0)
-		err_move(e, &why);
-	metadata_free(m);
-	buf_clear(&normal);
-	return rc;
 }
