@@ -40,15 +40,21 @@ libengine_a_SOURCES = \
 noinst_LIBRARIES += libwriter.a
 libwriter_a_SOURCES = \
 	%D%/writer/client.c %D%/writer/client.h \
+	%D%/writer/client_internal.h \
+	%D%/writer/connect.c \
 	%D%/writer/coprocess.c %D%/writer/coprocess.h \
 	%D%/writer/desk.c %D%/writer/desk_internal.h \
+	%D%/writer/frozen.c %D%/writer/frozen.h \
 	%D%/writer/grammar.c %D%/writer/grammar.h \
 	%D%/writer/intake.c %D%/writer/intake.h \
 	%D%/writer/journal.c %D%/writer/journal.h \
 	%D%/writer/journal_entry.c %D%/writer/journal_internal.h \
+	%D%/writer/launch.c %D%/writer/launch.h \
+	%D%/writer/listen.c \
 	%D%/writer/mailbox.c %D%/writer/mailbox.h \
 	%D%/writer/metadata.c %D%/writer/metadata.h \
 	%D%/writer/metadata_ask.c \
+	%D%/writer/part.c \
 	%D%/writer/party.c %D%/writer/party.h \
 	%D%/writer/party_document.c \
 	%D%/writer/partylog.c %D%/writer/partylog.h \
@@ -58,11 +64,17 @@ libwriter_a_SOURCES = \
 	%D%/writer/refuse.c %D%/writer/refuse.h \
 	%D%/writer/registry.c %D%/writer/registry.h \
 	%D%/writer/resolve.c %D%/writer/resolve.h \
-	%D%/writer/server.c %D%/writer/server.h \
 	%D%/writer/round.c %D%/writer/round.h \
+	%D%/writer/round_begin.c %D%/writer/round_internal.h \
+	%D%/writer/round_freeze.c \
+	%D%/writer/round_line.c \
+	%D%/writer/rundir.c %D%/writer/rundir.h \
+	%D%/writer/server.c %D%/writer/server.h \
+	%D%/writer/server_internal.h \
 	%D%/writer/statement.c %D%/writer/statement.h \
 	%D%/writer/value.c %D%/writer/value.h \
-	%D%/writer/wildcard.c %D%/writer/wildcard.h
+	%D%/writer/wildcard.c %D%/writer/wildcard.h \
+	%D%/writer/wire.c %D%/writer/wire.h
 
 noinst_LIBRARIES += librequester.a
 librequester_a_SOURCES = \

@@ -106,7 +106,11 @@ UNIT_TESTS = \
 	%D%/unit/test_wildcard \
 	%D%/unit/test_intake \
 	%D%/unit/test_party \
-	%D%/unit/test_registry
+	%D%/unit/test_registry \
+	%D%/unit/test_client \
+	%D%/unit/test_coprocess \
+	%D%/unit/test_mailbox \
+	%D%/unit/test_round
 
 tests_unit_test_buf_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_cache_LDADD = $(LDADD) $(CMOCKA_LIBS)
@@ -176,6 +180,16 @@ tests_unit_test_intake_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_party_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_party_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=journal_append
 tests_unit_test_registry_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_mailbox_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_client_SOURCES = %D%/unit/test_client.c \
+	%D%/lib/fake_desk.c %D%/lib/fake_desk.h
+tests_unit_test_client_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_coprocess_SOURCES = %D%/unit/test_coprocess.c \
+	%D%/lib/fake_desk.c %D%/lib/fake_desk.h
+tests_unit_test_coprocess_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_round_SOURCES = %D%/unit/test_round.c \
+	%D%/lib/fake_desk.c %D%/lib/fake_desk.h
+tests_unit_test_round_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 
 # --- fault: the Nth call of whole scenarios -----------------------------------
 
@@ -360,6 +374,7 @@ THREAD_TESTS = %D%/unit/test_block %D%/unit/test_pool %D%/unit/test_store \
 	%D%/unit/test_feed \
 	%D%/unit/test_writer %D%/unit/test_counts %D%/unit/test_pattern \
 	%D%/unit/test_index %D%/unit/test_view %D%/unit/test_restore \
+	%D%/unit/test_client %D%/unit/test_coprocess %D%/unit/test_round \
 	%D%/unit/test_shelf %D%/func/generations.t %D%/func/concurrent.t \
 	%D%/func/mount.t %D%/func/versions.t %D%/func/randread.t
 check-threads: all
@@ -395,7 +410,9 @@ VALGRIND_TESTS = %D%/unit/test_buf %D%/unit/test_cursor %D%/unit/test_err \
 	%D%/unit/test_session %D%/unit/test_idset %D%/unit/test_damage \
 	%D%/unit/test_crc %D%/unit/test_journal %D%/unit/test_reduce \
 	%D%/unit/test_grammar %D%/unit/test_metadata %D%/unit/test_ranges \
-	%D%/unit/test_statement %D%/unit/test_value %D%/unit/test_wildcard
+	%D%/unit/test_statement %D%/unit/test_value %D%/unit/test_wildcard \
+	%D%/unit/test_client %D%/unit/test_coprocess %D%/unit/test_mailbox \
+	%D%/unit/test_round
 check-valgrind-all: $(check_PROGRAMS)
 	$(MAKE) $(AM_MAKEFLAGS) check-valgrind VALGRIND_TESTS='$(UNIT_TESTS)'
 check-valgrind: $(check_PROGRAMS)

@@ -1,4 +1,774 @@
+/*
+ * client.c
+ *
+ * One call is one message and all lines of its answer (server.c lists them).
+ * What the answer says of writers is put together on the side and takes the
+ * place of what was known when `done` has come; what a line leaves out because
+ * it did not change (`kept`) moves over from there.
+ *
+ * An interrupted call leaves an answer behind that nobody will read, so the
+ * line is of no use from then on: our half is closed, which the other side
+ * takes as the requester's end.
+ */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
+
 #include "src/writer/client.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/time.h"
+#include "src/writer/client_internal.h"
+#include "src/writer/grammar.h"
+#include "src/writer/metadata.h"
+#include "src/writer/party.h"
+#include "src/writer/registry.h"
+#include "src/writer/server_internal.h"
+#include "src/writer/wire.h"
+
+#include <inttypes.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define LOG_MAX (2 * (size_t)PARTY_LOG_MAX + 131072)
+
+struct client {
+	struct wire wire;
+	struct line_end end; /* of the line: socket and child */
+	const atomic_int *cancel;
+	bool broken;
+	bool vetoed; /* the answer said so */
+	char session[33];
+	struct client_writers known;
+	struct client_writers next; /* of the answer under way */
+	bool told;                  /* the answer is about writers */
+	struct buf log;
+	int entries; /* a descriptor, or -1 */
+	uint64_t entries_len;
+};
+
+/* --- what is known of writers ----------------------------------------------- */
+
+static void
+clear_words(char ***v, size_t *n)
+{
+	size_t i;
+
+	for (i = 0; i < *n; i++)
+		mem_free((*v)[i]);
+	mem_free(*v);
+	*v = NULL;
+	*n = 0;
+}
+
+static void
+clear_writers(struct client_writers *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->count; i++) {
+		mem_free(w->v[i].name);
+		mem_free(w->v[i].text);
+		mem_free(w->v[i].document);
+		clear_words(&w->v[i].grant, &w->v[i].grants);
+		clear_words(&w->v[i].service, &w->v[i].services);
+	}
+	mem_free(w->v);
+	*w = (struct client_writers){ 0 };
+}
+
+static int
+add_word(char ***v, size_t *n, size_t max, const char *s, struct err *e)
+{
+	char **more;
+
+	if (*n >= max)
+		return err_set(e, ERR_SYS, "the other process says too much");
+	more = mem_resize(*v, *n + 1, sizeof(*more));
+	if (more == NULL)
+		return err_nomem(e);
+	*v = more;
+	more[*n] = mem_strdup(s);
+	if (more[*n] == NULL)
+		return err_nomem(e);
+	(*n)++;
+	return 0;
+}
+
+static struct client_writer *
+find_writer(const struct client_writers *w, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < w->count; i++) {
+		if (strcmp(w->v[i].name, name) == 0)
+			return &w->v[i];
+	}
+	return NULL;
+}
+
+/* What is not said again. */
+static void
+take_over(struct client_writer *to, struct client_writer *from)
+{
+	if (from == NULL)
+		return;
+	to->document = from->document;
+	to->document_len = from->document_len;
+	to->grant = from->grant;
+	to->grants = from->grants;
+	to->service = from->service;
+	to->services = from->services;
+	from->document = NULL;
+	from->grant = from->service = NULL;
+	from->grants = from->services = 0;
+}
+
+static int
+take_document(struct client *c, const struct grammar_line *l,
+	      struct client_writer *w, struct err *e)
+{
+	struct buf b = { 0 };
+	int rc;
+
+	if (wire_text(l, "bytes") == NULL)
+		return 0;
+	rc = wire_bytes(&c->wire, wire_number(l, "bytes", UINT64_MAX),
+			METADATA_LEN_MAX, &b, e);
+	if (rc == 0) {
+		w->document = mem_dup(b.data, b.len);
+		w->document_len = b.len;
+		if (w->document == NULL)
+			rc = err_nomem(e);
+	}
+	buf_clear(&b);
+	return rc;
+}
+
+static int
+take_writer(struct client *c, const struct grammar_line *l, struct err *e)
+{
+	struct client_writers *list = &c->next;
+	const char *text = wire_text(l, "text");
+	struct client_writer *w;
+
+	if (l->count < 2 || list->count >= 2 * REGISTRY_WRITERS_MAX)
+		return err_set(e, ERR_SYS, "the other process says too much");
+	w = mem_resize(list->v, list->count + 1, sizeof(*w));
+	if (w == NULL)
+		return err_nomem(e);
+	list->v = w;
+	w += list->count;
+	*w = (struct client_writer){
+		.name = mem_strdup(l->word[1].s),
+		.owner = (uid_t)wire_number(l, "owner", UINT32_MAX - 1),
+		.state = (enum part_state)wire_number(l, "state", PART_GONE),
+		.failed_at = (enum event)wire_number(l, "failed-at",
+						     EVENT_POST_RESTORE),
+		.failure = (enum failure)wire_number(l, "failure",
+						     FAILURE_TIMEOUT),
+		.text = text != NULL ? mem_strdup(text) : NULL,
+		.journal_first = wire_number(l, "first", UINT64_MAX),
+		.cut = wire_number(l, "cut", UINT64_MAX),
+		.program = wire_flag(l, "program"),
+		.no_wait = wire_flag(l, "no-wait"),
+	};
+	list->count++;
+	c->told = true;
+	if (w->name == NULL || (text != NULL && w->text == NULL))
+		return err_nomem(e);
+	(void)wire_hex(l, "journal", w->journal);
+	if (wire_flag(l, "kept"))
+		take_over(w, find_writer(&c->known, w->name));
+	return take_document(c, l, w, e);
+}
+
+/* Of the writer whose line came last. */
+static int
+take_registration(struct client *c, const struct grammar_line *l,
+		  struct err *e)
+{
+	struct client_writer *w;
+
+	if (c->next.count == 0 || l->count != 2)
+		return err_set(e, ERR_SYS, "the other process is confused");
+	w = &c->next.v[c->next.count - 1];
+	if (strcmp(l->word[0].s, "grant") == 0)
+		return add_word(&w->grant, &w->grants, REGISTRY_GRANTS_MAX,
+				l->word[1].s, e);
+	return add_word(&w->service, &w->services, REGISTRY_SERVICES_MAX,
+			l->word[1].s, e);
+}
+
+/* --- a call ----------------------------------------------------------------- */
+
+static int
+take_session(struct client *c, const struct grammar_line *l, struct err *e)
+{
+	if (l->count != 2 || l->word[1].len != sizeof(c->session) - 1)
+		return err_set(e, ERR_SYS, "the other process is confused");
+	memcpy(c->session, l->word[1].s, sizeof(c->session));
+	return 0;
+}
+
+static int
+take_entries(struct client *c, const struct grammar_line *l, struct err *e)
+{
+	c->entries_len = wire_number(l, "length", INT64_MAX);
+	c->entries = wire_passed(&c->wire);
+	return c->entries >= 0 ? 0 :
+				 err_set(e, ERR_SYS,
+					 "no journal came with the answer");
+}
+
+/* One line of an answer: 1 it was the last, 0 there are more. */
+static int
+take_line(struct client *c, const struct grammar_line *l, struct err *e)
+{
+	const char *word = l->count > 0 ? l->word[0].s : "";
+
+	if (strcmp(word, "done") == 0)
+		return 1;
+	if (strcmp(word, "error") == 0)
+		return wire_take_error(l, e);
+	if (strcmp(word, "writer") == 0)
+		return take_writer(c, l, e);
+	if (strcmp(word, "grant") == 0 || strcmp(word, "service") == 0)
+		return take_registration(c, l, e);
+	if (strcmp(word, "session") == 0)
+		return take_session(c, l, e);
+	if (strcmp(word, "entries") == 0)
+		return take_entries(c, l, e);
+	if (strcmp(word, "log") == 0)
+		return wire_bytes(&c->wire, wire_number(l, "bytes", UINT64_MAX),
+				  LOG_MAX, &c->log, e);
+	if (strcmp(word, "vetoed") == 0)
+		c->vetoed = true;
+	return 0;
+}
+
+static void
+break_line(struct client *c)
+{
+	c->broken = true;
+	(void)shutdown(c->wire.fd, SHUT_WR);
+}
+
+/* Lines until the last.  *refused: it was an error, said in good order. */
+static int
+hear(struct client *c, bool *refused, struct err *e)
+{
+	struct grammar_line l = { 0 };
+	int rc = 0;
+
+	while (rc == 0) {
+		rc = wire_line(&c->wire, 0, &l, e);
+		if (rc == 1)
+			rc = err_set(e, ERR_SYS,
+				     "the process that talks to writers has "
+				     "ended");
+		if (rc < 0)
+			break;
+		rc = take_line(c, &l, e);
+		*refused = rc < 0 && l.count > 0 &&
+			   strcmp(l.word[0].s, "error") == 0;
+	}
+	grammar_clear(&l);
+	return rc < 0 ? -1 : 0;
+}
+
+static void
+forget_answer(struct client *c)
+{
+	clear_writers(&c->next);
+	buf_clear(&c->log);
+	(void)io_close(c->entries, "copy of a journal", NULL);
+	c->entries = -1;
+	c->vetoed = false;
+	c->told = false;
+}
+
+/* Send a message (whose buffer is cleared) and take the answer. */
+static int
+call(struct client *c, struct buf *message, struct err *e)
+{
+	bool refused = false;
+	int rc = -1;
+
+	forget_answer(c);
+	if (c->broken)
+		err_set(e, ERR_SYS, "the line to the writers is broken");
+	else if (wire_send(&c->wire, message, -1, e) < 0)
+		break_line(c);
+	else
+		rc = hear(c, &refused, e);
+	buf_clear(message);
+	if (rc < 0) {
+		if (!refused && !c->broken)
+			break_line(c);
+		return -1;
+	}
+	if (c->told) {
+		clear_writers(&c->known);
+		c->known = c->next;
+		c->next = (struct client_writers){ 0 };
+	}
+	return 0;
+}
+
+static int
+call_word(struct client *c, const char *word, struct err *e)
+{
+	struct buf b = { 0 };
+
+	buf_printf(&b, "%s\n", word);
+	return call(c, &b, e);
+}
+
+/* --- opening and closing ---------------------------------------------------- */
+
+/* One attempt: somebody who answers, or ERR_BUSY. */
+static int
+attempt(struct client *c, const char *repository,
+	const uint8_t repository_id[16], bool *live, struct err *e)
+{
+	if (client_connect(repository, repository_id, &c->end, live, e) < 0)
+		return -1;
+	c->wire = WIRE(c->end.fd, c->cancel);
+	c->broken = false;
+	if (call_word(c, "hello " SERVER_VERSION, e) == 0)
+		return 0;
+	wire_clear(&c->wire);
+	client_hang_up(&c->end, c->cancel);
+	return -1;
+}
+
+int
+client_open(const char *repository, const uint8_t repository_id[16],
+	    const atomic_int *cancel, struct client **out, bool *live,
+	    struct err *e)
+{
+	uint64_t until = time_monotonic_ns() + CLIENT_PATIENCE_NS;
+	struct client *c = mem_zalloc(sizeof(*c));
+	struct err why = { 0 };
+
+	if (c == NULL)
+		return err_nomem(e);
+	c->cancel = cancel;
+	c->entries = -1;
+	c->wire = WIRE(-1, cancel);
+	/* Another requester's child may be about to end, or a server to begin. */
+	while (attempt(c, repository, repository_id, live, &why) < 0) {
+		if (why.kind != ERR_BUSY || time_monotonic_ns() >= until ||
+		    (cancel != NULL && atomic_load(cancel) != 0)) {
+			err_move(e, &why);
+			mem_free(c);
+			return -1;
+		}
+		err_clear(&why);
+		client_pause();
+	}
+	*out = c;
+	return 0;
+}
+
+void
+client_close(struct client *c)
+{
+	if (c == NULL)
+		return;
+	forget_answer(c);
+	wire_clear(&c->wire);
+	client_hang_up(&c->end, c->cancel);
+	clear_writers(&c->known);
+	mem_free(c);
+}
+
+const struct client_writers *
+client_writers(const struct client *c)
+{
+	return &c->known;
+}
+
+const char *
+client_session(const struct client *c)
+{
+	return c->session;
+}
+
+/* --- phases ----------------------------------------------------------------- */
+
+int
+client_begin(struct client *c, const struct round_begin *b, struct err *e)
+{
+	struct buf m = { 0 };
+	size_t i;
+
+	for (i = 0; i < b->volumes; i++) {
+		buf_add_str(&m, "volume");
+		grammar_put(&m, b->volume[i]);
+		buf_add_char(&m, '\n');
+	}
+	buf_add_str(&m, "begin");
+	grammar_put_option(&m, "kind",
+			   b->kind == ROUND_RESTORE ? "restore" : "backup");
+	wire_put_number(&m, "type", b->type);
+	if (b->set != NULL)
+		grammar_put_option(&m, "set", b->set);
+	if (b->snapshot != NULL)
+		grammar_put_option(&m, "snapshot", b->snapshot);
+	if (b->snapshot_atomic)
+		buf_add_str(&m, " snapshot-atomic");
+	if (b->partial_files)
+		buf_add_str(&m, " partial-files");
+	wire_put_number(&m, "window", b->window_s);
+	wire_put_number(&m, "answer", b->answer_s);
+	buf_add_char(&m, '\n');
+	return call(c, &m, e);
+}
+
+int
+client_identify(struct client *c, struct err *e)
+{
+	return call_word(c, "identify", e);
+}
+
+int
+client_component(struct client *c, const struct round_component *k,
+		 struct err *e)
+{
+	struct buf bytes = { 0 };
+	struct buf m = { 0 };
+
+	buf_add_str(&m, "component");
+	grammar_put(&m, k->writer);
+	grammar_put(&m, k->component);
+	wire_put_number(&m, "type", k->type);
+	if (k->base_id != NULL)
+		wire_put_hex(&m, "base", k->base_id);
+	wire_put_number(&m, "number", k->base_number);
+	if (k->previous_stamp != NULL) {
+		wire_put_number(&m, "previous", k->previous_len);
+		buf_add(&bytes, k->previous_stamp, k->previous_len);
+	}
+	if (k->restore != NULL) {
+		buf_add_str(&m, " restore");
+		buf_add_str(&bytes, k->restore);
+	}
+	wire_put_bytes(&m, bytes.data, bytes.len);
+	m.failed = m.failed || bytes.failed;
+	buf_clear(&bytes);
+	return call(c, &m, e);
+}
+
+int
+client_prepare(struct client *c, struct err *e)
+{
+	return call_word(c, "prepare", e);
+}
+
+int
+client_ready(struct client *c, struct err *e)
+{
+	return call_word(c, "ready", e);
+}
+
+int
+client_freeze(struct client *c, bool *vetoed, struct err *e)
+{
+	if (call_word(c, "freeze", e) < 0)
+		return -1;
+	*vetoed = c->vetoed;
+	return 0;
+}
+
+int
+client_thaw(struct client *c, struct err *e)
+{
+	return call_word(c, "thaw", e);
+}
+
+int
+client_snapshot(struct client *c, struct err *e)
+{
+	return call_word(c, "snapshot", e);
+}
+
+int
+client_copied(struct client *c, struct err *e)
+{
+	return call_word(c, "copied", e);
+}
+
+int
+client_complete(struct client *c, const uint8_t generation_id[16],
+		uint32_t generation, const struct round_outcome *o, size_t n,
+		struct err *e)
+{
+	struct buf m = { 0 };
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		buf_add_str(&m, "outcome");
+		grammar_put(&m, o[i].writer);
+		grammar_put(&m, o[i].component);
+		buf_add_str(&m, o[i].succeeded ? " yes" : " no");
+		if (o[i].restore != NULL)
+			grammar_put_option(&m, "restore", o[i].restore);
+		buf_add_char(&m, '\n');
+	}
+	buf_add_str(&m, "complete");
+	wire_put_hex(&m, "generation", generation_id);
+	wire_put_number(&m, "number", generation);
+	buf_add_char(&m, '\n');
+	return call(c, &m, e);
+}
+
+int
+client_abort(struct client *c, struct err *e)
+{
+	/* The other side has seen our half close, and does it by itself. */
+	if (c->broken)
+		return 0;
+	return call_word(c, "abort", e);
+}
+
+/* --- journals --------------------------------------------------------------- */
+
+static void
+put_named(struct buf *m, const char *word, const char *writer)
+{
+	buf_add_str(m, word);
+	grammar_put(m, writer);
+}
+
+static int
+read_entries(int fd, uint64_t length, journal_fn fn, void *ctx,
+	     struct err *e)
+{
+	struct journal_reader *r = NULL;
+	struct journal_entry en;
+	int rc;
+
+	if (journal_reader_new(fd, 0, length, &r, e) < 0)
+		return -1;
+	while ((rc = journal_reader_next(r, &en, e)) == 1) {
+		rc = fn(ctx, &en, e);
+		if (rc != 0)
+			break;
+	}
+	journal_reader_free(r);
+	return rc < 0 ? -1 : 0;
+}
+
+int
+client_journal(struct client *c, const char *writer, uint64_t seq,
+	       journal_fn fn, void *ctx, struct err *e)
+{
+	struct buf m = { 0 };
+
+	put_named(&m, "journal", writer);
+	wire_put_number(&m, "from", seq);
+	buf_add_char(&m, '\n');
+	if (call(c, &m, e) < 0)
+		return -1;
+	if (c->entries < 0)
+		return err_set(e, ERR_SYS, "no journal came with the answer");
+	return read_entries(c->entries, c->entries_len, fn, ctx, e);
+}
+
+int
+client_journal_drop(struct client *c, const char *writer, uint64_t seq,
+		    struct err *e)
+{
+	struct buf m = { 0 };
+
+	put_named(&m, "drop", writer);
+	wire_put_number(&m, "below", seq);
+	buf_add_char(&m, '\n');
+	return call(c, &m, e);
+}
+
+int
+client_gap(struct client *c, const char *writer, const char *component,
+	   const char *why, struct err *e)
+{
+	struct buf m = { 0 };
+
+	put_named(&m, "gap", writer);
+	if (component != NULL)
+		grammar_put_option(&m, "component", component);
+	grammar_put_option(&m, "why", why);
+	buf_add_char(&m, '\n');
+	return call(c, &m, e);
+}
+
+/* --- what a restore was told ------------------------------------------------ */
+
+struct restore_line {
+	char *text;
+	size_t len;
+	uint64_t event;
+};
+struct restore_lines {
+	uint8_t session[16];
+	struct restore_line *v;
+	size_t count;
+};
+
+static bool
+is_restore_line(const struct journal_entry *en)
+{
+	static const char *const words[] = { "restore-target ",
+					     "directed-target ",
+					     "restore-metadata " };
+	size_t i;
+
+	for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		size_t n = strlen(words[i]);
+
+		if (en->text_len > n && memcmp(en->text, words[i], n) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The event failed: what was said in it does not count. */
+static void
+drop_event(struct restore_lines *l, uint64_t event)
+{
+	size_t kept = 0;
+	size_t i;
+
+	for (i = 0; i < l->count; i++) {
+		if (l->v[i].event == event)
+			mem_free(l->v[i].text);
+		else
+			l->v[kept++] = l->v[i];
+	}
+	l->count = kept;
+}
+
+static int
+take_entry(void *ctx, const struct journal_entry *en, struct err *e)
+{
+	struct restore_lines *l = ctx;
+	struct restore_line *more;
+
+	if (memcmp(en->session, l->session, sizeof(l->session)) != 0)
+		return 0;
+	if (en->kind == JOURNAL_DISCARD)
+		drop_event(l, en->event);
+	if (en->kind != JOURNAL_STATEMENT || !is_restore_line(en))
+		return 0;
+	more = mem_resize(l->v, l->count + 1, sizeof(*more));
+	if (more == NULL)
+		return err_nomem(e);
+	l->v = more;
+	more += l->count;
+	*more = (struct restore_line){ .text = mem_dup(en->text, en->text_len),
+				       .len = en->text_len,
+				       .event = en->event };
+	if (more->text == NULL)
+		return err_nomem(e);
+	l->count++;
+	return 0;
+}
+
+int
+client_restore_lines(struct client *c, const char *writer,
+		     int (*fn)(void *ctx, const char *line, size_t len,
+			       struct err *e),
+		     void *ctx, struct err *e)
+{
+	const struct client_writer *w = find_writer(&c->known, writer);
+	struct restore_lines lines = { 0 };
+	size_t i;
+	int rc;
+
+	if (w == NULL)
+		return err_set(e, ERR_USAGE, "there is no writer %s", writer);
+	client_raw_session(c->session, lines.session);
+	rc = client_journal(c, writer, w->cut, take_entry, &lines, e);
+	for (i = 0; i < lines.count; i++) {
+		if (rc == 0)
+			rc = fn(ctx, lines.v[i].text, lines.v[i].len, e);
+		mem_free(lines.v[i].text);
+	}
+	mem_free(lines.v);
+	return rc < 0 ? -1 : 0;
+}
+
+/* --- the desk --------------------------------------------------------------- */
+
+int
+client_list(struct client *c, struct err *e)
+{
+	if (call_word(c, "list", e) < 0)
+		return -1;
+	/* None at all is an answer, too. */
+	if (!c->told)
+		clear_writers(&c->known);
+	return 0;
+}
+
+static void
+put_words(struct buf *m, const char *word, char *const *v, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		put_named(m, word, v[i]);
+		buf_add_char(m, '\n');
+	}
+}
+
+int
+client_register(struct client *c, const struct registration *what,
+		struct err *e)
+{
+	struct buf m = { 0 };
+
+	put_words(&m, "grant", what->grant, what->grants);
+	put_words(&m, "service", what->service, what->services);
+	put_named(&m, "register", what->name);
+	wire_put_number(&m, "owner", what->owner);
+	buf_add_char(&m, '\n');
+	return call(c, &m, e);
+}
+
+static int
+call_named(struct client *c, const char *word, const char *writer,
+	   struct err *e)
+{
+	struct buf m = { 0 };
+
+	put_named(&m, word, writer);
+	buf_add_char(&m, '\n');
+	return call(c, &m, e);
+}
+
+int
+client_unregister(struct client *c, const char *writer, struct err *e)
+{
+	return call_named(c, "unregister", writer, e);
+}
+
+int
+client_reset(struct client *c, const char *writer, struct err *e)
+{
+	return call_named(c, "reset", writer, e);
+}
+
+int
+client_log(struct client *c, const char *writer, struct buf *out,
+	   struct err *e)
+{
+	if (call_named(c, "log", writer, e) < 0)
+		return -1;
+	buf_add(out, c->log.data, c->log.len);
+	return buf_ok(out, e);
+}

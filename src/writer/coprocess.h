@@ -38,7 +38,10 @@ typedef int (*coprocess_fn)(void *ctx, const char *name, const char *path,
 int coprocess_list(const struct desk *d, coprocess_fn fn, void *ctx,
 		   struct err *e);
 
-/* Start it for the party.  desk->lock is held. */
+/*
+ * Start it for the party, which speaks through it from then on.  desk->lock is
+ * held.
+ */
 int coprocess_start(struct desk *d, struct party *p, const char *path,
 		    const char *session, struct coprocess **out,
 		    struct err *e);
@@ -46,9 +49,15 @@ int coprocess_start(struct desk *d, struct party *p, const char *path,
 /* There may be lines in the mailbox: write them to its input. */
 void coprocess_deliver(struct coprocess *c);
 
+/* Is it there to be told something?  These three with desk->lock held. */
+bool coprocess_running(const struct coprocess *c);
+
+/* Its deadline came: kill its group, now. */
+void coprocess_kill(struct coprocess *c);
+
 /*
- * Close its input, give it `grace_ms`, kill its group, wait for it.  Releases
- * desk->lock meanwhile.
+ * Close its input behind what is still to be written, give it `grace_ms`, kill
+ * its group, wait for it, free it.  Takes NULL.  Releases desk->lock meanwhile.
  */
 void coprocess_end(struct coprocess *c, unsigned grace_ms);
 

@@ -20,7 +20,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
+struct coprocess;
 struct err;
 
 enum round_kind { ROUND_BACKUP = 1, ROUND_RESTORE };
@@ -56,23 +58,32 @@ struct round_begin {
 /* What became of a writer. */
 enum part_state {
 	PART_NONE,    /* does not take part */
-	PART_ABSENT,  /* registered, and nobody listens */
+	PART_ABSENT,  /* registered, and nobody listens, or it is not waited for */
 	PART_TAKING,  /* takes part */
 	PART_FAILED,  /* failed: see failure and text */
 	PART_GONE,    /* removed, or its program ended */
 };
 
 struct part {
-	struct party *party;
+	char *name;
+	uid_t owner;
+	struct party *party; /* NULL: absent, or released: ask desk_find */
 	enum part_state state;
 	enum event failed_at;
 	enum failure failure;
 	struct buf text; /* what it said */
 	bool frozen;     /* a freeze was sent and no thaw answered */
+	uint64_t window_end_ns; /* of its freeze, once that is answered */
 	bool snapshot_done; /* post-snapshot was answered: no abort */
 	uint64_t cut;    /* journal_next() when freeze, or prepare-backup, was sent */
-	uint8_t event_session[16];
 	struct coprocess *program; /* or NULL: it reads `events` */
+	char *program_path;
+	bool awaited;    /* an event is out, and its answer is waited for */
+	bool told;       /* of the backup or restore: owed an end */
+	bool finished;   /* has had its end: abort, shutdown, post-restore */
+	bool aborted;    /* that was an abort: it may be repeated */
+	bool timed_out;  /* let a deadline pass */
+	struct buf restore; /* groups of words for its restore's events */
 };
 
 struct round {
@@ -85,8 +96,21 @@ struct round {
 	struct part *part;
 	size_t parts;
 	bool waiting; /* a call is in progress */
-	bool ended;
+	bool hasty;   /* the first failure ends the wait */
+	bool ended;   /* aborted, or its window ended: nothing but the end follows */
+	bool expired; /* a window ended while the snapshot was made */
+	int exclusive; /* the machine-wide lock, or -1 */
+	/*
+	 * Asked some ten times a second while something is waited for: true
+	 * makes the call fail with ERR_CANCELLED.  NULL: never.
+	 */
+	bool (*cancelled)(void *ctx);
+	void *cancel_ctx;
 };
+
+/* For tests: what time it is (NULL: time_monotonic_ns).  Not thread-safe. */
+typedef uint64_t (*round_clock_fn)(void);
+void round_clock(round_clock_fn fn);
 
 /*
  * Begin: every registered writer is a part, and every program in the owner's
@@ -119,7 +143,8 @@ int round_component(struct round *s, const struct round_component *c,
  *
  *   prepare     prepare-backup, or pre-restore
  *   ready       prepare-snapshot; takes the machine-wide lock
- *   freeze      front-end, back-end, system; any failure thaws all: *vetoed
+ *   freeze      front-end, back-end, system; any failure thaws all: *vetoed;
+ *               the others can be made ready once more, or aborted
  *   thaw        in reverse; one that was late or not ok has failed
  *   snapshot    post-snapshot; gives the lock back
  *   copied      post-copy; ends the edit window
@@ -143,6 +168,13 @@ int round_complete(struct round *s, const uint8_t generation_id[16],
 
 /* Abort what is under way; may be repeated. */
 void round_abort(struct round *s);
+
+/*
+ * Between freeze and thaw no call is in progress: whoever serves the requester
+ * calls this when deadline_ns has come.  Then the whole set is thawed, and
+ * every writer of it has failed; round_thaw says so.
+ */
+void round_expire(struct round *s);
 
 /*
  * The end, however it came: what is frozen is thawed, who was told of a backup

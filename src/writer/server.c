@@ -1,4 +1,767 @@
+/*
+ * server.c
+ *
+ * A connection has a session, or none.  Its thread reads one message after the
+ * other; most are answered by how things stand (a `writer` line for each) and
+ * `done`, or by `error`.  Those in front of a message that they belong to
+ * (volume, grant, service, outcome) have no answer.
+ *
+ *	hello VERSION
+ *	begin, identify, component W C, prepare, ready, freeze, thaw, snapshot,
+ *	copied, complete, abort
+ *	journal W, drop W, gap W, list, register W, unregister W, reset W, log W
+ *
+ * Answers are made while desk->lock is held and sent when it is not: a requester
+ * that does not read holds up nobody else.
+ */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
+
 #include "src/writer/server.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/time.h"
+#include "src/writer/grammar.h"
+#include "src/writer/journal.h"
+#include "src/writer/metadata.h"
+#include "src/writer/party.h"
+#include "src/writer/registry.h"
+#include "src/writer/round.h"
+#include "src/writer/server_internal.h"
+#include "src/writer/value.h"
+#include "src/writer/wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LIST_MAX    65536 /* volumes, outcomes, grants of one message */
+#define SECONDS_MAX 86400
+#define LOG_MAX     (PARTY_LOG_MAX + 65536)
+
+/* Words that were sent in front of a message, until it comes. */
+struct words {
+	char **v;
+	size_t count;
+};
+
+struct connection {
+	struct desk *desk;
+	struct wire wire;
+	struct round *round;
+	bool greeted;
+	struct words volume, grant, service;
+	struct round_outcome *outcome; /* its strings are in `outcome_words` */
+	size_t outcomes;
+	struct words outcome_words;
+	struct buf reply;
+	int pass; /* a descriptor for the reply, or -1 */
+};
+
+/* --- words in front --------------------------------------------------------- */
+
+static void
+forget_words(struct words *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->count; i++)
+		mem_free(w->v[i]);
+	mem_free(w->v);
+	*w = (struct words){ 0 };
+}
+
+static int
+keep_word(struct words *w, const char *s, struct err *e)
+{
+	char **more;
+
+	if (w->count >= LIST_MAX)
+		return err_set(e, ERR_USAGE, "too many words");
+	more = mem_resize(w->v, w->count + 1, sizeof(*more));
+	if (more == NULL)
+		return err_nomem(e);
+	w->v = more;
+	more[w->count] = mem_strdup(s);
+	if (more[w->count] == NULL)
+		return err_nomem(e);
+	w->count++;
+	return 0;
+}
+
+static void
+forget_outcomes(struct connection *c)
+{
+	mem_free(c->outcome);
+	c->outcome = NULL;
+	c->outcomes = 0;
+	forget_words(&c->outcome_words);
+}
+
+/* outcome W C yes|no [restore=WORD] */
+static int
+keep_outcome(struct connection *c, const struct grammar_line *l,
+	     struct err *e)
+{
+	const char *restore = wire_text(l, "restore");
+	struct round_outcome *more;
+	struct words *w = &c->outcome_words;
+	struct round_outcome *o;
+
+	if (l->count < 4)
+		return err_set(e, ERR_USAGE, "an outcome is of a component");
+	more = mem_resize(c->outcome, c->outcomes + 1, sizeof(*more));
+	if (more == NULL)
+		return err_nomem(e);
+	c->outcome = more;
+	o = &more[c->outcomes];
+	if (keep_word(w, l->word[1].s, e) < 0 ||
+	    keep_word(w, l->word[2].s, e) < 0 ||
+	    (restore != NULL && keep_word(w, restore, e) < 0))
+		return -1;
+	/* The words do not move, only the list of them. */
+	*o = (struct round_outcome){
+		.writer = w->v[w->count - (restore != NULL ? 3 : 2)],
+		.component = w->v[w->count - (restore != NULL ? 2 : 1)],
+		.succeeded = strcmp(l->word[3].s, "yes") == 0,
+		.restore = restore != NULL ? w->v[w->count - 1] : NULL,
+	};
+	c->outcomes++;
+	return 0;
+}
+
+/* --- how things stand ------------------------------------------------------- */
+
+/* A writer, as it is told: of a session, or of the desk alone. */
+struct telling {
+	const char *name;
+	uid_t owner;
+	const struct part *part; /* NULL: of no session */
+	struct party *party;     /* NULL: it was taken away */
+	bool whole;              /* with its document, grants and services */
+};
+
+static void
+put_registration(struct buf *out, const struct registration *r)
+{
+	size_t i;
+
+	for (i = 0; i < r->grants; i++) {
+		buf_add_str(out, "grant");
+		grammar_put(out, r->grant[i]);
+		buf_add_char(out, '\n');
+	}
+	for (i = 0; i < r->services; i++) {
+		buf_add_str(out, "service");
+		grammar_put(out, r->service[i]);
+		buf_add_char(out, '\n');
+	}
+}
+
+static void
+put_part(struct buf *out, const struct part *part)
+{
+	struct buf text = { 0 };
+
+	wire_put_number(out, "state", (uint64_t)part->state);
+	wire_put_number(out, "failed-at", (uint64_t)part->failed_at);
+	wire_put_number(out, "failure", (uint64_t)part->failure);
+	wire_put_number(out, "cut", part->cut);
+	if (part->program_path != NULL)
+		buf_add_str(out, " program");
+	if (part->text.len == 0)
+		return;
+	buf_add(&text, part->text.data, part->text.len);
+	grammar_put_option(out, "text", buf_str(&text));
+	out->failed = out->failed || text.failed;
+	buf_clear(&text);
+}
+
+static void
+put_party(struct buf *out, const struct party *p)
+{
+	if (p->registration->timeouts >= 2)
+		buf_add_str(out, " no-wait");
+	if (p->journal != NULL) {
+		wire_put_hex(out, "journal", journal_id(p->journal));
+		wire_put_number(out, "first", journal_first(p->journal));
+	}
+}
+
+static void
+put_writer(struct buf *out, const struct telling *t)
+{
+	const struct buf *document = NULL;
+
+	buf_add_str(out, "writer");
+	grammar_put(out, t->name);
+	wire_put_number(out, "owner", t->owner);
+	if (t->part != NULL)
+		put_part(out, t->part);
+	else if (t->party != NULL)
+		wire_put_number(out, "state",
+				(uint64_t)(t->party->mailbox.reader ?
+						   PART_TAKING :
+						   PART_ABSENT));
+	if (t->party != NULL)
+		put_party(out, t->party);
+	if (!t->whole)
+		buf_add_str(out, " kept");
+	else if (t->party != NULL && t->party->document != NULL)
+		document = &t->party->document_text;
+	if (document != NULL)
+		wire_put_bytes(out, document->data, document->len);
+	else
+		buf_add_char(out, '\n');
+	if (t->whole && t->party != NULL)
+		put_registration(out, t->party->registration);
+}
+
+static void
+put_parts(struct connection *c, bool whole)
+{
+	size_t i;
+
+	for (i = 0; i < c->round->parts; i++) {
+		const struct part *p = &c->round->part[i];
+		struct party *party = p->party;
+
+		if (party == NULL)
+			party = desk_find(c->desk, p->name);
+		put_writer(&c->reply,
+			   &(struct telling){ .name = p->name,
+					      .owner = p->owner,
+					      .part = p,
+					      .party = party,
+					      .whole = whole });
+	}
+}
+
+/* --- sessions --------------------------------------------------------------- */
+
+static bool
+requester_gone(void *ctx)
+{
+	const struct connection *c = ctx;
+
+	return wire_hung_up(c->wire.fd);
+}
+
+static int
+need_round(const struct connection *c, struct err *e)
+{
+	return c->round != NULL ? 0 :
+				  err_set(e, ERR_USAGE, "there is no session");
+}
+
+static int
+do_begin(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	const char *kind = wire_text(l, "kind");
+	struct round_begin b = {
+		.kind = kind != NULL && strcmp(kind, "restore") == 0 ?
+				ROUND_RESTORE :
+				ROUND_BACKUP,
+		.type = (unsigned)wire_number(l, "type", METADATA_COPY),
+		.set = wire_text(l, "set"),
+		.volume = (const char *const *)c->volume.v,
+		.volumes = c->volume.count,
+		.snapshot = wire_text(l, "snapshot"),
+		.snapshot_atomic = wire_flag(l, "snapshot-atomic"),
+		.partial_files = wire_flag(l, "partial-files"),
+		.window_s = (unsigned)wire_number(l, "window", SECONDS_MAX),
+		.answer_s = (unsigned)wire_number(l, "answer", SECONDS_MAX),
+	};
+
+	if (c->round != NULL)
+		return err_set(e, ERR_USAGE, "there is a session already");
+	if (round_begin(c->desk, &b, &c->round, e) < 0)
+		return -1;
+	c->round->cancelled = requester_gone;
+	c->round->cancel_ctx = c;
+	buf_printf(&c->reply, "session %s\n", c->round->id);
+	put_parts(c, true);
+	return 0;
+}
+
+static int
+do_identify(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	(void)l;
+	if (need_round(c, e) < 0 || round_identify(c->round, e) < 0)
+		return -1;
+	put_parts(c, true);
+	return 0;
+}
+
+/* component W C type=N [base=ID number=N] [previous=LEN] bytes=LEN: and words */
+static int
+do_component(struct connection *c, const struct grammar_line *l,
+	     struct err *e)
+{
+	struct buf bytes = { 0 };
+	struct buf words = { 0 };
+	uint64_t previous = wire_number(l, "previous", STATEMENT_STAMP_MAX);
+	uint8_t base[16];
+	struct round_component k = {
+		.type = (unsigned)wire_number(l, "type", METADATA_COPY),
+		.base_number = (uint32_t)wire_number(l, "number", UINT32_MAX),
+	};
+	int rc = -1;
+
+	(void)pthread_mutex_unlock(&c->desk->lock);
+	rc = wire_bytes(&c->wire, wire_number(l, "bytes", UINT64_MAX),
+			SERVER_COMPONENT_MAX, &bytes, e);
+	(void)pthread_mutex_lock(&c->desk->lock);
+	if (rc < 0 || need_round(c, e) < 0)
+		goto out;
+	rc = -1;
+	if (l->count < 3 || previous > bytes.len) {
+		err_set(e, ERR_USAGE, "a component has a writer and a name");
+		goto out;
+	}
+	k.writer = l->word[1].s;
+	k.component = l->word[2].s;
+	if (wire_hex(l, "base", base))
+		k.base_id = base;
+	if (wire_text(l, "previous") != NULL) {
+		k.previous_stamp = previous > 0 ? (char *)bytes.data : "";
+		k.previous_len = (size_t)previous;
+	}
+	buf_add(&words, bytes.data + previous, bytes.len - previous);
+	if (wire_flag(l, "restore"))
+		k.restore = buf_str(&words);
+	if (buf_ok(&words, e) == 0)
+		rc = round_component(c->round, &k, e);
+out:
+	buf_clear(&bytes);
+	buf_clear(&words);
+	return rc < 0 ? -1 : 0;
+}
+
+static int
+after_phase(struct connection *c, int rc)
+{
+	if (rc == 0)
+		put_parts(c, false);
+	return rc;
+}
+
+#define PHASE(name_)                                                         \
+	static int do_##name_(struct connection *c,                          \
+			      const struct grammar_line *l, struct err *e)   \
+	{                                                                    \
+		(void)l;                                                     \
+		if (need_round(c, e) < 0)                                    \
+			return -1;                                           \
+		return after_phase(c, round_##name_(c->round, e));           \
+	}
+PHASE(prepare)
+PHASE(ready)
+PHASE(thaw)
+PHASE(snapshot)
+PHASE(copied)
+#undef PHASE
+
+static int
+do_freeze(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	bool vetoed = false;
+
+	(void)l;
+	if (need_round(c, e) < 0 || round_freeze(c->round, &vetoed, e) < 0)
+		return -1;
+	if (vetoed)
+		buf_add_str(&c->reply, "vetoed\n");
+	return after_phase(c, 0);
+}
+
+static int
+do_complete(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	uint8_t id[16] = { 0 };
+
+	if (need_round(c, e) < 0)
+		return -1;
+	if (!wire_hex(l, "generation", id))
+		return err_set(e, ERR_USAGE, "which generation?");
+	return after_phase(
+		c, round_complete(c->round, id,
+				  (uint32_t)wire_number(l, "number",
+							UINT32_MAX),
+				  c->outcome, c->outcomes, e));
+}
+
+static int
+do_abort(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	(void)l;
+	if (need_round(c, e) < 0)
+		return -1;
+	round_abort(c->round);
+	return after_phase(c, 0);
+}
+
+/* --- journals --------------------------------------------------------------- */
+
+static struct party *
+named(const struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	struct party *p = l->count > 1 ? desk_find(c->desk, l->word[1].s) :
+					 NULL;
+
+	if (p == NULL)
+		err_set(e, ERR_USAGE, "there is no writer %s",
+			l->count > 1 ? l->word[1].s : "without a name");
+	return p;
+}
+
+static struct journal *
+journal_of(const struct connection *c, const struct grammar_line *l,
+	   struct err *e)
+{
+	struct party *p = named(c, l, e);
+
+	if (p != NULL && p->journal == NULL)
+		err_set(e, ERR_SYS, "the journal of %s cannot be used",
+			l->word[1].s);
+	return p != NULL ? p->journal : NULL;
+}
+
+/* Entries on their way into a file that has no name. */
+struct copying {
+	int fd;
+	uint64_t at;
+};
+
+static int
+copy_entry(void *ctx, const struct journal_entry *en, struct err *e)
+{
+	struct copying *to = ctx;
+	struct buf b = { 0 };
+	int rc = -1;
+
+	if (journal_encode(en, &b, e) == 0 && buf_ok(&b, e) == 0)
+		rc = io_write_at(to->fd, b.data, b.len, to->at,
+				 "copy of a journal", e);
+	to->at += b.len;
+	buf_clear(&b);
+	return rc;
+}
+
+/* A file in the state directory that is gone when it is closed. */
+static int
+open_nameless(const struct desk *d, struct err *e)
+{
+	char name[IO_RANDOM_NAME_LEN + 6] = ".tmp-";
+	int fd;
+
+	if (io_random_name(name + 5, e) < 0)
+		return -1;
+	fd = io_open(d->statefd, name, O_RDWR | O_CREAT | O_EXCL, 0600, NULL,
+		     e);
+	if (fd >= 0 && io_unlink(d->statefd, name, e) < 0) {
+		(void)io_close(fd, name, NULL);
+		return -1;
+	}
+	return fd;
+}
+
+static int
+do_journal(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	struct journal *j = journal_of(c, l, e);
+	struct copying to = { .fd = -1 };
+
+	if (j == NULL)
+		return -1;
+	to.fd = open_nameless(c->desk, e);
+	if (to.fd < 0)
+		return -1;
+	if (journal_read(j, wire_number(l, "from", UINT64_MAX), copy_entry,
+			 &to, e) < 0) {
+		(void)io_close(to.fd, "copy of a journal", NULL);
+		return -1;
+	}
+	c->pass = to.fd;
+	buf_add_str(&c->reply, "entries");
+	wire_put_number(&c->reply, "length", to.at);
+	buf_add_char(&c->reply, '\n');
+	return 0;
+}
+
+static int
+do_drop(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	struct journal *j = journal_of(c, l, e);
+
+	return j != NULL ? journal_drop(j, wire_number(l, "below", UINT64_MAX),
+					e) :
+			   -1;
+}
+
+static int
+do_gap(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	struct journal *j = journal_of(c, l, e);
+	struct journal_entry en = {
+		.kind = JOURNAL_GAP,
+		.when = time_now(),
+		.component = wire_text(l, "component"),
+		.why = wire_text(l, "why"),
+	};
+
+	return j != NULL ? journal_append(j, &en, e) : -1;
+}
+
+/* --- the desk --------------------------------------------------------------- */
+
+static int
+do_list(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	size_t i;
+
+	(void)l;
+	(void)e;
+	for (i = 0; i < c->desk->parties; i++) {
+		struct party *p = c->desk->party[i];
+
+		put_writer(&c->reply,
+			   &(struct telling){ .name = p->registration->name,
+					      .owner = p->registration->owner,
+					      .party = p,
+					      .whole = true });
+	}
+	return 0;
+}
+
+static int
+do_register(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	struct registration r = {
+		.name = l->count > 1 ? l->word[1].s : NULL,
+		.owner = (uid_t)wire_number(l, "owner", UINT32_MAX - 1),
+		.grant = c->grant.v,
+		.grants = c->grant.count,
+		.service = c->service.v,
+		.services = c->service.count,
+	};
+	struct party *p;
+
+	if (r.name == NULL || wire_text(l, "owner") == NULL)
+		return err_set(e, ERR_USAGE, "a writer has a name and an owner");
+	return desk_register(c->desk, c->desk->uid, &r, &p, e);
+}
+
+static int
+do_unregister(struct connection *c, const struct grammar_line *l,
+	      struct err *e)
+{
+	struct party *p = named(c, l, e);
+
+	return p != NULL ? desk_unregister(c->desk, c->desk->uid, p, e) : -1;
+}
+
+static int
+do_reset(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	struct party *p = named(c, l, e);
+
+	if (p == NULL)
+		return -1;
+	p->registration->timeouts = 0;
+	party_log(p, "was reset: it is waited for again");
+	return registry_save(&c->desk->registry, p->registration, e);
+}
+
+static int
+do_log(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	struct party *p = named(c, l, e);
+	struct buf text = { 0 };
+	int dir;
+	int rc = -1;
+
+	if (p == NULL)
+		return -1;
+	dir = registry_dir(&c->desk->registry, p->registration->name, e);
+	if (dir < 0)
+		return -1;
+	if (io_read_file(dir, "log.1", LOG_MAX, &text, e) >= 0 &&
+	    io_read_file(dir, "log", LOG_MAX, &text, e) >= 0)
+		rc = buf_ok(&text, e);
+	(void)io_close(dir, "directory of a writer", NULL);
+	if (rc == 0) {
+		buf_add_str(&c->reply, "log");
+		wire_put_bytes(&c->reply, text.data, text.len);
+	}
+	buf_clear(&text);
+	return rc;
+}
+
+/* --- messages --------------------------------------------------------------- */
+
+static int
+do_hello(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	if (l->count != 2 || strcmp(l->word[1].s, SERVER_VERSION) != 0)
+		return err_set(e, ERR_UNSUPPORTED,
+			       "the requester is of another version than the "
+			       "control process");
+	c->greeted = true;
+	return 0;
+}
+
+struct message {
+	const char *word;
+	int (*act)(struct connection *c, const struct grammar_line *l,
+		   struct err *e);
+};
+
+static const struct message messages[] = {
+	{ "hello", do_hello },         { "begin", do_begin },
+	{ "identify", do_identify },   { "component", do_component },
+	{ "prepare", do_prepare },     { "ready", do_ready },
+	{ "freeze", do_freeze },       { "thaw", do_thaw },
+	{ "snapshot", do_snapshot },   { "copied", do_copied },
+	{ "complete", do_complete },   { "abort", do_abort },
+	{ "journal", do_journal },     { "drop", do_drop },
+	{ "gap", do_gap },             { "list", do_list },
+	{ "register", do_register },   { "unregister", do_unregister },
+	{ "reset", do_reset },         { "log", do_log },
+};
+
+static const struct message *
+find_message(const char *word)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
+		if (strcmp(messages[i].word, word) == 0)
+			return &messages[i];
+	}
+	return NULL;
+}
+
+/* One in front of another: 1 when it is none. */
+static int
+keep_in_front(struct connection *c, const struct grammar_line *l,
+	      struct err *e)
+{
+	const char *word = l->word[0].s;
+
+	if (strcmp(word, "outcome") == 0)
+		return keep_outcome(c, l, e);
+	if (l->count != 2)
+		return 1;
+	if (strcmp(word, "volume") == 0)
+		return keep_word(&c->volume, l->word[1].s, e);
+	if (strcmp(word, "grant") == 0)
+		return keep_word(&c->grant, l->word[1].s, e);
+	if (strcmp(word, "service") == 0)
+		return keep_word(&c->service, l->word[1].s, e);
+	return 1;
+}
+
+static void
+forget_in_front(struct connection *c)
+{
+	forget_words(&c->volume);
+	forget_words(&c->grant);
+	forget_words(&c->service);
+	forget_outcomes(c);
+}
+
+/* -1: the connection is to end. */
+static int
+answer(struct connection *c, const struct grammar_line *l)
+{
+	const struct message *m = find_message(l->word[0].s);
+	struct err e = { 0 };
+	int rc;
+
+	c->pass = -1;
+	buf_clear(&c->reply);
+	if (m == NULL || (!c->greeted && m->act != do_hello)) {
+		err_set(&e, ERR_USAGE, "not a message that is understood");
+	} else {
+		(void)pthread_mutex_lock(&c->desk->lock);
+		if (m->act(c, l, &e) == 0)
+			buf_add_str(&c->reply, "done\n");
+		(void)pthread_mutex_unlock(&c->desk->lock);
+	}
+	forget_in_front(c);
+	if (e.kind != ERR_NONE) {
+		buf_clear(&c->reply);
+		wire_put_error(&c->reply, &e);
+	}
+	rc = wire_send(&c->wire, &c->reply, c->pass, NULL);
+	(void)io_close(c->pass, "copy of a journal", NULL);
+	c->pass = -1;
+	return m == NULL ? -1 : rc;
+}
+
+/* The next message; what is due meanwhile is done.  As wire_line. */
+static int
+next_message(struct connection *c, struct grammar_line *l)
+{
+	uint64_t until;
+	int rc;
+
+	for (;;) {
+		(void)pthread_mutex_lock(&c->desk->lock);
+		if (c->round != NULL)
+			round_expire(c->round);
+		until = c->round != NULL ? c->round->deadline_ns : 0;
+		(void)pthread_mutex_unlock(&c->desk->lock);
+		rc = wire_line(&c->wire, until, l, NULL);
+		if (rc != 2)
+			return rc;
+	}
+}
+
+static bool
+may_connect(const struct connection *c)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(c->wire.fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) ==
+		       0 &&
+	       (peer.uid == 0 || peer.uid == c->desk->uid);
+}
+
+void
+server_connection(struct desk *d, int fd)
+{
+	struct connection c = { .desk = d,
+				.wire = WIRE(fd, NULL),
+				.pass = -1 };
+	struct grammar_line l = { 0 };
+	struct err e = { 0 };
+
+	bool may = may_connect(&c);
+
+	while (may && next_message(&c, &l) == 0) {
+		int rc = l.count == 0 ? 0 : keep_in_front(&c, &l, &e);
+
+		if (rc < 0 || (rc == 1 && answer(&c, &l) < 0))
+			break;
+	}
+	grammar_clear(&l);
+	(void)pthread_mutex_lock(&d->lock);
+	round_end(c.round);
+	(void)pthread_mutex_unlock(&d->lock);
+	forget_in_front(&c);
+	buf_clear(&c.reply);
+	wire_clear(&c.wire);
+}

@@ -1,0 +1,158 @@
+/*
+ * round_line.c
+ *
+ * Events are said in the words of grammar.h: a writer takes their lines apart
+ * as we take his.  What is about one component is a group that begins with
+ * `component=`; there may be many, and such a line may be long.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include "src/writer/round_internal.h"
+
+#include "base/buf.h"
+#include "src/writer/grammar.h"
+#include "src/writer/metadata.h"
+#include "src/writer/party.h"
+
+#include <string.h>
+
+const char *
+round_type_name(unsigned type)
+{
+	switch (type) {
+	case METADATA_FULL:
+		return "full";
+	case METADATA_DIFFERENTIAL:
+		return "differential";
+	case METADATA_INCREMENTAL:
+		return "incremental";
+	case METADATA_LOG:
+		return "log";
+	case METADATA_COPY:
+		return "copy";
+	default:
+		return "none";
+	}
+}
+
+static void
+put_hex(struct buf *out, const uint8_t *p, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		buf_printf(out, "%02x", p[i]);
+}
+
+static void
+put_prepare(const struct round *s, const struct part *p, struct buf *out)
+{
+	const struct round_begin *b = &s->begin;
+	size_t i;
+
+	buf_printf(out, " type=%s snapshot=", round_type_name(b->type));
+	grammar_quote(out, b->snapshot != NULL ? b->snapshot : "none",
+		      strlen(b->snapshot != NULL ? b->snapshot : "none"));
+	if (b->snapshot != NULL)
+		buf_printf(out, " snapshot-atomic=%s",
+			   b->snapshot_atomic ? "yes" : "no");
+	buf_printf(out, " partial-files=%s", b->partial_files ? "yes" : "no");
+	if (b->set != NULL)
+		grammar_put_option(out, "set", b->set);
+	for (i = 0; i < p->party->components; i++) {
+		const struct party_component *c = &p->party->component[i];
+
+		grammar_put_option(out, "component", c->name);
+		buf_printf(out, " effective=%s", round_type_name(c->type));
+	}
+}
+
+static const struct round_outcome *
+find_outcome(const struct ending *end, const char *writer,
+	     const char *component)
+{
+	size_t i;
+
+	for (i = 0; i < end->outcomes; i++) {
+		if (strcmp(end->outcome[i].writer, writer) == 0 &&
+		    strcmp(end->outcome[i].component, component) == 0)
+			return &end->outcome[i];
+	}
+	return NULL;
+}
+
+/* What nothing was said of has not succeeded. */
+static void
+put_complete(const struct round *s, const struct part *p,
+	     const struct ending *end, struct buf *out)
+{
+	size_t i;
+
+	buf_printf(out, " type=%s generation=", round_type_name(s->begin.type));
+	put_hex(out, end->generation_id, 16);
+	buf_printf(out, " number=%u", (unsigned)end->generation);
+	for (i = 0; i < p->party->components; i++) {
+		const char *name = p->party->component[i].name;
+		const struct round_outcome *o =
+			find_outcome(end, p->name, name);
+
+		grammar_put_option(out, "component", name);
+		buf_printf(out, " succeeded=%s",
+			   o != NULL && o->succeeded ? "yes" : "no");
+	}
+}
+
+static void
+put_post_restore(const struct part *p, const struct ending *end,
+		 struct buf *out)
+{
+	size_t i;
+
+	for (i = 0; i < p->party->components; i++) {
+		const char *name = p->party->component[i].name;
+		const struct round_outcome *o =
+			end != NULL ? find_outcome(end, p->name, name) : NULL;
+
+		grammar_put_option(out, "component", name);
+		grammar_put_option(out, "outcome",
+				   o != NULL && o->restore != NULL ?
+					   o->restore :
+					   "failed");
+	}
+}
+
+static const char *
+level_name(enum metadata_level level)
+{
+	return level == LEVEL_SYSTEM   ? "system" :
+	       level == LEVEL_BACK_END ? "back-end" :
+					 "front-end";
+}
+
+void
+round_line(const struct round *s, const struct part *p, enum event ev,
+	   const struct ending *end, struct buf *out)
+{
+	buf_printf(out, "session=%s", s->id);
+	switch (ev) {
+	case EVENT_PREPARE_BACKUP:
+		put_prepare(s, p, out);
+		break;
+	case EVENT_FREEZE:
+		buf_printf(out, " level=%s", level_name(round_level(p)));
+		break;
+	case EVENT_BACKUP_COMPLETE:
+		put_complete(s, p, end, out);
+		break;
+	case EVENT_PRE_RESTORE:
+		buf_add(out, p->restore.data, p->restore.len);
+		break;
+	case EVENT_POST_RESTORE:
+		put_post_restore(p, end, out);
+		break;
+	default:
+		break;
+	}
+}
