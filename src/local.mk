@@ -82,7 +82,8 @@ librequester_a_SOURCES = \
 	%D%/requester/choose.c %D%/requester/choose.h \
 	%D%/requester/dossier.c %D%/requester/dossier.h \
 	%D%/requester/history.c %D%/requester/history.h \
-	%D%/requester/restore.c %D%/requester/restore.h
+	%D%/requester/restore.c %D%/requester/restore.h \
+	%D%/requester/session_file.c %D%/requester/session_file.h
 
 bin_PROGRAMS += asof
 asof_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(FUSE_CFLAGS)

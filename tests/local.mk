@@ -37,7 +37,8 @@ libtest_a_SOURCES = \
 	%D%/lib/shot.h \
 	%D%/lib/store_fixture.h \
 	%D%/lib/trace.c \
-	%D%/lib/trace.h
+	%D%/lib/trace.h \
+	%D%/lib/words.h
 
 LDADD = libtest.a $(ENGINE_LIBS) $(STORE_SYSLIBS)
 
@@ -50,12 +51,15 @@ UNIT_TESTS = \
 	%D%/unit/test_check \
 	%D%/unit/test_chunker \
 	%D%/unit/test_claims \
+	%D%/unit/test_choose \
 	%D%/unit/test_config \
 	%D%/unit/test_counts \
 	%D%/unit/test_pattern \
 	%D%/unit/test_crc \
 	%D%/unit/test_cursor \
 	%D%/unit/test_damage \
+	%D%/unit/test_dossier \
+	%D%/unit/test_dossiers \
 	%D%/unit/test_entry \
 	%D%/unit/test_err \
 	%D%/unit/test_exclude \
@@ -123,6 +127,10 @@ tests_unit_test_counts_LDADD = libfuseview.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_pattern_LDADD = libfuseview.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_crc_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_cursor_LDADD = $(LDADD) $(CMOCKA_LIBS)
+REQUESTER_LIBS = librequester.a libwriter.a
+tests_unit_test_choose_LDADD = $(REQUESTER_LIBS) $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_dossier_LDADD = $(REQUESTER_LIBS) $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_dossiers_LDADD = $(REQUESTER_LIBS) $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_damage_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_entry_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_err_LDADD = $(LDADD) $(CMOCKA_LIBS)
@@ -206,6 +214,7 @@ CRASH_TESTS = $(CRASH_RIGS) $(CRASH_BY_LOT)
 REPLAYS = \
 	%D%/fuzz/replay_config \
 	%D%/fuzz/replay_damage \
+	%D%/fuzz/replay_dossier \
 	%D%/fuzz/replay_entry \
 	%D%/fuzz/replay_exclude \
 	%D%/fuzz/replay_filemap \
@@ -226,6 +235,9 @@ tests_fuzz_replay_config_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_config.c \
 	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
 tests_fuzz_replay_damage_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_damage.c \
 	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
+tests_fuzz_replay_dossier_SOURCES = %D%/fuzz/replay.c \
+	%D%/fuzz/fuzz_dossier.c %D%/fuzz/fuzz.h
+tests_fuzz_replay_dossier_LDADD = $(REQUESTER_LIBS) $(LDADD)
 tests_fuzz_replay_entry_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_entry.c \
 	%D%/fuzz/fuzz.h %D%/fuzz/segments.c %D%/fuzz/segments.h
 tests_fuzz_replay_exclude_SOURCES = %D%/fuzz/replay.c %D%/fuzz/fuzz_exclude.c \
@@ -268,6 +280,7 @@ if FUZZ
 FUZZERS = \
 	%D%/fuzz/fuzz_config \
 	%D%/fuzz/fuzz_damage \
+	%D%/fuzz/fuzz_dossier \
 	%D%/fuzz/fuzz_entry \
 	%D%/fuzz/fuzz_exclude \
 	%D%/fuzz/fuzz_filemap \
@@ -288,6 +301,9 @@ tests_fuzz_fuzz_config_SOURCES = %D%/fuzz/fuzz_config.c %D%/fuzz/segments.c
 tests_fuzz_fuzz_config_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_damage_SOURCES = %D%/fuzz/fuzz_damage.c %D%/fuzz/segments.c
 tests_fuzz_fuzz_damage_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_dossier_SOURCES = %D%/fuzz/fuzz_dossier.c
+tests_fuzz_fuzz_dossier_LDADD = $(REQUESTER_LIBS) $(LDADD)
+tests_fuzz_fuzz_dossier_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_entry_SOURCES = %D%/fuzz/fuzz_entry.c %D%/fuzz/segments.c
 tests_fuzz_fuzz_entry_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_exclude_SOURCES = %D%/fuzz/fuzz_exclude.c %D%/fuzz/segments.c

@@ -20,17 +20,18 @@ struct choose_writer {
 	const char *name;
 	const struct metadata *document; /* NULL: it has none */
 	bool present;
-	uint32_t incrementals, differentials; /* since its last full */
+	/* Per component, since its last full; NULL: none. */
+	const uint32_t *incrementals, *differentials;
 	/* Out. */
-	bool *chosen;      /* per component: explicit; mem_free */
-	bool any;          /* at least one */
+	bool *chosen;       /* per component: explicit; mem_free */
+	bool any;           /* at least one; also of one that is not present */
 	unsigned effective; /* enum metadata_type */
-	const char *why;   /* nothing chosen: a sentence; or what was promoted */
-	char *own_why;     /* its memory, when it was made here */
+	const char *why; /* nothing chosen: a sentence; or what was promoted */
+	char *own_why;   /* its memory, when it was made here */
 };
 
 struct choose_input {
-	unsigned type; /* enum metadata_type: the session's */
+	unsigned type;             /* enum metadata_type: the session's */
 	const char *const *source; /* absolute, normal */
 	size_t sources;
 	/* --writer W[:C]; none given: every one with a file beneath a source. */
@@ -40,10 +41,15 @@ struct choose_input {
 };
 
 /*
+ * A wish for a writer is one for all its components.  Without a wish a writer
+ * with a file beneath a source takes part: with the components that have one,
+ * and those that must be there whenever anything of it is.
+ *
  * ERR_USAGE: a wish for a writer or component that is not there, or that can
- * only be implicit.  Dependencies pull in what they need, or leave out both
- * sides when they cannot.  File sets of two writers that overlap leave out the
- * second, with a reason.
+ * only be implicit.  Dependencies on writers of this machine pull in what they
+ * need, or leave out both sides when they cannot.  File sets of two writers
+ * that overlap leave out the second, with a reason.  A log session leaves out
+ * whoever has no log backups; any other takes such a writer as a full one.
  */
 int choose(struct choose_writer *w, size_t n, const struct choose_input *in,
 	   struct err *e);

@@ -24,21 +24,23 @@
 struct buf;
 struct err;
 
-#define DOSSIER_MAX (64u << 20) /* bytes of the text */
+#define DOSSIER_MAX         (64u << 20) /* bytes of the text */
+#define DOSSIER_RANGES_MAX  32768u      /* longer ones go into ranges/N */
+#define DOSSIER_WRITERS_MAX 4096u
 
 /* A generation that another one refers to. */
 struct dossier_ref {
-	uint32_t number;
+	uint32_t number; /* 0: the one whose dossier this is (dossier_settle) */
 	uint8_t id[16];
 };
 
 /* A declaration of this session, as it counted: for restores and people. */
 struct dossier_file {
 	const char *path;
-	bool differenced;    /* else partial */
-	const char *ranges;  /* text, or "file=ranges/N" in the session's tree */
+	bool differenced;   /* else partial */
+	const char *ranges; /* text, or "file=ranges/N" in the session's tree */
 	const char *metadata; /* of partial-file, or NULL */
-	const char *pattern; /* differenced */
+	const char *pattern;  /* differenced */
 	bool recursive;
 	bool has_newer;
 	struct ts newer;
@@ -51,19 +53,19 @@ struct dossier_attachment {
 };
 
 struct dossier_component {
-	const char *name;       /* explicit: it speaks for its set */
-	unsigned effective;     /* enum metadata_type */
+	const char *name;   /* explicit: it speaks for its set */
+	unsigned effective; /* enum metadata_type */
 	bool succeeded;
-	const char *why;        /* not succeeded: a sentence */
-	bool carried;           /* a file set of it is; see A3 in the model */
+	const char *why;         /* not succeeded: a sentence */
+	bool carried;            /* a file set of it is; see A3 in the model */
 	struct dossier_ref base; /* number 0: none */
 	uint8_t journal[JOURNAL_ID_LEN];
 	uint64_t cut;
-	const char *stamp;      /* NULL: never set; else stamp_len bytes */
+	const char *stamp; /* NULL: never set; else stamp_len bytes */
 	size_t stamp_len;
 	const char *previous_stamp;
 	size_t previous_len;
-	const char *metadata;   /* backup-metadata, or NULL */
+	const char *metadata; /* backup-metadata, or NULL */
 	/* Carried: what has to be replayed, the oldest first, this one last. */
 	struct dossier_ref *image;
 	size_t images;
@@ -71,6 +73,8 @@ struct dossier_component {
 	size_t *carried_set;
 	size_t carried_sets;
 	bool untrusted; /* an audit found a lie; until its next whole read */
+	/* Since its last full, this one counted: so that forgetting loses none. */
+	uint32_t incrementals, differentials;
 	struct dossier_file *file;
 	size_t files;
 	struct dossier_attachment *attachment;
@@ -79,39 +83,57 @@ struct dossier_component {
 
 enum dossier_state {
 	DOSSIER_TOOK_PART = 1,
-	DOSSIER_ABSENT,      /* nobody listened: its files are plain files */
+	DOSSIER_ABSENT, /* nobody listened: its files are plain files */
 	DOSSIER_FAILED,
-	DOSSIER_LEFT_OUT,    /* not selected, or its type was not supported */
+	DOSSIER_LEFT_OUT, /* not selected, or its type was not supported */
 };
 
 struct dossier_writer {
 	const char *name;
 	uid_t owner;
 	enum dossier_state state;
-	enum event failed_at;      /* FAILED */
+	enum event failed_at; /* FAILED */
 	enum failure failure;
-	const char *text;          /* what it said; or why it was left out */
-	unsigned effective;        /* enum metadata_type */
-	uint32_t incrementals, differentials; /* since its last full */
-	const char *document;      /* name in the tree, or NULL */
+	const char *text;     /* what it said; or why it was left out */
+	unsigned effective;   /* enum metadata_type */
+	const char *document; /* name in the tree, or NULL */
 	struct dossier_component *component;
 	size_t components;
 };
 
 struct dossier {
-	char session[33]; /* 32 hexadecimal digits */
-	unsigned type;    /* enum metadata_type: the session's */
+	char session[33];     /* 32 hexadecimal digits */
+	unsigned type;        /* enum metadata_type: the session's */
 	const char *snapshot; /* provider, or NULL */
 	struct dossier_writer *writer;
 	size_t writers;
 	void *memory; /* a parsed dossier's */
 };
 
+/* Append the text. */
 void dossier_print(const struct dossier *d, struct buf *out);
+
+/*
+ * ERR_CORRUPT with the line; ERR_UNSUPPORTED for a line of a newer program.
+ * *out is untouched unless all is well, and then wants dossier_clear, which
+ * does nothing to one that was made by hand.
+ */
 int dossier_parse(const void *p, size_t len, struct dossier *out,
 		  struct err *e);
 void dossier_clear(struct dossier *d);
 
+/*
+ * A generation gets its number when its dossier is written already, so that in
+ * the text it refers to itself as 0.  This puts the number there.
+ */
+void dossier_settle(struct dossier *d, uint32_t number);
+
+/* "full" for METADATA_FULL; NULL for no type. */
+const char *dossier_type_name(unsigned type);
+unsigned dossier_type_parse(const char *s); /* 0: none of them */
+const char *dossier_state_name(enum dossier_state s);
+
+/* By name; NULL when there is none. */
 const struct dossier_writer *dossier_writer(const struct dossier *d,
 					    const char *name);
 const struct dossier_component *

@@ -1,4 +1,384 @@
+/*
+ * history.c
+ *
+ * "Newest" is by number.  A dossier is read once, when the first question comes
+ * to its generation; most questions are answered by the newest one or two.
+ *
+ * Nothing here reads a clock or trusts more than was asked: a generation whose
+ * dossier cannot be read has no components, so that nothing is compared with
+ * it.
+ */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
+
 #include "src/requester/history.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "src/engine/generation.h"
+#include "src/engine/view.h"
+#include "src/requester/session_file.h"
+#include "src/writer/metadata.h"
+
+#include <string.h>
+
+struct item {
+	const struct generation *generation;
+	bool asked; /* dossier is what there is */
+	bool has;
+	struct dossier dossier;
+};
+
+struct history {
+	struct store *store;
+	history_load_fn load;
+	void *ctx;
+	struct item *item; /* of the set, the newest first */
+	size_t count;
+};
+
+/* --- loading ------------------------------------------------------------- */
+
+static bool
+of_set(const struct generation *g, const uint8_t *set_id)
+{
+	return !g->damaged &&
+	       (set_id == NULL || memcmp(g->record.set_id, set_id, 16) == 0);
+}
+
+int
+history_open_with(const struct generation_list *l, const uint8_t *set_id,
+		  history_load_fn load, void *ctx, struct history **out,
+		  struct err *e)
+{
+	struct history *h = mem_zalloc(sizeof(*h));
+	size_t i;
+
+	if (h == NULL)
+		return err_nomem(e);
+	h->load = load;
+	h->ctx = ctx;
+	h->item = mem_array(l->count + 1, sizeof(*h->item));
+	if (h->item == NULL) {
+		history_close(h);
+		return err_nomem(e);
+	}
+	for (i = l->count; i-- > 0;)
+		if (of_set(&l->item[i], set_id))
+			h->item[h->count++].generation = &l->item[i];
+	*out = h;
+	return 0;
+}
+
+void
+history_close(struct history *h)
+{
+	size_t i;
+
+	if (h == NULL)
+		return;
+	for (i = 0; i < h->count; i++)
+		dossier_clear(&h->item[i].dossier);
+	mem_free(h->item);
+	mem_free(h);
+}
+
+static bool
+ends_the_question(const struct err *e)
+{
+	return e->kind == ERR_NOMEM || e->kind == ERR_CANCELLED;
+}
+
+static int
+load(struct history *h, struct item *it, struct err *e)
+{
+	struct buf text = { 0 };
+	struct err why = { 0 };
+	int rc;
+
+	if (it->asked)
+		return 0;
+	rc = h->load(h->ctx, it->generation, &text, &why);
+	if (rc == 0)
+		rc = buf_ok(&text, &why);
+	if (rc == 0)
+		rc = dossier_parse(text.data, text.len, &it->dossier, &why);
+	if (rc == 0)
+		dossier_settle(&it->dossier, it->generation->number);
+	buf_clear(&text);
+	if (rc < 0 && ends_the_question(&why)) {
+		err_move(e, &why);
+		return -1;
+	}
+	it->has = rc == 0;
+	it->asked = true;
+	return 0;
+}
+
+int
+history_dossier(struct history *h, uint32_t number, const struct dossier **out,
+		struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < h->count; i++) {
+		struct item *it = &h->item[i];
+
+		if (it->generation->number != number)
+			continue;
+		if (load(h, it, e) < 0)
+			return -1;
+		*out = it->has ? &it->dossier : NULL;
+		return 0;
+	}
+	*out = NULL;
+	return 0;
+}
+
+/* What the i-th newest says of a component; *out NULL: nothing. */
+static int
+find(struct history *h, size_t i, const char *writer, const char *component,
+     const struct dossier_component **out, struct err *e)
+{
+	const struct dossier_writer *w;
+
+	*out = NULL;
+	if (load(h, &h->item[i], e) < 0)
+		return -1;
+	if (!h->item[i].has)
+		return 0;
+	w = dossier_writer(&h->item[i].dossier, writer);
+	if (w != NULL)
+		*out = dossier_component(w, component);
+	return 0;
+}
+
+/* --- bases --------------------------------------------------------------- */
+
+/* Does a session of this type (enum generation_type) update the history? */
+static bool
+updates_history(unsigned session)
+{
+	return session == GEN_FULL || session == GEN_INCREMENTAL;
+}
+
+/*
+ * May a session of type `type` compare the component with what a generation
+ * of type `session` says of it?
+ */
+static bool
+serves(unsigned type, unsigned session, const struct dossier_component *c)
+{
+	if (!c->succeeded)
+		return false;
+	switch (type) {
+	case METADATA_INCREMENTAL:
+		return updates_history(session) && !c->carried;
+	case METADATA_DIFFERENTIAL:
+		return updates_history(session) && !c->carried &&
+		       c->effective == METADATA_FULL;
+	case METADATA_LOG:
+		return updates_history(session) || session == GEN_LOG;
+	default:
+		return false;
+	}
+}
+
+/* Does another kept generation hold the same stamp for the component? */
+static int
+is_ambiguous(struct history *h, size_t mine, const char *writer,
+	     const char *component, bool *out, struct err *e)
+{
+	const struct dossier_component *base;
+	const struct dossier_component *c;
+	size_t i;
+
+	*out = false;
+	if (find(h, mine, writer, component, &base, e) < 0)
+		return -1;
+	if (base->stamp == NULL)
+		return 0;
+	for (i = 0; i < h->count && !*out; i++) {
+		if (i == mine)
+			continue;
+		if (find(h, i, writer, component, &c, e) < 0)
+			return -1;
+		*out = c != NULL && c->stamp != NULL &&
+		       c->stamp_len == base->stamp_len &&
+		       memcmp(c->stamp, base->stamp, c->stamp_len) == 0;
+	}
+	return 0;
+}
+
+static void
+refer(const struct generation *g, struct dossier_ref *out)
+{
+	out->number = g->number;
+	memcpy(out->id, g->record.id, sizeof(out->id));
+}
+
+int
+history_base(struct history *h, const char *writer, const char *component,
+	     unsigned session_type, struct history_base *out, struct err *e)
+{
+	const struct dossier_component *c;
+	struct history_base base = { 0 };
+	size_t i;
+
+	for (i = 0; i < h->count; i++) {
+		const struct generation *g = h->item[i].generation;
+
+		if (find(h, i, writer, component, &c, e) < 0)
+			return -1;
+		if (c == NULL ||
+		    !serves(session_type, g->record.session_type, c))
+			continue;
+		if (is_ambiguous(h, i, writer, component, &base.ambiguous, e) <
+		    0)
+			return -1;
+		base.component = c;
+		refer(g, &base.generation);
+		break;
+	}
+	*out = base;
+	return 0;
+}
+
+/* --- images -------------------------------------------------------------- */
+
+int
+history_images(struct history *h, const char *writer, const char *component,
+	       struct dossier_ref **out, size_t *n, struct err *e)
+{
+	struct dossier_ref *ref = mem_array(h->count + 1, sizeof(*ref));
+	const struct dossier_component *c;
+	size_t found = h->count; /* filled from the end: the oldest first */
+	bool current = false;
+	size_t i;
+
+	if (ref == NULL)
+		return err_nomem(e);
+	for (i = 0; i < h->count && !current; i++) {
+		const struct generation *g = h->item[i].generation;
+		unsigned session = g->record.session_type;
+
+		if (find(h, i, writer, component, &c, e) < 0) {
+			mem_free(ref);
+			return -1;
+		}
+		if (c == NULL || !c->succeeded ||
+		    !(updates_history(session) || session == GEN_LOG))
+			continue;
+		refer(g, &ref[--found]);
+		current = updates_history(session) && !c->carried;
+	}
+	*n = h->count - found;
+	memmove(ref, ref + found, *n * sizeof(*ref));
+	*out = ref;
+	return 0;
+}
+
+/* --- counts and cuts ----------------------------------------------------- */
+
+/* What the newest generation says that knows the component; *out may be NULL. */
+static int
+newest(struct history *h, const char *writer, const char *component,
+       const struct dossier_component **out, struct err *e)
+{
+	size_t i;
+
+	*out = NULL;
+	for (i = 0; i < h->count && *out == NULL; i++)
+		if (find(h, i, writer, component, out, e) < 0)
+			return -1;
+	return 0;
+}
+
+int
+history_untrusted(struct history *h, const char *writer, const char *component,
+		  bool *out, struct err *e)
+{
+	const struct dossier_component *c;
+
+	if (newest(h, writer, component, &c, e) < 0)
+		return -1;
+	*out = c != NULL && c->untrusted;
+	return 0;
+}
+
+int
+history_counts(struct history *h, const char *writer, const char *component,
+	       uint32_t *incrementals, uint32_t *differentials, struct err *e)
+{
+	const struct dossier_component *c;
+
+	if (newest(h, writer, component, &c, e) < 0)
+		return -1;
+	*incrementals = c != NULL ? c->incrementals : 0;
+	*differentials = c != NULL ? c->differentials : 0;
+	return 0;
+}
+
+static uint64_t
+lowest_of(const struct dossier_writer *w, const uint8_t journal[JOURNAL_ID_LEN],
+	  uint64_t lowest)
+{
+	size_t i;
+
+	for (i = 0; i < w->components; i++) {
+		const struct dossier_component *c = &w->component[i];
+
+		if (c->succeeded && c->cut < lowest &&
+		    memcmp(c->journal, journal, JOURNAL_ID_LEN) == 0)
+			lowest = c->cut;
+	}
+	return lowest;
+}
+
+int
+history_lowest_cut(struct history *h, const char *writer,
+		   const uint8_t journal[JOURNAL_ID_LEN], uint64_t *out,
+		   struct err *e)
+{
+	uint64_t lowest = UINT64_MAX;
+	size_t i;
+
+	for (i = 0; i < h->count; i++) {
+		const struct dossier_writer *w;
+
+		if (load(h, &h->item[i], e) < 0)
+			return -1;
+		if (!h->item[i].has)
+			continue;
+		w = dossier_writer(&h->item[i].dossier, writer);
+		if (w != NULL)
+			lowest = lowest_of(w, journal, lowest);
+	}
+	*out = lowest;
+	return 0;
+}
+
+/* --- the store ----------------------------------------------------------- */
+
+static int
+load_stored(void *ctx, const struct generation *g, struct buf *out,
+	    struct err *e)
+{
+	struct view_gen *view = NULL;
+	int rc;
+
+	if (view_open(ctx, g->number, &view, e) < 0)
+		return -1;
+	rc = session_file(view, "session", DOSSIER_MAX, out, e);
+	view_unref(view);
+	return rc;
+}
+
+int
+history_open(struct store *st, const struct generation_list *l,
+	     const uint8_t *set_id, struct history **out, struct err *e)
+{
+	return history_open_with(l, set_id, load_stored, st, out, e);
+}

@@ -16,17 +16,29 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct buf;
 struct err;
+struct generation;
 struct generation_list;
 struct store;
 
 struct history;
 
-/* The list is borrowed.  set_id: only its generations count. */
+/*
+ * Where the text of a generation's dossier comes from: appended.  1: it has
+ * none.  What cannot be read is -1; ERR_NOMEM and ERR_CANCELLED end the
+ * question, all else counts as none.
+ */
+typedef int (*history_load_fn)(void *ctx, const struct generation *g,
+			       struct buf *out, struct err *e);
+
+/* The list is borrowed.  set_id: only its generations count; NULL: all do. */
 int history_open(struct store *st, const struct generation_list *l,
-		 const uint8_t set_id[16], struct history **out,
-		 struct err *e);
-void history_close(struct history *h);
+		 const uint8_t *set_id, struct history **out, struct err *e);
+int history_open_with(const struct generation_list *l, const uint8_t *set_id,
+		      history_load_fn load, void *ctx, struct history **out,
+		      struct err *e);
+void history_close(struct history *h); /* takes NULL */
 
 /* The dossier of a generation: NULL when it has none or cannot be read. */
 int history_dossier(struct history *h, uint32_t number,
@@ -48,17 +60,30 @@ int history_base(struct history *h, const char *writer, const char *component,
 		 unsigned session_type, struct history_base *out,
 		 struct err *e);
 
-/* The image list of a component that is carried now: oldest first. */
-int history_images(struct history *h, const char *writer,
-		   const char *component, struct dossier_ref **out, size_t *n,
-		   struct err *e);
+/*
+ * The image list of a component that is carried now: oldest first, from the
+ * newest generation in which it was current up to the newest of all.  The one
+ * that is being made is not among them: it has no number yet.  mem_free.
+ */
+int history_images(struct history *h, const char *writer, const char *component,
+		   struct dossier_ref **out, size_t *n, struct err *e);
 
-/* Incrementals and differentials of a writer since its last full. */
-int history_counts(struct history *h, const char *writer,
+/*
+ * Incrementals and differentials of a component since its last full, as the
+ * newest generation says that knows it; zero when none does.
+ */
+int history_counts(struct history *h, const char *writer, const char *component,
 		   uint32_t *incrementals, uint32_t *differentials,
 		   struct err *e);
 
-/* The lowest cut of this journal that can still be a base; UINT64_MAX none. */
+/* Did an audit find a lie, and has no whole read ended that since? */
+int history_untrusted(struct history *h, const char *writer,
+		      const char *component, bool *out, struct err *e);
+
+/*
+ * The lowest cut of this journal that can still be a base; UINT64_MAX none.
+ * Sets share a journal: to be asked of a history of all of them.
+ */
 int history_lowest_cut(struct history *h, const char *writer,
 		       const uint8_t journal[JOURNAL_ID_LEN], uint64_t *out,
 		       struct err *e);
