@@ -78,9 +78,12 @@ libwriter_a_SOURCES = \
 
 noinst_LIBRARIES += librequester.a
 librequester_a_SOURCES = \
+	%D%/requester/audit.c %D%/requester/audit.h \
 	%D%/requester/backup.c %D%/requester/backup.h \
 	%D%/requester/choose.c %D%/requester/choose.h \
+	%D%/requester/claims.c %D%/requester/claims.h \
 	%D%/requester/dossier.c %D%/requester/dossier.h \
+	%D%/requester/finder.c %D%/requester/finder.h \
 	%D%/requester/history.c %D%/requester/history.h \
 	%D%/requester/restore.c %D%/requester/restore.h \
 	%D%/requester/session_file.c %D%/requester/session_file.h

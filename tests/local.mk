@@ -100,6 +100,7 @@ UNIT_TESTS = \
 	%D%/unit/test_verify \
 	%D%/unit/test_view \
 	%D%/unit/test_writer \
+	%D%/unit/test_writer_claims \
 	%D%/unit/test_grammar \
 	%D%/unit/test_journal \
 	%D%/unit/test_metadata \
@@ -131,6 +132,8 @@ REQUESTER_LIBS = librequester.a libwriter.a
 tests_unit_test_choose_LDADD = $(REQUESTER_LIBS) $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_dossier_LDADD = $(REQUESTER_LIBS) $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_dossiers_LDADD = $(REQUESTER_LIBS) $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_writer_claims_LDADD = $(REQUESTER_LIBS) $(LDADD) \
+	$(CMOCKA_LIBS)
 tests_unit_test_damage_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_entry_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_err_LDADD = $(LDADD) $(CMOCKA_LIBS)

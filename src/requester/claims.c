@@ -1,0 +1,1412 @@
+/*
+ * claims.c
+ *
+ * All that is claimed lies in some directory: that of a file set, of an exclude,
+ * of a differenced entry, or of a file with declared ranges.  Those are `places`,
+ * sorted so that what is beneath a directory follows it; a name is looked for
+ * in the places of its own directory and, where they are recursive, in those of
+ * the directories above.  A directory that has no place at it, beneath it or
+ * recursively above it costs a few comparisons, once.
+ *
+ * The table is read-only while a walk goes on.  What the walk tells comes one at
+ * a time; what is written from find() and ranges() is atomic or under the lock.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include "src/requester/claims.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/src.h"
+#include "src/engine/plan.h"
+#include "src/engine/view.h"
+#include "src/requester/audit.h"
+#include "src/requester/finder.h"
+#include "src/writer/metadata.h"
+#include "src/writer/reduce.h"
+#include "src/writer/wildcard.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum place_kind {
+	PLACE_SET,         /* a file set */
+	PLACE_EXCLUDE,     /* a writer's exclude */
+	PLACE_DIFFERENCED, /* a differenced entry */
+	PLACE_DECLARED,    /* the directory of a file with declared ranges */
+};
+
+struct place {
+	const char *dir;
+	size_t len; /* of dir; 0 for "/" */
+	size_t component;
+	enum place_kind kind;
+	bool recursive;
+	bool carried;        /* SET: not required by this type */
+	const char *pattern; /* not of DECLARED */
+	const struct metadata_files *set;
+	const struct reduce_differenced *differenced;
+	char *own_dir;    /* its memory, DECLARED */
+	atomic_bool *met; /* SET: a file of it is there */
+};
+
+/* What became of the ranges of reduced->file[i]. */
+struct promise {
+	struct writer_claims *claims;
+	size_t component;
+	const struct reduce_file *file;
+	const char *refused; /* under the lock */
+	uint64_t bytes;      /* read, by ranges */
+};
+
+struct text {
+	struct text *next;
+	char s[];
+};
+
+struct writer_claims {
+	struct claims engine; /* first: what the walk has is this */
+	const struct claims_options *o;
+	struct place *place;
+	size_t places, cap;
+	struct promise **promise; /* per component, as reduced->file */
+	atomic_bool **met;        /* per component, as its document's sets */
+	bool *plain;              /* per component: claims nothing any more */
+	const char **extra;
+	claims_copied_fn copied;
+	void *copied_ctx;
+	uint64_t seed;
+	pthread_mutex_t lock; /* texts, promises, the components' outcomes */
+	struct text *texts;
+};
+
+static struct writer_claims *
+of_engine(struct claims *c)
+{
+	return (struct writer_claims *)c;
+}
+
+static bool
+is_whole_type(unsigned effective)
+{
+	return effective == METADATA_FULL || effective == METADATA_COPY;
+}
+
+/* --- texts that live as long as the claims ------------------------------- */
+
+static const char *
+keep_text(struct writer_claims *w, const char *s)
+{
+	size_t len = strlen(s) + 1;
+	struct text *t = mem_alloc(sizeof(*t) + len);
+
+	if (t == NULL)
+		return NULL;
+	memcpy(t->s, s, len);
+	(void)pthread_mutex_lock(&w->lock);
+	t->next = w->texts;
+	w->texts = t;
+	(void)pthread_mutex_unlock(&w->lock);
+	return t->s;
+}
+
+static void note(struct writer_claims *w, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+static void
+note(struct writer_claims *w, const char *fmt, ...)
+{
+	char text[ERR_TEXT_LEN];
+	va_list ap;
+
+	if (w->o->note == NULL)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	w->o->note(w->o->ctx, text);
+}
+
+/* The first failure is the one that is told. */
+static int
+fail(struct writer_claims *w, size_t component, const char *sentence,
+     struct err *e)
+{
+	struct claims_component *c = &w->o->component[component];
+	char *why;
+
+	(void)pthread_mutex_lock(&w->lock);
+	c->failed = true;
+	if (c->why == NULL) {
+		why = mem_strdup(sentence);
+		c->why = why;
+	}
+	why = c->why;
+	(void)pthread_mutex_unlock(&w->lock);
+	return why != NULL ? 0 : err_nomem(e);
+}
+
+int
+writer_claims_fail(struct writer_claims *w, size_t component, struct err *e,
+		   const char *fmt, ...)
+{
+	char text[ERR_TEXT_LEN];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	w->plain[component] = true;
+	return fail(w, component, text, e);
+}
+
+/* --- the table ----------------------------------------------------------- */
+
+/* "/" is the empty one, so that every directory and a slash begin its names. */
+static size_t
+dir_len(const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return len == 1 ? 0 : len;
+}
+
+/* A slash before all other bytes: what is beneath a directory follows it. */
+static int
+dir_order(const char *a, size_t alen, const char *b, size_t blen)
+{
+	size_t n = alen < blen ? alen : blen;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		unsigned char x = a[i] == '/' ? 0 : (unsigned char)a[i];
+		unsigned char y = b[i] == '/' ? 0 : (unsigned char)b[i];
+
+		if (x != y)
+			return x < y ? -1 : 1;
+	}
+	return alen == blen ? 0 : alen < blen ? -1 : 1;
+}
+
+static int
+by_dir(const void *a, const void *b)
+{
+	const struct place *x = a;
+	const struct place *y = b;
+	int rc = dir_order(x->dir, x->len, y->dir, y->len);
+
+	if (rc == 0 && x->component != y->component)
+		rc = x->component < y->component ? -1 : 1;
+	return rc != 0 ? rc : (int)x->kind - (int)y->kind;
+}
+
+static struct place *
+add_place(struct writer_claims *w, size_t component, enum place_kind kind,
+	  const char *dir, struct err *e)
+{
+	struct place *p;
+	size_t cap = w->cap == 0 ? 32 : 2 * w->cap;
+
+	if (w->places == w->cap) {
+		p = mem_resize(w->place, cap, sizeof(*p));
+		if (p == NULL) {
+			err_nomem(e);
+			return NULL;
+		}
+		w->place = p;
+		w->cap = cap;
+	}
+	p = &w->place[w->places++];
+	memset(p, 0, sizeof(*p));
+	p->component = component;
+	p->kind = kind;
+	p->dir = dir;
+	p->len = dir_len(dir);
+	return p;
+}
+
+/* May what is there be left as the base has it? */
+static bool
+is_carried(const struct claims_component *c, const struct metadata_files *f)
+{
+	return c->base != NULL && !is_whole_type(c->effective) &&
+	       !metadata_required(f, (enum metadata_type)c->effective);
+}
+
+static int
+add_sets(struct writer_claims *w, size_t i, struct err *e)
+{
+	struct claims_component *c = &w->o->component[i];
+	const struct metadata *m = c->document;
+	struct place *p;
+	size_t k;
+
+	for (k = 0; k < m->files.count; k++) {
+		const struct metadata_files *f = &m->files.v[k];
+
+		if (metadata_managing(m, c->chosen, f->component) !=
+		    c->component)
+			continue;
+		/* Not required of a whole backup: no member, a plain file. */
+		if (is_whole_type(c->effective) &&
+		    !metadata_required(f, (enum metadata_type)c->effective))
+			continue;
+		p = add_place(w, i, PLACE_SET, f->spec.dir, e);
+		if (p == NULL)
+			return -1;
+		p->recursive = f->spec.recursive;
+		p->pattern = f->spec.pattern;
+		p->set = f;
+		p->carried = is_carried(c, f);
+		p->met = &w->met[i][k];
+		c->carried = c->carried || p->carried;
+	}
+	return 0;
+}
+
+static int
+add_excludes(struct writer_claims *w, size_t i, struct err *e)
+{
+	const struct metadata *m = w->o->component[i].document;
+	struct place *p;
+	size_t k;
+
+	/* Once for a writer, whichever of its components comes first. */
+	for (k = 0; k < i; k++)
+		if (w->o->component[k].document == m && !w->plain[k])
+			return 0;
+	for (k = 0; k < m->excludes.count; k++) {
+		const struct metadata_spec *x = &m->excludes.v[k];
+
+		p = add_place(w, i, PLACE_EXCLUDE, x->dir, e);
+		if (p == NULL)
+			return -1;
+		p->recursive = x->recursive;
+		p->pattern = x->pattern;
+	}
+	return 0;
+}
+
+static int
+add_promises(struct writer_claims *w, size_t i, struct err *e)
+{
+	const struct reduced *r = w->o->component[i].reduced;
+	struct promise *old = w->promise[i];
+	struct promise *p = mem_array(r->files + 1, sizeof(*p));
+	size_t k;
+
+	if (p == NULL)
+		return err_nomem(e);
+	for (k = 0; k < r->files; k++) {
+		p[k].claims = w;
+		p[k].component = i;
+		p[k].file = &r->file[k];
+	}
+	mem_free(old);
+	w->promise[i] = p;
+	return 0;
+}
+
+static int
+add_declared(struct writer_claims *w, size_t i, struct err *e)
+{
+	const struct claims_component *c = &w->o->component[i];
+	const struct reduced *r = c->reduced;
+	const char *last = NULL;
+	size_t last_len = 0;
+	struct place *p;
+	size_t k;
+
+	for (k = 0; k < r->files; k++) {
+		const char *path = r->file[k].path;
+		size_t len = (size_t)(strrchr(path, '/') - path);
+
+		if (last != NULL && len == last_len &&
+		    memcmp(last, path, len) == 0)
+			continue;
+		last = path;
+		last_len = len;
+		p = add_place(w, i, PLACE_DECLARED, "/", e);
+		if (p == NULL)
+			return -1;
+		p->own_dir = mem_dup(len > 0 ? path : "/", len > 0 ? len : 1);
+		if (p->own_dir == NULL)
+			return err_nomem(e);
+		p->dir = p->own_dir;
+		p->len = len;
+	}
+	for (k = 0; k < r->differenced_count; k++) {
+		const struct reduce_differenced *d = &r->differenced[k];
+
+		p = add_place(w, i, PLACE_DIFFERENCED, d->dir, e);
+		if (p == NULL)
+			return -1;
+		p->recursive = d->recursive;
+		p->pattern = d->pattern;
+		p->differenced = d;
+	}
+	return add_promises(w, i, e);
+}
+
+static bool
+in_sources(const struct writer_claims *w, const char *dir)
+{
+	size_t i;
+
+	for (i = 0; i < w->o->sources; i++)
+		if (path_beneath(dir, w->o->source[i]))
+			return true;
+	return false;
+}
+
+/* Does the directory lie on a volume that the session has anyway? */
+static bool
+on_a_volume(const struct writer_claims *w, const char *dir)
+{
+	struct statx here;
+	struct statx st;
+	size_t i;
+
+	if (src_stat(AT_FDCWD, dir, &here, NULL) < 0)
+		return false;
+	for (i = 0; i < w->o->sources; i++)
+		if (src_stat(AT_FDCWD, w->o->source[i], &st, NULL) == 0 &&
+		    st.stx_dev_major == here.stx_dev_major &&
+		    st.stx_dev_minor == here.stx_dev_minor)
+			return true;
+	for (i = 0; i < w->places; i++)
+		if (w->place[i].kind == PLACE_SET &&
+		    src_stat(AT_FDCWD, w->place[i].dir, &st, NULL) == 0 &&
+		    st.stx_dev_major == here.stx_dev_major &&
+		    st.stx_dev_minor == here.stx_dev_minor)
+			return true;
+	return false;
+}
+
+/* Directories outside of the sources, each once. */
+static int
+find_extras(struct writer_claims *w, struct err *e)
+{
+	size_t n = 0;
+	size_t i;
+
+	mem_free(w->extra);
+	w->extra = mem_array(w->places + 1, sizeof(*w->extra));
+	if (w->extra == NULL)
+		return err_nomem(e);
+	for (i = 0; i < w->places; i++) {
+		const struct place *p = &w->place[i];
+
+		if (p->kind == PLACE_EXCLUDE || in_sources(w, p->dir) ||
+		    (n > 0 && strcmp(w->extra[n - 1], p->dir) == 0))
+			continue;
+		if (p->kind != PLACE_SET && !on_a_volume(w, p->dir)) {
+			note(w,
+			     "what was declared in %s is not on a file system "
+			     "of this backup",
+			     p->dir);
+			continue;
+		}
+		w->extra[n++] = p->dir;
+	}
+	w->engine.extra = w->extra;
+	w->engine.extras = n;
+	return 0;
+}
+
+static void
+clear_places(struct writer_claims *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->places; i++)
+		mem_free(w->place[i].own_dir);
+	w->places = 0;
+}
+
+static int
+build(struct writer_claims *w, struct err *e)
+{
+	size_t i;
+
+	clear_places(w);
+	for (i = 0; i < w->o->components; i++) {
+		if (w->plain[i])
+			continue;
+		if (add_sets(w, i, e) < 0 || add_excludes(w, i, e) < 0)
+			return -1;
+		if (w->o->component[i].reduced != NULL &&
+		    add_declared(w, i, e) < 0)
+			return -1;
+	}
+	if (w->places > 1)
+		qsort(w->place, w->places, sizeof(*w->place), by_dir);
+	return find_extras(w, e);
+}
+
+/* --- looking up ---------------------------------------------------------- */
+
+/* The first place at or behind this directory. */
+static size_t
+lower(const struct writer_claims *w, const char *dir, size_t len)
+{
+	size_t from = 0;
+	size_t to = w->places;
+
+	while (from < to) {
+		size_t mid = from + (to - from) / 2;
+		const struct place *p = &w->place[mid];
+
+		if (dir_order(p->dir, p->len, dir, len) < 0)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return from;
+}
+
+static bool
+is_at(const struct place *p, const char *dir, size_t len)
+{
+	return p->len == len && memcmp(p->dir, dir, len) == 0;
+}
+
+static bool
+is_beneath(const struct place *p, const char *dir, size_t len)
+{
+	return p->len > len && p->dir[len] == '/' &&
+	       memcmp(p->dir, dir, len) == 0;
+}
+
+/* Call fn for the places at the directory, and the recursive ones above. */
+typedef bool (*place_fn)(void *ctx, struct place *p); /* true: enough */
+static bool
+each_above(const struct writer_claims *w, const char *dir, size_t len,
+	   place_fn fn, void *ctx)
+{
+	bool above = false;
+	size_t i;
+
+	for (;;) {
+		for (i = lower(w, dir, len);
+		     i < w->places && is_at(&w->place[i], dir, len); i++)
+			if ((!above || w->place[i].recursive) &&
+			    fn(ctx, &w->place[i]))
+				return true;
+		if (len == 0)
+			return false;
+		while (len > 0 && dir[--len] != '/')
+			;
+		above = true;
+	}
+}
+
+static bool
+each_beneath(const struct writer_claims *w, const char *dir, size_t len,
+	     place_fn fn, void *ctx)
+{
+	size_t i;
+
+	for (i = lower(w, dir, len); i < w->places; i++) {
+		if (is_at(&w->place[i], dir, len))
+			continue;
+		if (!is_beneath(&w->place[i], dir, len))
+			return false;
+		if (fn(ctx, &w->place[i]))
+			return true;
+	}
+	return false;
+}
+
+static bool
+any(void *ctx, struct place *p)
+{
+	(void)ctx;
+	(void)p;
+	return true;
+}
+
+static enum claim_dir
+answer_dir(struct claims *c, const char *path)
+{
+	struct writer_claims *w = of_engine(c);
+	size_t len = dir_len(path);
+
+	if (each_above(w, path, len, any, NULL) ||
+	    each_beneath(w, path, len, any, NULL))
+		return CLAIM_DIR_SOME;
+	return CLAIM_DIR_NOTHING;
+}
+
+/* The base of a carried set, of a component that is still in. */
+struct carrier {
+	const struct writer_claims *w;
+	const struct place *found;
+};
+
+static bool
+carried_here(void *ctx, struct place *p)
+{
+	struct carrier *c = ctx;
+
+	if (p->kind != PLACE_SET || !p->carried || c->w->plain[p->component])
+		return false;
+	c->found = p;
+	return true;
+}
+
+static int
+answer_carries(struct claims *c, const char *path, struct view_gen **base,
+	       struct err *e)
+{
+	struct carrier at = { .w = of_engine(c), .found = NULL };
+	size_t len = dir_len(path);
+
+	(void)e;
+	*base = NULL;
+	if (each_above(at.w, path, len, carried_here, &at) ||
+	    each_beneath(at.w, path, len, carried_here, &at))
+		*base = at.w->o->component[at.found->component].base;
+	return 0;
+}
+
+/* --- one name ------------------------------------------------------------ */
+
+/* All that is said of one name. */
+struct said {
+	struct writer_claims *w;
+	const char *path, *name;
+	bool there;
+	struct place *set; /* the first, and whether one requires it */
+	bool required;
+	struct place *exclude; /* of the set's writer, or of root's */
+	const struct reduce_differenced *differenced;
+	struct promise *promise;
+	size_t by; /* the component that declared it; only without a set */
+	bool declared;
+	bool log_recovery, fixed;
+};
+
+static void
+hear_set(struct said *s, struct place *p)
+{
+	const struct claims_component *c = &s->w->o->component[p->component];
+	const struct metadata_component *own =
+		&c->document->components.v[p->set->component];
+
+	if (s->there && wildcard_literal(p->pattern))
+		atomic_store(p->met, true);
+	/* Two sets of a component: the one that asks for more. */
+	if (s->set == NULL)
+		s->set = p;
+	else if (s->set->component != p->component)
+		return;
+	else if (s->set->carried && !p->carried)
+		s->set = p;
+	s->required = s->required || !p->carried;
+	s->log_recovery = s->log_recovery || own->log_recovery ||
+			  c->document->components.v[c->component].log_recovery;
+	s->fixed = s->fixed || p->set->kind == FILES_DATABASE;
+}
+
+static struct promise *
+promise_of(struct writer_claims *w, size_t component, const char *path)
+{
+	const struct reduced *r = w->o->component[component].reduced;
+	const struct reduce_file *f = reduced_find(r, path);
+
+	return f == NULL ? NULL : &w->promise[component][f - r->file];
+}
+
+static bool
+hear(void *ctx, struct place *p)
+{
+	struct said *s = ctx;
+
+	if (s->w->plain[p->component])
+		return false;
+	if (p->kind != PLACE_DECLARED && !wildcard_match(p->pattern, s->name))
+		return false;
+	switch (p->kind) {
+	case PLACE_SET:
+		hear_set(s, p);
+		break;
+	case PLACE_EXCLUDE:
+		if (s->exclude == NULL)
+			s->exclude = p;
+		break;
+	default:
+		break;
+	}
+	return false;
+}
+
+/* Declarations count from the component that the file belongs to, or none. */
+static bool
+hear_declared(void *ctx, struct place *p)
+{
+	struct said *s = ctx;
+	struct promise *promise = NULL;
+
+	if (s->w->plain[p->component] ||
+	    (s->set != NULL && s->set->component != p->component))
+		return false;
+	if (s->declared && s->by != p->component)
+		return false;
+	if (p->kind == PLACE_DIFFERENCED) {
+		if (!wildcard_match(p->pattern, s->name))
+			return false;
+		s->differenced = p->differenced;
+	} else if (p->kind == PLACE_DECLARED) {
+		promise = promise_of(s->w, p->component, s->path);
+		if (promise == NULL || promise->file->lines == 0 ||
+		    (s->w->o->component[p->component].effective ==
+			     METADATA_LOG &&
+		     !promise->file->sure))
+			return false; /* of other days: not for a log backup */
+		s->promise = promise;
+		s->fixed = true;
+	} else {
+		return false;
+	}
+	s->declared = true;
+	s->by = p->component;
+	return false;
+}
+
+/*
+ * Does the exclude count?  One of root's writer acts everywhere but in the file
+ * sets of others, those of anybody else in his own file sets only.
+ */
+static bool
+is_excluded(const struct said *s)
+{
+	const struct claims_component *c = s->w->o->component;
+	const struct claims_component *x;
+
+	if (s->exclude == NULL)
+		return false;
+	x = &c[s->exclude->component];
+	if (s->set != NULL)
+		return c[s->set->component].document == x->document;
+	if (s->declared)
+		return c[s->by].document == x->document;
+	return x->root;
+}
+
+static void
+refuse(struct promise *p, const char *why)
+{
+	(void)pthread_mutex_lock(&p->claims->lock);
+	p->refused = why;
+	(void)pthread_mutex_unlock(&p->claims->lock);
+}
+
+static void
+whole(struct claim *out, enum plan_reason reason, const char *text)
+{
+	out->kind = CLAIM_WHOLE;
+	out->reason = (uint8_t)reason;
+	out->text = text;
+}
+
+/* The differenced entry says: since when. */
+static void
+by_time(const struct reduce_differenced *d, struct claim *out)
+{
+	out->kind = CLAIM_OWN;
+	if (!d->has_newer)
+		return;
+	out->kind = CLAIM_SINCE;
+	out->newer = d->newer;
+	if (ts_cmp(out->base->record.instant, out->newer) < 0)
+		out->newer = out->base->record.instant;
+}
+
+static void
+by_ranges(struct promise *p, bool untrusted, struct claim *out)
+{
+	if (untrusted) {
+		whole(out, PLAN_UNTRUSTED, "an audit found its writer wrong");
+		refuse(p, out->text);
+	} else if (!p->file->promised) {
+		whole(out, PLAN_NO_PROOF, p->file->why);
+		refuse(p, out->text);
+	} else {
+		out->kind = CLAIM_RANGES;
+		out->promise = p;
+	}
+}
+
+static void
+judge(struct said *s, struct claim *out)
+{
+	const struct claims_component *c =
+		&s->w->o->component[s->set != NULL ? s->set->component : s->by];
+
+	out->owner = (size_t)(c - s->w->o->component);
+	out->base = c->base;
+	out->log_recovery =
+		s->log_recovery ||
+		c->document->components.v[c->component].log_recovery;
+	out->fixed = s->fixed;
+	if (is_whole_type(c->effective))
+		whole(out, PLAN_WHOLE, NULL);
+	else if (c->base == NULL)
+		whole(out, PLAN_FIRST, NULL);
+	else if (s->differenced != NULL && c->untrusted)
+		whole(out, PLAN_UNTRUSTED, "an audit found its writer wrong");
+	else if (s->differenced != NULL)
+		by_time(s->differenced, out);
+	else if (s->promise != NULL)
+		by_ranges(s->promise, c->untrusted, out);
+	else if (s->required)
+		whole(out, c->untrusted ? PLAN_UNTRUSTED : PLAN_REQUIRED,
+		      c->reduced != NULL && c->reduced->gap ? c->reduced->why
+							    : NULL);
+	else
+		out->kind = CLAIM_CARRIED;
+	if (s->promise != NULL && out->kind != CLAIM_RANGES &&
+	    s->differenced != NULL)
+		refuse(s->promise, "it is a differenced file, too");
+}
+
+/* Where its bytes are: at the alternate path, when they are there. */
+static int
+find_alternate(struct said *s, struct claim *out, struct err *e)
+{
+	const struct metadata_files *f = s->set->set;
+	struct buf path = { 0 };
+	struct statx st;
+	int rc = -1;
+
+	if (f->alternate == NULL || out->kind == CLAIM_CARRIED)
+		return 0;
+	buf_add_str(&path, dir_len(f->alternate) > 0 ? f->alternate : "");
+	buf_add_str(&path, s->path + s->set->len);
+	(void)buf_str(&path);
+	if (buf_ok(&path, e) < 0)
+		goto out;
+	if (src_stat(AT_FDCWD, buf_str(&path), &st, NULL) == 0 &&
+	    S_ISREG(st.stx_mode)) {
+		out->from = keep_text(s->w, buf_str(&path));
+		if (out->from == NULL) {
+			err_nomem(e);
+			goto out;
+		}
+	}
+	rc = 0;
+out:
+	buf_clear(&path);
+	return rc;
+}
+
+static bool
+member_here(void *ctx, struct place *p)
+{
+	struct carrier *c = ctx;
+
+	if (p->kind != PLACE_SET || c->w->plain[p->component])
+		return false;
+	c->found = p;
+	return true;
+}
+
+/* Is the name, which is not there, a directory of the component's base? */
+static int
+was_directory(struct view_gen *base, const char *path, bool *out, struct err *e)
+{
+	struct node n = { 0 };
+	struct err why = { 0 };
+	int rc = view_path(base, path, &n, &why);
+
+	*out = rc == 0 && n.entry.type == ENTRY_DIR;
+	node_clear(&n);
+	if (rc < 0 && (why.kind == ERR_NOMEM || why.kind == ERR_CANCELLED)) {
+		err_move(e, &why);
+		return -1;
+	}
+	return 0;
+}
+
+/*
+ * A directory, or a name that is gone and may have been one: it is claimed for
+ * what is in it, so that the walk can tell when it leaves it out.
+ */
+static int
+claim_way(struct said *s, const struct statx *st, struct claim *out,
+	  struct err *e)
+{
+	struct carrier at = { .w = s->w, .found = NULL };
+	size_t len = strlen(s->path);
+	bool dir = true;
+
+	if (st != NULL) {
+		if (each_above(s->w, s->path, len, member_here, &at) ||
+		    each_beneath(s->w, s->path, len, member_here, &at)) {
+			whole(out, PLAN_REQUIRED, NULL);
+			out->owner = at.found->component;
+		}
+		return 0;
+	}
+	if (!each_above(s->w, s->path, len, carried_here, &at) &&
+	    !each_beneath(s->w, s->path, len, carried_here, &at))
+		return 0;
+	out->base = s->w->o->component[at.found->component].base;
+	if (was_directory(out->base, s->path, &dir, e) < 0)
+		return -1;
+	if (dir)
+		out->kind = CLAIM_CARRIED;
+	out->owner = at.found->component;
+	return 0;
+}
+
+static int
+answer_find(struct claims *c, const char *path, const struct statx *st,
+	    struct claim *out, struct err *e)
+{
+	struct said s = { .w = of_engine(c), .path = path };
+	const char *slash = strrchr(path, '/');
+	size_t len = (size_t)(slash - path);
+
+	memset(out, 0, sizeof(*out));
+	s.name = slash + 1;
+	s.there = st != NULL && !S_ISDIR(st->stx_mode);
+	(void)each_above(s.w, path, len, hear, &s);
+	(void)each_above(s.w, path, len, hear_declared, &s);
+	if (st != NULL && S_ISDIR(st->stx_mode) &&
+	    (s.set == NULL || s.required))
+		return claim_way(&s, st, out, e);
+	if ((st == NULL || s.there) && is_excluded(&s)) {
+		out->kind = CLAIM_EXCLUDED;
+		if (s.promise != NULL)
+			refuse(s.promise, "its writer excludes it");
+		return 0;
+	}
+	if (s.set == NULL && !s.declared)
+		return st == NULL ? claim_way(&s, st, out, e) : 0;
+	judge(&s, out);
+	if (s.set != NULL)
+		return find_alternate(&s, out, e);
+	return 0;
+}
+
+/* --- ranges -------------------------------------------------------------- */
+
+static struct ts
+stamp_of(struct statx_timestamp t)
+{
+	struct ts out = { .sec = t.tv_sec, .nsec = t.tv_nsec };
+
+	return out;
+}
+
+static int
+find_facts(int fd, const struct statx *st, struct facts *out, struct err *e)
+{
+	struct ts old = ts_add_ns(time_now_coarse(), -time_tick_ns());
+
+	memset(out, 0, sizeof(*out));
+	if (src_fs_id(fd, out->fs, e) < 0)
+		return -1;
+	out->known = true;
+	out->ino = st->stx_ino;
+	out->size = st->stx_size;
+	out->mtime = stamp_of(st->stx_mtime);
+	out->ctime = stamp_of(st->stx_ctime);
+	out->has_btime = (st->stx_mask & STATX_BTIME) != 0;
+	if (out->has_btime)
+		out->btime = stamp_of(st->stx_btime);
+	out->young = ts_cmp(out->ctime, old) > 0;
+	return 0;
+}
+
+/*
+ * Only what nothing has touched since it was declared can be held against its
+ * writer, and only what the base is sure of.
+ */
+static bool
+can_be_audited(const struct writer_claims *w, const struct promise *p,
+	       const struct facts *now, const struct entry *base)
+{
+	const struct claims_component *c = &w->o->component[p->component];
+	const struct metadata *m = c->document;
+	size_t i;
+
+	if (w->o->audit == 0 || !facts_equal(&p->file->facts, now) ||
+	    (base->flags & ENTRY_DOUBTFUL) != 0)
+		return false;
+	for (i = 0; i < m->components.count; i++)
+		if ((m->components.v[i].flags & COMPONENT_UNLOGGED_HINTS) !=
+			    0 &&
+		    metadata_managing(m, c->chosen, i) == c->component)
+			return false;
+	return true;
+}
+
+static void
+lie(struct writer_claims *w, const struct promise *p, uint64_t at)
+{
+	struct claims_component *c = &w->o->component[p->component];
+
+	(void)pthread_mutex_lock(&w->lock);
+	c->lied = true;
+	note(w,
+	     "%s: audit: byte %llu changed and writer %s did not declare it: "
+	     "read whole, and component %s is not trusted until it was",
+	     p->file->path, (unsigned long long)at, c->writer,
+	     c->document->components.v[c->component].name);
+	(void)pthread_mutex_unlock(&w->lock);
+}
+
+/* NULL: nothing was found. */
+static const char *
+audit(struct promise *p, int fd, const struct claim *claim,
+      const struct statx *now, const struct entry *base,
+      const struct ranges *declared)
+{
+	struct writer_claims *w = p->claims;
+	struct err why = { 0 };
+	uint64_t compared;
+	uint64_t at = 0;
+	struct audit a = {
+		.fd = fd,
+		.size = now->stx_size < base->size ? now->stx_size : base->size,
+		.declared = declared,
+		.reader = claim->base->reader,
+		.content = &base->content,
+		.base_size = base->size,
+		.percent = w->o->audit,
+		.seed = w->seed ^ now->stx_ino,
+	};
+	int rc = audit_file(&a, &at, &compared, &why);
+
+	if (rc == 1) {
+		lie(w, p, at);
+		return "an audit found bytes that changed and were not "
+		       "declared";
+	}
+	return rc < 0 ? "it could not be audited" : NULL;
+}
+
+static int
+hand_over(const struct ranges *r, struct claim_range **out, size_t *n,
+	  struct err *e)
+{
+	struct claim_range *c = mem_array(r->count + 1, sizeof(*c));
+	size_t i;
+
+	if (c == NULL)
+		return err_nomem(e);
+	for (i = 0; i < r->count; i++)
+		c[i] = (struct claim_range){ r->r[i].off, r->r[i].len };
+	*out = c;
+	*n = r->count;
+	return 0;
+}
+
+/* A range beyond the end: the writer's error, and the component's failure. */
+static int
+bad_ranges(struct promise *p, struct err *why, struct err *e)
+{
+	char text[ERR_TEXT_LEN + PATH_SHOW_LEN];
+	char shown[PATH_SHOW_LEN];
+
+	if (why->kind != ERR_USAGE) {
+		err_move(e, why);
+		return -1;
+	}
+	refuse(p, "a declared range ends beyond the end of the file");
+	(void)snprintf(
+		text, sizeof(text), "%s: %s",
+		path_show_in(shown, p->file->path, strlen(p->file->path)),
+		why->text);
+	if (fail(p->claims, p->component, text, e) < 0)
+		return -1;
+	return err_set(e, ERR_SOURCE, "%s", why->text);
+}
+
+static int
+answer_ranges(struct claims *c, const struct claim *claim, int fd,
+	      const struct statx *now, const struct entry *entry,
+	      struct claim_range **out, size_t *n, const char **why,
+	      struct err *e)
+{
+	struct promise *p = claim->promise;
+	struct writer_claims *w = of_engine(c);
+	struct ranges r = { 0 };
+	struct err sub = { 0 };
+	struct facts facts;
+	int rc = -1;
+
+	if (find_facts(fd, now, &facts, e) < 0)
+		return -1;
+	*why = reduce_refuses(p->file, &facts);
+	if (*why != NULL) {
+		refuse(p, *why);
+		return 1;
+	}
+	if (reduce_ranges(p->file, entry->size, now->stx_size, &r, &sub) < 0) {
+		rc = bad_ranges(p, &sub, e);
+		goto out;
+	}
+	if (can_be_audited(w, p, &facts, entry))
+		*why = audit(p, fd, claim, now, entry, &r);
+	if (*why != NULL) {
+		refuse(p, *why);
+		rc = 1;
+	} else {
+		rc = hand_over(&r, out, n, e);
+	}
+out:
+	ranges_clear(&r);
+	return rc;
+}
+
+/* --- what the walk tells ------------------------------------------------- */
+
+static void
+answer_read(struct claims *c, size_t owner, const char *path, uint64_t bytes,
+	    bool partial)
+{
+	struct writer_claims *w = of_engine(c);
+	struct claims_component *own = &w->o->component[owner];
+	struct promise *p;
+
+	own->member_bytes += bytes;
+	if (!partial || own->reduced == NULL)
+		return;
+	own->declared_bytes += bytes;
+	p = promise_of(w, owner, path);
+	if (p != NULL)
+		p->bytes += bytes;
+}
+
+/* Every component with a file set in what was left out. */
+struct failing_way {
+	struct writer_claims *w;
+	const char *sentence;
+};
+
+static bool
+fail_one(void *ctx, struct place *p)
+{
+	struct failing_way *f = ctx;
+
+	if (p->kind == PLACE_SET && !f->w->plain[p->component])
+		(void)fail(f->w, p->component, f->sentence, NULL);
+	return false;
+}
+
+static void
+answer_outcome(struct claims *c, size_t owner, const char *path,
+	       const char *why, bool torn)
+{
+	struct writer_claims *w = of_engine(c);
+	char text[ERR_TEXT_LEN + PATH_SHOW_LEN];
+	char shown[PATH_SHOW_LEN];
+	struct failing_way f = { .w = w, .sentence = text };
+	struct said s = { .w = w,
+			  .path = path,
+			  .name = strrchr(path, '/') + 1 };
+	size_t len = (size_t)(s.name - 1 - path);
+
+	if (why == NULL && torn) {
+		(void)each_above(w, path, len, hear, &s);
+		if (!s.log_recovery)
+			why = "it changed while it was read";
+	}
+	if (why == NULL)
+		return;
+	(void)snprintf(text, sizeof(text), "%s: %s",
+		       path_show_in(shown, path, strlen(path)), why);
+	(void)fail(w, owner, text, NULL);
+	(void)each_beneath(w, path, dir_len(path), fail_one, &f);
+}
+
+static int
+answer_copied(struct claims *c, struct graft *g, struct err *e)
+{
+	struct writer_claims *w = of_engine(c);
+
+	return w->copied != NULL ? w->copied(w->copied_ctx, g, e) : 0;
+}
+
+/* --- between walks ------------------------------------------------------- */
+
+int
+writer_claims_missing(struct writer_claims *w, struct err *e)
+{
+	char shown[PATH_SHOW_LEN];
+	char text[ERR_TEXT_LEN + PATH_SHOW_LEN];
+	size_t i;
+
+	for (i = 0; i < w->places; i++) {
+		struct place *p = &w->place[i];
+
+		if (p->kind != PLACE_SET || p->carried || p->recursive ||
+		    !wildcard_literal(p->pattern) || w->plain[p->component] ||
+		    atomic_load(p->met))
+			continue;
+		(void)snprintf(text, sizeof(text),
+			       "%s has no file %s, which is named one by one",
+			       path_show_in(shown, p->dir, strlen(p->dir)),
+			       p->pattern);
+		if (fail(w, p->component, text, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* A path at the alternate place becomes the one it stands for. */
+struct unmet {
+	struct writer_claims *w;
+	const struct place *p;
+	bool alternate;
+	claims_path_fn fn;
+	void *ctx;
+};
+
+static int
+on_unmet(void *ctx, const char *path, struct err *e)
+{
+	const struct unmet *u = ctx;
+	const struct metadata_files *f = u->p->set;
+	struct buf own = { 0 };
+	struct statx st;
+	int rc;
+
+	if (!u->alternate)
+		return u->fn(u->ctx, path, e);
+	buf_add_str(&own, dir_len(f->spec.dir) > 0 ? f->spec.dir : "");
+	buf_add_str(&own, path + dir_len(f->alternate));
+	(void)buf_str(&own);
+	rc = buf_ok(&own, e);
+	if (rc == 0 && src_stat(AT_FDCWD, buf_str(&own), &st, NULL) < 0)
+		rc = u->fn(u->ctx, buf_str(&own), e);
+	buf_clear(&own);
+	return rc;
+}
+
+int
+writer_claims_unmet(struct writer_claims *w, claims_path_fn fn, void *ctx,
+		    struct err *e)
+{
+	struct unmet u = { .w = w, .fn = fn, .ctx = ctx };
+	struct metadata_spec spec;
+	size_t i;
+
+	for (i = 0; i < w->places; i++) {
+		const struct place *p = &w->place[i];
+		bool log =
+			w->o->component[p->component].effective == METADATA_LOG;
+
+		if (p->kind != PLACE_SET || p->carried ||
+		    w->plain[p->component] ||
+		    (!log && p->set->alternate == NULL))
+			continue;
+		u.p = p;
+		spec = p->set->spec;
+		u.alternate = false;
+		if (log && finder_each(&spec, on_unmet, &u, e) < 0)
+			return -1;
+		if (p->set->alternate == NULL)
+			continue;
+		spec.dir = p->set->alternate;
+		u.alternate = true;
+		if (finder_each(&spec, on_unmet, &u, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+writer_claims_members(struct writer_claims *w, size_t component,
+		      claims_path_fn fn, void *ctx, struct err *e)
+{
+	const struct claims_component *c = &w->o->component[component];
+	size_t i;
+
+	for (i = 0; c->reduced != NULL && i < c->reduced->files; i++)
+		if (c->reduced->file[i].promised &&
+		    fn(ctx, c->reduced->file[i].path, e) < 0)
+			return -1;
+	for (i = 0; i < w->places; i++)
+		if (w->place[i].component == component &&
+		    w->place[i].kind == PLACE_SET && w->place[i].carried &&
+		    finder_each(&w->place[i].set->spec, fn, ctx, e) < 0)
+			return -1;
+	return 0;
+}
+
+uint64_t
+writer_claims_read(const struct writer_claims *w, size_t component, size_t file,
+		   const char **refused)
+{
+	const struct promise *p = w->promise[component];
+
+	*refused = p != NULL ? p[file].refused : NULL;
+	return p != NULL ? p[file].bytes : 0;
+}
+
+/* What became of the files so far is kept: they are not read again. */
+static void
+take_over(struct promise *to, size_t n, const struct reduced *old,
+	  const struct promise *from)
+{
+	const struct reduce_file *f;
+	size_t i;
+
+	for (i = 0; i < n && from != NULL; i++) {
+		f = reduced_find(old, to[i].file->path);
+		if (f == NULL)
+			continue;
+		to[i].bytes = from[f - old->file].bytes;
+		to[i].refused = from[f - old->file].refused;
+	}
+}
+
+int
+writer_claims_renew(struct writer_claims *w, size_t component,
+		    const struct reduced *r, struct err *e)
+{
+	struct claims_component *c = &w->o->component[component];
+	const struct reduced *old = c->reduced;
+	struct promise *before = w->promise[component];
+	int rc;
+
+	w->promise[component] = NULL;
+	c->reduced = r;
+	rc = build(w, e);
+	if (rc == 0 && old != NULL && w->promise[component] != NULL)
+		take_over(w->promise[component], r->files, old, before);
+	mem_free(before);
+	return rc;
+}
+
+/* --- making them --------------------------------------------------------- */
+
+/* What is odd about the declarations, and yet counts. */
+static void
+warn(struct writer_claims *w)
+{
+	size_t i;
+	size_t k;
+
+	for (i = 0; i < w->o->components; i++) {
+		const struct claims_component *c = &w->o->component[i];
+		size_t outside = 0;
+		size_t clash = 0;
+
+		for (k = 0; c->reduced != NULL && k < c->reduced->files; k++) {
+			outside += metadata_place(c->document, c->component,
+						  c->reduced->file[k].path) ==
+				   PLACE_OUTSIDE;
+			clash += c->reduced->file[k].clash;
+		}
+		if (outside > 0)
+			note(w,
+			     "writer %s declared %zu file%s outside of its "
+			     "component's directories",
+			     c->writer, outside, outside == 1 ? "" : "s");
+		if (clash > 0)
+			note(w,
+			     "writer %s declared %zu file%s both as partial "
+			     "and as differenced: taken as differenced",
+			     c->writer, clash, clash == 1 ? "" : "s");
+	}
+}
+
+int
+writer_claims_new(const struct claims_options *o, struct writer_claims **out,
+		  struct err *e)
+{
+	struct writer_claims *w = mem_zalloc(sizeof(*w));
+	size_t i;
+
+	if (w == NULL)
+		return err_nomem(e);
+	(void)pthread_mutex_init(&w->lock, NULL);
+	w->o = o;
+	w->promise = mem_array(o->components + 1, sizeof(*w->promise));
+	w->plain = mem_array(o->components + 1, sizeof(*w->plain));
+	w->met = mem_array(o->components + 1, sizeof(*w->met));
+	if (w->promise == NULL || w->plain == NULL || w->met == NULL) {
+		err_nomem(e);
+		goto failed;
+	}
+	for (i = 0; i < o->components; i++) {
+		w->met[i] = mem_array(o->component[i].document->files.count + 1,
+				      sizeof(**w->met));
+		if (w->met[i] == NULL) {
+			err_nomem(e);
+			goto failed;
+		}
+	}
+	if (o->audit > 0 && io_random(&w->seed, sizeof(w->seed), e) < 0)
+		goto failed;
+	w->engine.dir = answer_dir;
+	w->engine.find = answer_find;
+	w->engine.carries = answer_carries;
+	w->engine.ranges = answer_ranges;
+	w->engine.outcome = answer_outcome;
+	w->engine.read = answer_read;
+	w->engine.copied = answer_copied;
+	if (build(w, e) < 0)
+		goto failed;
+	warn(w);
+	*out = w;
+	return 0;
+failed:
+	writer_claims_free(w);
+	return -1;
+}
+
+struct claims *
+writer_claims_engine(struct writer_claims *w, claims_copied_fn copied,
+		     void *ctx)
+{
+	w->copied = copied;
+	w->copied_ctx = ctx;
+	return &w->engine;
+}
+
+void
+writer_claims_free(struct writer_claims *w)
+{
+	struct text *t;
+	size_t i;
+
+	if (w == NULL)
+		return;
+	while (w->texts != NULL) {
+		t = w->texts;
+		w->texts = t->next;
+		mem_free(t);
+	}
+	for (i = 0; w->promise != NULL && i < w->o->components; i++)
+		mem_free(w->promise[i]);
+	for (i = 0; w->met != NULL && i < w->o->components; i++)
+		mem_free(w->met[i]);
+	for (i = 0; i < w->o->components; i++) {
+		mem_free(w->o->component[i].why);
+		w->o->component[i].why = NULL;
+	}
+	clear_places(w);
+	mem_free(w->place);
+	mem_free(w->promise);
+	mem_free(w->met);
+	mem_free(w->plain);
+	mem_free(w->extra);
+	(void)pthread_mutex_destroy(&w->lock);
+	mem_free(w);
+}

@@ -1,0 +1,145 @@
+/*
+ * finder.c
+ *
+ * Directories wait on a list of paths, so that depth costs memory and no
+ * descriptors; a directory's own directories are put there while it is listed.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include "src/requester/finder.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/src.h"
+#include "src/writer/metadata.h"
+#include "src/writer/wildcard.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define SCRATCH_LEN (32u << 10)
+
+struct waiting {
+	struct waiting *next;
+	char path[];
+};
+
+struct find {
+	const struct metadata_spec *spec;
+	finder_fn fn;
+	void *ctx;
+	struct waiting *waiting;
+	struct buf path; /* of the name at hand */
+	size_t dir_len;  /* of it, the directory's with its slash */
+	int fd;
+	bool stopped;
+	char scratch[SCRATCH_LEN];
+};
+
+static int
+wait_for(struct find *f, const char *path, struct err *e)
+{
+	size_t len = strlen(path) + 1;
+	struct waiting *w = mem_alloc(sizeof(*w) + len);
+
+	if (w == NULL)
+		return err_nomem(e);
+	memcpy(w->path, path, len);
+	w->next = f->waiting;
+	f->waiting = w;
+	return 0;
+}
+
+/* The type that the listing told, or the one that a stat tells; 0: gone. */
+static mode_t
+type_of(struct find *f, const struct src_dirent *d)
+{
+	struct statx st;
+
+	if (d->type == DT_DIR)
+		return S_IFDIR;
+	if (d->type == DT_REG)
+		return S_IFREG;
+	if (d->type != DT_UNKNOWN || src_stat(f->fd, d->name, &st, NULL) < 0)
+		return 0;
+	return st.stx_mode & S_IFMT;
+}
+
+static int
+on_name(void *ctx, const struct src_dirent *d, struct err *e)
+{
+	struct find *f = ctx;
+	mode_t type = type_of(f, d);
+	int rc;
+
+	f->path.len = f->dir_len;
+	buf_add(&f->path, d->name, d->name_len);
+	if (buf_ok(&f->path, e) < 0)
+		return -1;
+	if (type == S_IFDIR && f->spec->recursive)
+		return wait_for(f, buf_str(&f->path), e);
+	if (type != S_IFREG || f->stopped ||
+	    !wildcard_match(f->spec->pattern, d->name))
+		return 0;
+	rc = f->fn(f->ctx, buf_str(&f->path), e);
+	f->stopped = rc == 1;
+	return rc < 0 ? -1 : 0;
+}
+
+static int
+list(struct find *f, const char *dir, struct err *e)
+{
+	struct err why = { 0 };
+	int rc;
+
+	f->fd = src_open(AT_FDCWD, dir, O_DIRECTORY, &why);
+	if (f->fd < 0)
+		return why.kind == ERR_SOURCE ? 0 : (err_move(e, &why), -1);
+	buf_reset(&f->path);
+	buf_add_str(&f->path, dir);
+	if (strcmp(dir, "/") != 0)
+		buf_add_char(&f->path, '/');
+	f->dir_len = f->path.len;
+	do
+		rc = src_list(f->fd, f->scratch, sizeof(f->scratch), on_name, f,
+			      &why);
+	while (rc == 1 && !f->stopped);
+	src_close(f->fd);
+	if (rc < 0 && why.kind != ERR_SOURCE) {
+		err_move(e, &why);
+		return -1;
+	}
+	return 0;
+}
+
+int
+finder_each(const struct metadata_spec *spec, finder_fn fn, void *ctx,
+	    struct err *e)
+{
+	struct find *f = mem_zalloc(sizeof(*f));
+	struct waiting *w;
+	int rc;
+
+	if (f == NULL)
+		return err_nomem(e);
+	f->spec = spec;
+	f->fn = fn;
+	f->ctx = ctx;
+	rc = wait_for(f, spec->dir, e);
+	while (f->waiting != NULL) {
+		w = f->waiting;
+		f->waiting = w->next;
+		if (rc == 0 && !f->stopped)
+			rc = list(f, w->path, e);
+		mem_free(w);
+	}
+	if (rc == 0 && f->stopped)
+		rc = 1;
+	buf_clear(&f->path);
+	mem_free(f);
+	return rc;
+}

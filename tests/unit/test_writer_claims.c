@@ -1,0 +1,901 @@
+/*
+ * What writers answer to the walk: documents, reduced journals and bases made
+ * by hand, one question after the other.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include "src/requester/claims.h"
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "base/src.h"
+#include "src/engine/filemap.h"
+#include "src/engine/plan.h"
+#include "src/engine/view.h"
+#include "src/writer/metadata.h"
+#include "src/writer/reduce.h"
+#include "tests/lib/cmocka_all.h"
+#include "tests/lib/memstore.h"
+#include "tests/lib/scratch.h"
+#include "tests/lib/words.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define METHOD "restore-method restore-if-can-replace\n"
+
+static const char db[] =
+	"writer db\nschema incremental differential log last-modify\n" METHOD
+	"component main database selectable=yes\n"
+	"component main/logs database selectable=no\n"
+	"component conf file-group selectable=yes\n"
+	"database-files main /srv/db *.db backup=full,differential\n"
+	"database-files main /srv/db *.ix\n"
+	"database-files main /srv/db special.db\n"
+	"log-files main/logs /var/log/db *\n"
+	"files conf /etc/db * recursive alternate=/run/db\n"
+	"files conf /etc/db.conf.d one.conf\n"
+	"exclude /srv/db tmp*\n"
+	"exclude /home/db *.tmp recursive\nend\n";
+
+#define COMPONENTS 2
+
+struct rig {
+	struct metadata *document;
+	struct view_gen base;
+	struct reduce_file file[4];
+	struct reduce_differenced differenced[2];
+	struct reduced reduced;
+	bool chosen[3];
+	struct claims_component component[COMPONENTS];
+	struct claims_options o;
+	const char *source[2];
+	struct writer_claims *w;
+	struct claims *c;
+	unsigned notes;
+};
+
+static void
+on_note(void *ctx, const char *text)
+{
+	struct rig *r = ctx;
+
+	assert_non_null(text);
+	r->notes++;
+}
+
+static void
+begin(struct rig *r, unsigned type)
+{
+	size_t i;
+
+	memset(r, 0, sizeof(*r));
+	r->document = words_document(db);
+	r->base.record.instant = (struct ts){ 1000, 0 };
+	r->chosen[0] = r->chosen[2] = true;
+	r->reduced.file = r->file;
+	r->reduced.differenced = r->differenced;
+	r->source[0] = "/srv";
+	r->source[1] = "/etc";
+	for (i = 0; i < COMPONENTS; i++)
+		r->component[i] = (struct claims_component){
+			.writer = "db",
+			.document = r->document,
+			.chosen = r->chosen,
+			.component = 2 * i,
+			.effective = type,
+			.base = type == METADATA_FULL || type == METADATA_COPY
+					? NULL
+					: &r->base,
+		};
+	r->component[0].reduced = &r->reduced;
+	r->o = (struct claims_options){ .component = r->component,
+					.components = COMPONENTS,
+					.source = r->source,
+					.sources = 2,
+					.note = on_note,
+					.ctx = r };
+}
+
+static void
+open_claims(struct rig *r)
+{
+	struct err e = { 0 };
+
+	if (writer_claims_new(&r->o, &r->w, &e) < 0)
+		fail_msg("%s", e.text);
+	r->c = writer_claims_engine(r->w, NULL, NULL);
+}
+
+static void
+end(struct rig *r)
+{
+	writer_claims_free(r->w);
+	metadata_free(r->document);
+}
+
+static const struct statx file_there = { .stx_mask = STATX_BASIC_STATS,
+					 .stx_mode = S_IFREG };
+static const struct statx dir_there = { .stx_mask = STATX_BASIC_STATS,
+					.stx_mode = S_IFDIR };
+
+static struct claim
+ask(struct rig *r, const char *path)
+{
+	struct claim out;
+
+	assert_int_equal(r->c->find(r->c, path, &file_there, &out, NULL), 0);
+	return out;
+}
+
+static void
+kind_is(struct rig *r, const char *path, enum claim_kind want)
+{
+	struct claim out = ask(r, path);
+
+	if (out.kind != want)
+		fail_msg("%s: %d instead of %d", path, out.kind, want);
+}
+
+static void
+declare(struct rig *r, const char *path, bool promised, bool sure)
+{
+	struct reduce_file *f = &r->file[r->reduced.files++];
+
+	f->path = path;
+	f->promised = promised;
+	f->sure = sure;
+	f->min_size = UINT64_MAX;
+	f->lines = 1;
+	f->why = promised ? NULL : "there was a gap";
+}
+
+/* --- the order of evaluation ----------------------------------------------- */
+
+static void
+a3_what_this_type_does_not_require_is_carried(void **state)
+{
+	struct rig r;
+	struct view_gen *base = NULL;
+	struct claim out;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	open_claims(&r);
+	kind_is(&r, "/srv/db/a.db", CLAIM_CARRIED);
+	kind_is(&r, "/srv/db/a.ix", CLAIM_WHOLE);
+	kind_is(&r, "/srv/db/a.txt", CLAIM_NONE);
+	kind_is(&r, "/srv/db/deep/a.db", CLAIM_NONE);
+	/* Two file sets of one component: the stricter mask wins. */
+	kind_is(&r, "/srv/db/special.db", CLAIM_WHOLE);
+	assert_true(r.component[0].carried);
+	assert_false(r.component[1].carried);
+	assert_int_equal(r.c->carries(r.c, "/srv/db", &base, NULL), 0);
+	assert_ptr_equal(base, &r.base);
+	assert_int_equal(r.c->carries(r.c, "/etc/db", &base, NULL), 0);
+	assert_null(base);
+	/* A name of the base that is not there any more is taken, too. */
+	assert_int_equal(r.c->find(r.c, "/srv/db/gone.db", NULL, &out, NULL),
+			 0);
+	assert_int_equal(out.kind, CLAIM_CARRIED);
+	assert_int_equal(r.c->find(r.c, "/srv/db/gone.ix", NULL, &out, NULL),
+			 0);
+	assert_int_not_equal(out.kind, CLAIM_CARRIED);
+	end(&r);
+}
+
+static void
+a6_a_full_and_a_copy_read_whole_and_know_no_others(void **state)
+{
+	static const unsigned types[] = { METADATA_FULL, METADATA_COPY };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		struct rig r;
+
+		begin(&r, types[i]);
+		declare(&r, "/srv/db/a.db", true, true);
+		open_claims(&r);
+		kind_is(&r, "/srv/db/a.db", CLAIM_WHOLE);
+		kind_is(&r, "/srv/db/b.db", CLAIM_WHOLE);
+		kind_is(&r, "/var/log/db/x", CLAIM_WHOLE);
+		assert_int_equal(ask(&r, "/srv/db/b.db").reason, PLAN_WHOLE);
+		end(&r);
+	}
+}
+
+static void
+a6_a_file_set_that_a_full_does_not_require_is_no_member(void **state)
+{
+	static const char text[] =
+		"writer w\n" METHOD "component c database selectable=yes\n"
+		"database-files c /srv/w *.x backup=incremental\n"
+		"database-files c /srv/w need.x backup=none\nend\n";
+	struct rig r;
+
+	(void)state;
+	begin(&r, METADATA_FULL);
+	metadata_free(r.document);
+	r.document = words_document(text);
+	r.component[0].document = r.document;
+	r.component[0].reduced = NULL;
+	r.o.components = 1;
+	open_claims(&r);
+	kind_is(&r, "/srv/w/a.x", CLAIM_NONE);
+	assert_int_equal(r.c->dir(r.c, "/srv/w"), CLAIM_DIR_NOTHING);
+	assert_int_equal(writer_claims_missing(r.w, NULL), 0);
+	assert_false(r.component[0].failed);
+	end(&r);
+}
+
+static void
+without_a_base_all_is_read(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	declare(&r, "/srv/db/a.db", true, true);
+	r.component[0].base = NULL;
+	open_claims(&r);
+	kind_is(&r, "/srv/db/a.db", CLAIM_WHOLE);
+	kind_is(&r, "/srv/db/b.db", CLAIM_WHOLE);
+	end(&r);
+}
+
+static void
+excluded_comes_before_differenced_before_partial_before_the_mask(void **state)
+{
+	struct rig r;
+	struct claim out;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	declare(&r, "/srv/db/b.db", true, true);
+	declare(&r, "/srv/db/special.db", true, true);
+	declare(&r, "/srv/db/tmp.db", true, true);
+	r.differenced[0] =
+		(struct reduce_differenced){ .dir = "/srv/db",
+					     .pattern = "special.db" };
+	r.reduced.differenced_count = 1;
+	open_claims(&r);
+	kind_is(&r, "/srv/db/tmp.db", CLAIM_EXCLUDED);
+	kind_is(&r, "/srv/db/special.db", CLAIM_OWN);
+	out = ask(&r, "/srv/db/b.db");
+	assert_int_equal(out.kind, CLAIM_RANGES);
+	assert_ptr_equal(out.base, &r.base);
+	assert_true(out.fixed);
+	kind_is(&r, "/srv/db/c.db", CLAIM_CARRIED);
+	kind_is(&r, "/srv/db/c.ix", CLAIM_WHOLE);
+	kind_is(&r, "/home/x", CLAIM_NONE);
+	end(&r);
+}
+
+static void
+b8_the_earlier_of_the_writers_time_and_the_bases_decides(void **state)
+{
+	struct rig r;
+	struct claim out;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	r.differenced[0] = (struct reduce_differenced){
+		.dir = "/srv/db",
+		.pattern = "*.ix",
+		.has_newer = true,
+		.newer = { 500, 7 },
+	};
+	r.differenced[1] = (struct reduce_differenced){
+		.dir = "/var/log/db",
+		.pattern = "*",
+		.has_newer = true,
+		.newer = { 5000, 0 },
+	};
+	r.reduced.differenced_count = 2;
+	open_claims(&r);
+	out = ask(&r, "/srv/db/a.ix");
+	assert_int_equal(out.kind, CLAIM_SINCE);
+	assert_int_equal(out.newer.sec, 500);
+	out = ask(&r, "/var/log/db/1");
+	assert_int_equal(out.kind, CLAIM_SINCE);
+	assert_int_equal(out.newer.sec, 1000);
+	end(&r);
+}
+
+static void
+a_promise_that_does_not_hold_is_read_whole_and_says_why(void **state)
+{
+	struct rig r;
+	struct claim out;
+	const char *refused;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	declare(&r, "/srv/db/a.db", false, false);
+	open_claims(&r);
+	out = ask(&r, "/srv/db/a.db");
+	assert_int_equal(out.kind, CLAIM_WHOLE);
+	assert_int_equal(out.reason, PLAN_NO_PROOF);
+	assert_string_equal(out.text, "there was a gap");
+	assert_int_equal(writer_claims_read(r.w, 0, 0, &refused), 0);
+	assert_string_equal(refused, "there was a gap");
+	end(&r);
+}
+
+static void
+a5_in_a_log_session_only_what_was_declared_in_it_counts(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	begin(&r, METADATA_LOG);
+	declare(&r, "/srv/db/a.db", true, false);
+	declare(&r, "/srv/db/b.db", true, true);
+	open_claims(&r);
+	kind_is(&r, "/srv/db/a.db", CLAIM_CARRIED);
+	kind_is(&r, "/srv/db/b.db", CLAIM_RANGES);
+	kind_is(&r, "/srv/db/a.ix", CLAIM_CARRIED);
+	kind_is(&r, "/var/log/db/1", CLAIM_WHOLE);
+	end(&r);
+}
+
+/* --- excludes -------------------------------------------------------------- */
+
+static void
+excludes_act_on_the_writers_own_file_sets_only(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	open_claims(&r);
+	kind_is(&r, "/srv/db/tmp.ix", CLAIM_EXCLUDED);
+	kind_is(&r, "/srv/db/tmp.txt", CLAIM_NONE);
+	kind_is(&r, "/home/db/deep/x.tmp", CLAIM_NONE);
+	end(&r);
+	/* Root's may leave out what is in nobody's. */
+	begin(&r, METADATA_INCREMENTAL);
+	r.component[0].root = r.component[1].root = true;
+	open_claims(&r);
+	kind_is(&r, "/home/db/deep/x.tmp", CLAIM_EXCLUDED);
+	kind_is(&r, "/home/db/deep/x", CLAIM_NONE);
+	end(&r);
+}
+
+static void
+a8_a_persons_exclude_that_hits_a_member_fails_the_component(void **state)
+{
+	struct rig r;
+	struct claim out;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	open_claims(&r);
+	/* Directories on the way are claimed, so that the walk can tell. */
+	assert_int_equal(r.c->find(r.c, "/etc/db/deep", &dir_there, &out, NULL),
+			 0);
+	assert_int_equal(out.kind, CLAIM_WHOLE);
+	assert_int_equal(out.owner, 1);
+	assert_int_equal(r.c->find(r.c, "/srv/other", &dir_there, &out, NULL),
+			 0);
+	assert_int_equal(out.kind, CLAIM_NONE);
+	r.c->outcome(r.c, 1, "/etc", "it is excluded by a pattern", false);
+	assert_true(r.component[1].failed);
+	assert_string_equal(r.component[1].why,
+			    "/etc: it is excluded by a pattern");
+	assert_false(r.component[0].failed);
+	end(&r);
+}
+
+static void
+a8_all_components_beneath_an_excluded_directory_fail(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	r.source[0] = "/";
+	r.o.sources = 1;
+	open_claims(&r);
+	r.c->outcome(r.c, 0, "/", "it is excluded by a pattern", false);
+	assert_true(r.component[0].failed);
+	assert_true(r.component[1].failed);
+	end(&r);
+}
+
+static void
+a8_a_file_that_is_named_and_missing_fails_its_component(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	open_claims(&r);
+	kind_is(&r, "/srv/db/special.db", CLAIM_WHOLE);
+	/* What was met stays met. */
+	assert_int_equal(writer_claims_renew(r.w, 0, &r.reduced, NULL), 0);
+	assert_int_equal(writer_claims_missing(r.w, NULL), 0);
+	assert_false(r.component[0].failed);
+	assert_true(r.component[1].failed);
+	assert_non_null(strstr(r.component[1].why, "one.conf"));
+	end(&r);
+}
+
+static void
+a8_file_sets_outside_of_the_sources_are_added(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	open_claims(&r);
+	assert_int_equal(r.c->extras, 1);
+	assert_string_equal(r.c->extra[0], "/var/log/db");
+	end(&r);
+}
+
+/* --- directories ----------------------------------------------------------- */
+
+static void
+directories_without_claims_are_passed_by(void **state)
+{
+	static const struct {
+		const char *path;
+		enum claim_dir want;
+	} rows[] = {
+		{ "/", CLAIM_DIR_SOME },
+		{ "/srv", CLAIM_DIR_SOME },
+		{ "/srv/db", CLAIM_DIR_SOME },
+		{ "/srv/db/deep", CLAIM_DIR_NOTHING },
+		{ "/srv/db2", CLAIM_DIR_NOTHING },
+		{ "/srv/d", CLAIM_DIR_NOTHING },
+		{ "/etc/db/deep/er", CLAIM_DIR_SOME },
+		{ "/etc/db.conf.d", CLAIM_DIR_SOME },
+		{ "/etc/db.conf", CLAIM_DIR_NOTHING },
+		{ "/usr", CLAIM_DIR_NOTHING },
+	};
+	struct rig r;
+	size_t i;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	open_claims(&r);
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (r.c->dir(r.c, rows[i].path) != rows[i].want)
+			fail_msg("%s", rows[i].path);
+	end(&r);
+}
+
+static void
+b9_a_new_file_is_its_component_s_and_odd_places_are_told(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	declare(&r, "/etc/db/other", true, true); /* another component's */
+	declare(&r, "/opt/new", true, true);
+	open_claims(&r);
+	assert_true(r.notes > 0);
+	kind_is(&r, "/opt/new", CLAIM_RANGES);
+	assert_int_equal(ask(&r, "/opt/new").owner, 0);
+	/* What somebody else has is not theirs to declare. */
+	kind_is(&r, "/etc/db/other", CLAIM_WHOLE);
+	assert_int_equal(ask(&r, "/etc/db/other").owner, 1);
+	end(&r);
+}
+
+/* --- failing and renewing -------------------------------------------------- */
+
+static void
+a1_the_files_of_a_component_that_failed_are_plain_files(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	open_claims(&r);
+	r.c->outcome(r.c, 0, "/srv/db/a.ix", "cannot be read", false);
+	r.c->outcome(r.c, 0, "/srv/db/b.ix", "nor this", false);
+	assert_true(r.component[0].failed);
+	assert_string_equal(r.component[0].why, "/srv/db/a.ix: cannot be read");
+	assert_int_equal(writer_claims_fail(r.w, 0, NULL, "later"), 0);
+	assert_string_equal(r.component[0].why, "/srv/db/a.ix: cannot be read");
+	kind_is(&r, "/srv/db/a.ix", CLAIM_NONE);
+	kind_is(&r, "/srv/db/a.db", CLAIM_NONE);
+	kind_is(&r, "/etc/db/x", CLAIM_WHOLE);
+	end(&r);
+}
+
+static void
+d1_a_file_that_changed_while_it_was_read_fails_unless_recovery_is_log(
+	void **state)
+{
+	static const char text[] =
+		"writer w\n" METHOD
+		"component a database selectable=yes recovery=log\n"
+		"component b database selectable=yes\n"
+		"database-files a /srv/a *\ndatabase-files b /srv/b *\nend\n";
+	struct rig r;
+
+	(void)state;
+	begin(&r, METADATA_FULL);
+	metadata_free(r.document);
+	r.document = words_document(text);
+	r.chosen[1] = true;
+	r.component[0].document = r.component[1].document = r.document;
+	r.component[0].reduced = NULL;
+	r.component[1].component = 1;
+	open_claims(&r);
+	assert_true(ask(&r, "/srv/a/x").log_recovery);
+	r.c->outcome(r.c, 0, "/srv/a/x", NULL, true);
+	r.c->outcome(r.c, 1, "/srv/b/x", NULL, true);
+	assert_false(r.component[0].failed);
+	assert_true(r.component[1].failed);
+	end(&r);
+}
+
+static void
+renewed_journals_answer_anew_and_remember_what_was_read(void **state)
+{
+	struct reduce_file file[2];
+	struct reduced later = { .file = file, .files = 2 };
+	const char *refused;
+	struct rig r;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	declare(&r, "/srv/db/a.db", true, true);
+	open_claims(&r);
+	kind_is(&r, "/srv/db/b.db", CLAIM_CARRIED);
+	r.c->read(r.c, 0, "/srv/db/a.db", 17, true);
+	r.c->read(r.c, 0, "/srv/db/a.ix", 100, false);
+	declare(&r, "/srv/db/b.db", true, true);
+	memcpy(file, r.file, sizeof(file));
+	r.reduced.files = 1;
+	assert_int_equal(writer_claims_renew(r.w, 0, &later, NULL), 0);
+	kind_is(&r, "/srv/db/b.db", CLAIM_RANGES);
+	assert_int_equal(writer_claims_read(r.w, 0, 0, &refused), 17);
+	assert_null(refused);
+	assert_int_equal(r.component[0].member_bytes, 117);
+	assert_int_equal(r.component[0].declared_bytes, 17);
+	end(&r);
+}
+
+/* --- ranges and audits ----------------------------------------------------- */
+
+#define SIZE (256u << 10)
+
+/* A file on disk, and the same in a base. */
+struct disk {
+	struct rig r;
+	struct scratch s;
+	struct memstore *store;
+	struct filemap_builder *map;
+	struct entry entry;
+	uint8_t *bytes;
+	char path[SCRATCH_LEN];
+	int fd;
+	struct statx st;
+};
+
+static void
+begin_disk(struct disk *d, bool sure)
+{
+	struct facts *f;
+	uint64_t size;
+	size_t at;
+
+	memset(d, 0, sizeof(*d));
+	scratch_begin(&d->s);
+	d->bytes = mem_zalloc(SIZE);
+	for (at = 0; at < SIZE; at++)
+		d->bytes[at] = (uint8_t)(at * 31 >> 7);
+	(void)snprintf(d->path, sizeof(d->path), "%s/x.db", d->s.path);
+	scratch_write(d->path, d->bytes, SIZE);
+	d->store = memstore_new();
+	assert_int_equal(filemap_builder_new(&d->store->sink, &d->map, NULL),
+			 0);
+	filemap_builder_start(d->map, MAP_FIXED, 0);
+	for (at = 0; at < SIZE; at += 4096) {
+		struct id id =
+			memstore_put(d->store, KIND_DATA, d->bytes + at, 4096);
+
+		assert_int_equal(filemap_add_chunk(d->map, &id, 4096, NULL), 0);
+	}
+	assert_int_equal(filemap_finish(d->map, &d->entry.content, &size, NULL),
+			 0);
+	d->entry.type = ENTRY_FILE;
+	d->entry.size = SIZE;
+	d->fd = open(d->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	assert_true(d->fd >= 0);
+	assert_int_equal(src_stat(d->fd, "", &d->st, NULL), 0);
+	begin(&d->r, METADATA_INCREMENTAL);
+	d->r.base.reader = &d->store->reader;
+	declare(&d->r, d->path, true, sure);
+	f = &d->r.file[0].facts;
+	f->known = true;
+	assert_int_equal(src_fs_id(d->fd, f->fs, NULL), 0);
+	f->ino = d->st.stx_ino;
+	f->size = SIZE;
+	f->mtime.sec = d->st.stx_mtime.tv_sec;
+	f->mtime.nsec = d->st.stx_mtime.tv_nsec;
+	f->ctime.sec = d->st.stx_ctime.tv_sec;
+	f->ctime.nsec = d->st.stx_ctime.tv_nsec;
+	f->has_btime = (d->st.stx_mask & STATX_BTIME) != 0;
+	f->btime.sec = d->st.stx_btime.tv_sec;
+	f->btime.nsec = d->st.stx_btime.tv_nsec;
+	assert_int_equal(ranges_push(&d->r.file[0].ranges, 8192, 4096, NULL),
+			 0);
+	ranges_settle(&d->r.file[0].ranges);
+	(void)usleep(20000); /* a clock tick older than what comes */
+}
+
+static void
+end_disk(struct disk *d)
+{
+	ranges_clear(&d->r.file[0].ranges);
+	end(&d->r);
+	filemap_builder_free(d->map);
+	memstore_free(d->store);
+	mem_free(d->bytes);
+	assert_int_equal(close(d->fd), 0);
+	scratch_end(&d->s);
+}
+
+/* What ranges() returns; the ranges are freed, their sum is *total. */
+static int
+ranges_of(struct disk *d, uint64_t *total, const char **why)
+{
+	struct claim claim = ask(&d->r, d->path);
+	struct claim_range *out = NULL;
+	struct err e = { 0 };
+	size_t n = 0;
+	size_t i;
+	int rc;
+
+	*total = 0;
+	*why = NULL;
+	assert_int_equal(claim.kind, CLAIM_RANGES);
+	rc = d->r.c->ranges(d->r.c, &claim, d->fd, &d->st, &d->entry, &out, &n,
+			    why, &e);
+	if (rc < 0)
+		assert_int_equal(e.kind, ERR_SOURCE);
+	for (i = 0; i < n; i++)
+		*total += out[i].len;
+	mem_free(out);
+	return rc;
+}
+
+static void
+only_declared_bytes_are_read_when_the_facts_are_equal(void **state)
+{
+	struct disk d;
+	uint64_t total;
+	const char *why;
+
+	(void)state;
+	begin_disk(&d, false);
+	open_claims(&d.r);
+	assert_int_equal(ranges_of(&d, &total, &why), 0);
+	assert_int_equal(total, 4096);
+	/* Touched since it was declared. */
+	d.st.stx_mtime.tv_sec++;
+	assert_int_equal(ranges_of(&d, &total, &why), 1);
+	assert_non_null(why);
+	end_disk(&d);
+}
+
+static void
+b5_bytes_beyond_the_lowest_size_are_always_read(void **state)
+{
+	struct disk d;
+	uint64_t total;
+	const char *why;
+
+	(void)state;
+	begin_disk(&d, true);
+	d.r.file[0].min_size = SIZE - 10000;
+	open_claims(&d.r);
+	assert_int_equal(ranges_of(&d, &total, &why), 0);
+	assert_int_equal(total, 4096 + 10000);
+	end_disk(&d);
+}
+
+static void
+a_range_beyond_the_end_fails_the_component(void **state)
+{
+	struct disk d;
+	uint64_t total;
+	const char *why;
+
+	(void)state;
+	begin_disk(&d, true);
+	d.r.file[0].beyond = SIZE + 1;
+	open_claims(&d.r);
+	assert_int_equal(ranges_of(&d, &total, &why), -1);
+	assert_true(d.r.component[0].failed);
+	end_disk(&d);
+}
+
+/* Change a byte behind everybody's back: mtime and ctime are as they were. */
+static void
+lie(struct disk *d, off_t at)
+{
+	uint8_t other = (uint8_t)(d->bytes[at] + 1);
+
+	assert_int_equal(pwrite(d->fd, &other, 1, at), 1);
+}
+
+static void
+b11_an_audit_finds_a_lie_and_reads_whole(void **state)
+{
+	struct disk d;
+	uint64_t total;
+	const char *why;
+
+	(void)state;
+	begin_disk(&d, false);
+	lie(&d, 100000);
+	d.r.o.audit = 100;
+	open_claims(&d.r);
+	assert_int_equal(ranges_of(&d, &total, &why), 1);
+	assert_non_null(strstr(why, "audit"));
+	assert_true(d.r.component[0].lied);
+	assert_true(d.r.notes > 0);
+	end_disk(&d);
+}
+
+static void
+b11_what_was_declared_or_is_true_passes_an_audit(void **state)
+{
+	struct disk d;
+	uint64_t total;
+	const char *why;
+
+	(void)state;
+	begin_disk(&d, false);
+	lie(&d, 8192);
+	lie(&d, 8192 + 4095);
+	d.r.o.audit = 100;
+	open_claims(&d.r);
+	assert_int_equal(ranges_of(&d, &total, &why), 0);
+	assert_int_equal(total, 4096);
+	assert_false(d.r.component[0].lied);
+	end_disk(&d);
+}
+
+static void
+b11_no_audit_of_what_is_racy_or_was_touched_since(void **state)
+{
+	struct disk d;
+	uint64_t total;
+	const char *why;
+
+	(void)state;
+	begin_disk(&d, true);
+	lie(&d, 100000);
+	d.r.o.audit = 100;
+	open_claims(&d.r);
+	d.entry.flags = ENTRY_RACY;
+	assert_int_equal(ranges_of(&d, &total, &why), 0);
+	d.entry.flags = 0;
+	d.st.stx_mtime.tv_sec++;
+	assert_int_equal(ranges_of(&d, &total, &why), 0);
+	assert_false(d.r.component[0].lied);
+	end_disk(&d);
+}
+
+static void
+b11_an_untrusted_component_is_read_whole(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	declare(&r, "/srv/db/a.db", true, true);
+	r.differenced[0] = (struct reduce_differenced){ .dir = "/srv/db",
+							.pattern = "*.ix" };
+	r.reduced.differenced_count = 1;
+	r.component[0].untrusted = true;
+	open_claims(&r);
+	kind_is(&r, "/srv/db/a.db", CLAIM_WHOLE);
+	kind_is(&r, "/srv/db/a.ix", CLAIM_WHOLE);
+	assert_int_equal(ask(&r, "/srv/db/a.db").reason, PLAN_UNTRUSTED);
+	end(&r);
+}
+
+/* --- alternate paths ------------------------------------------------------- */
+
+static void
+a6_with_an_alternate_path_the_bytes_are_read_there(void **state)
+{
+	char text[1024];
+	char own[SCRATCH_LEN + 20];
+	char other[SCRATCH_LEN + 20];
+	struct scratch s;
+	struct rig r;
+
+	(void)state;
+	scratch_begin(&s);
+	assert_int_equal(mkdir(scratch_at(&s, "alt"), 0700), 0);
+	scratch_write(scratch_at(&s, "alt/x"), "1", 1);
+	(void)snprintf(text, sizeof(text),
+		       "writer w\n" METHOD
+		       "component c file-group selectable=yes\n"
+		       "files c %s/own * recursive alternate=%s/alt\nend\n",
+		       s.path, s.path);
+	begin(&r, METADATA_FULL);
+	metadata_free(r.document);
+	r.document = words_document(text);
+	r.component[0].document = r.document;
+	r.component[0].reduced = NULL;
+	r.o.components = 1;
+	open_claims(&r);
+	(void)snprintf(own, sizeof(own), "%s/own/x", s.path);
+	(void)snprintf(other, sizeof(other), "%s/alt/x", s.path);
+	assert_string_equal(ask(&r, own).from, other);
+	(void)snprintf(own, sizeof(own), "%s/own/y", s.path);
+	assert_null(ask(&r, own).from);
+	end(&r);
+	scratch_end(&s);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a3_what_this_type_does_not_require_is_carried),
+		cmocka_unit_test(
+			a6_a_full_and_a_copy_read_whole_and_know_no_others),
+		cmocka_unit_test(
+			a6_a_file_set_that_a_full_does_not_require_is_no_member),
+		cmocka_unit_test(without_a_base_all_is_read),
+		cmocka_unit_test(
+			excluded_comes_before_differenced_before_partial_before_the_mask),
+		cmocka_unit_test(
+			b8_the_earlier_of_the_writers_time_and_the_bases_decides),
+		cmocka_unit_test(
+			a_promise_that_does_not_hold_is_read_whole_and_says_why),
+		cmocka_unit_test(
+			a5_in_a_log_session_only_what_was_declared_in_it_counts),
+		cmocka_unit_test(
+			excludes_act_on_the_writers_own_file_sets_only),
+		cmocka_unit_test(
+			a8_a_persons_exclude_that_hits_a_member_fails_the_component),
+		cmocka_unit_test(
+			a8_all_components_beneath_an_excluded_directory_fail),
+		cmocka_unit_test(
+			a8_a_file_that_is_named_and_missing_fails_its_component),
+		cmocka_unit_test(a8_file_sets_outside_of_the_sources_are_added),
+		cmocka_unit_test(directories_without_claims_are_passed_by),
+		cmocka_unit_test(
+			b9_a_new_file_is_its_component_s_and_odd_places_are_told),
+		cmocka_unit_test(
+			a1_the_files_of_a_component_that_failed_are_plain_files),
+		cmocka_unit_test(
+			d1_a_file_that_changed_while_it_was_read_fails_unless_recovery_is_log),
+		cmocka_unit_test(
+			renewed_journals_answer_anew_and_remember_what_was_read),
+		cmocka_unit_test(
+			only_declared_bytes_are_read_when_the_facts_are_equal),
+		cmocka_unit_test(
+			b5_bytes_beyond_the_lowest_size_are_always_read),
+		cmocka_unit_test(a_range_beyond_the_end_fails_the_component),
+		cmocka_unit_test(b11_an_audit_finds_a_lie_and_reads_whole),
+		cmocka_unit_test(
+			b11_what_was_declared_or_is_true_passes_an_audit),
+		cmocka_unit_test(
+			b11_no_audit_of_what_is_racy_or_was_touched_since),
+		cmocka_unit_test(b11_an_untrusted_component_is_read_whole),
+		cmocka_unit_test(
+			a6_with_an_alternate_path_the_bytes_are_read_there),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
