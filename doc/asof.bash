@@ -38,7 +38,7 @@ _asof()
 		_asof_files -d
 		return ;;
 	backup,--type|backup,-t)
-		_asof_words 'full incremental differential copy'
+		_asof_words 'full incremental differential log copy'
 		return ;;
 	backup,--set|backup,-s)
 		return ;;
@@ -54,6 +54,18 @@ _asof()
 	backup,--threads)
 		return ;;
 	backup,--readers)
+		return ;;
+	backup,--writer|backup,-W)
+		return ;;
+	backup,--unsupported)
+		_asof_words 'full skip'
+		return ;;
+	backup,--writer-failure)
+		_asof_words 'skip abort'
+		return ;;
+	backup,--audit)
+		return ;;
+	backup,--window)
 		return ;;
 	backup,--repository|backup,-r)
 		_asof_files -d
@@ -97,6 +109,21 @@ _asof()
 	stats,--repository|stats,-r)
 		_asof_files -d
 		return ;;
+	writer,--grant|writer,-g)
+		_asof_files -d
+		return ;;
+	writer,--service)
+		return ;;
+	writer,--owner|writer,-o)
+		return ;;
+	writer,--repository|writer,-r)
+		_asof_files -d
+		return ;;
+	session,--file|session,-f)
+		return ;;
+	session,--repository|session,-r)
+		_asof_files -d
+		return ;;
 	check,--threads)
 		return ;;
 	check,--repository|check,-r)
@@ -109,14 +136,16 @@ _asof()
 	if [[ $cur == -* ]]; then
 		case $cmd in
 		init) words=' --repository --json --quiet --verbose --no-progress --help --version ' ;;
-		backup) words=' --type --set --exclude --exclude-from --exclude-caches --exclude-nodump --one-file-system --comment --wait --level --threads --readers --repository --json --quiet --verbose --no-progress --help --version ' ;;
+		backup) words=' --type --set --exclude --exclude-from --exclude-caches --exclude-nodump --one-file-system --comment --wait --level --threads --readers --writer --no-writers --unsupported --writer-failure --require-writers --audit --window --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		restore) words=' --to --existing --numeric-ids --no-owner --sync --verify --threads --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		mount) words=' --at --foreground --allow-other --nonempty --cache --no-sandbox --ready-fd --options --stats --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		generations) words=' --set --repository --json --quiet --verbose --no-progress --help --version ' ;;
-		show) words=' --files --errors --repository --json --quiet --verbose --no-progress --help --version ' ;;
+		show) words=' --files --errors --writers --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		ls) words=' --long --recursive --directory --null --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		cat) words=' --repository --quiet --verbose --no-progress --help --version ' ;;
 		stats) words=' --repository --json --quiet --verbose --no-progress --help --version ' ;;
+		writer) words=' --grant --service --owner --repository --json --quiet --verbose --no-progress --help --version ' ;;
+		session) words=' --file --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		check) words=' --quick --threads --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		forget) words=' --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		completion) words=' --quiet --verbose --no-progress --help --version ' ;;
@@ -127,17 +156,18 @@ _asof()
 		return
 	fi
 	case $cmd in
-	'') words='init backup restore mount generations show ls cat stats check forget completion help' ;;
+	'') words='init backup restore mount generations show ls cat stats writer session check forget completion help' ;;
 	backup) _asof_files -f ;;
 	restore) words=$(_asof_generations) ;;
 	mount) _asof_files -d ;;
 	show) words=$(_asof_generations) ;;
 	ls) words=$(_asof_generations) ;;
 	cat) words=$(_asof_generations) ;;
+	session) words=$(_asof_generations) ;;
 	check) words=$(_asof_generations) ;;
 	forget) words=$(_asof_generations) ;;
 	completion) words='bash zsh fish' ;;
-	help) words='init backup restore mount generations show ls cat stats check forget completion help' ;;
+	help) words='init backup restore mount generations show ls cat stats writer session check forget completion help' ;;
 	esac
 	[ -z "$words" ] || _asof_words "$words"
 }

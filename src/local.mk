@@ -80,13 +80,18 @@ noinst_LIBRARIES += librequester.a
 librequester_a_SOURCES = \
 	%D%/requester/audit.c %D%/requester/audit.h \
 	%D%/requester/backup.c %D%/requester/backup.h \
+	%D%/requester/cast.c \
 	%D%/requester/choose.c %D%/requester/choose.h \
 	%D%/requester/claims.c %D%/requester/claims.h \
 	%D%/requester/dossier.c %D%/requester/dossier.h \
 	%D%/requester/finder.c %D%/requester/finder.h \
 	%D%/requester/history.c %D%/requester/history.h \
+	%D%/requester/journals.c \
+	%D%/requester/postcopy.c \
 	%D%/requester/restore.c %D%/requester/restore.h \
-	%D%/requester/session_file.c %D%/requester/session_file.h
+	%D%/requester/run.h \
+	%D%/requester/session_file.c %D%/requester/session_file.h \
+	%D%/requester/writeup.c
 
 bin_PROGRAMS += asof
 asof_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS) $(FUSE_CFLAGS)
@@ -97,6 +102,7 @@ asof_SOURCES = \
 	%D%/cli/cmd.c %D%/cli/cmd.h \
 	%D%/cli/completion.c \
 	%D%/cli/control.c \
+	%D%/cli/dossier.c %D%/cli/dossier.h \
 	%D%/cli/forget.c \
 	%D%/cli/generations.c \
 	%D%/cli/help.c \

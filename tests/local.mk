@@ -377,7 +377,8 @@ FUNC_TESTS = \
 	%D%/func/supervise.t \
 	%D%/func/tools.t \
 	%D%/func/torture.t \
-	%D%/func/versions.t
+	%D%/func/versions.t \
+	%D%/func/writers.t
 
 # --- which of them --------------------------------------------------------------
 

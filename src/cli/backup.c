@@ -5,10 +5,12 @@
 #include "src/cli/cmd.h"
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "src/cli/json.h"
 #include "src/cli/ui.h"
 #include "src/engine/backup.h"
 #include "src/engine/exclude.h"
+#include "src/requester/backup.h"
 #include "store/store.h"
 
 #include <errno.h>
@@ -16,13 +18,15 @@
 #include <string.h>
 
 static const char *const types[] = { "full", "incremental", "differential",
-				     "copy", NULL };
+				     "log",  "copy",        NULL };
+static const char *const unsupported[] = { "full", "skip", NULL };
+static const char *const on_failure[] = { "skip", "abort", NULL };
 
 /* clang-format off */
 static const struct opt options[] = {
 	{ .name = "type", .letter = 't', .kind = OPT_WORD, .value = "TYPE",
 	  .words = types,
-	  .help = "full, incremental (default), differential, copy" },
+	  .help = "full, incremental, differential, log, copy" },
 	{ .name = "set", .letter = 's', .kind = OPT_TEXT, .value = "SET",
 	  .help = "the source set; default: by host and paths" },
 	{ .name = "exclude", .letter = 'e', .kind = OPT_TEXT,
@@ -46,6 +50,24 @@ static const struct opt options[] = {
 	  .help = "that compress; default: processors" },
 	{ .name = "readers", .kind = OPT_NUMBER, .value = "N", .max = 1024,
 	  .help = "threads that read; default: 32" },
+	{ .name = "writer", .letter = 'W', .kind = OPT_TEXT,
+	  .value = "W[:C]",
+	  .help = "these writers or components only" },
+	{ .name = "no-writers", .help = "files are files: ask nobody" },
+	{ .name = "unsupported", .kind = OPT_WORD, .value = "WHAT",
+	  .words = unsupported,
+	  .help = "writers without this TYPE: full (default), skip" },
+	{ .name = "writer-failure", .kind = OPT_WORD, .value = "WHAT",
+	  .words = on_failure,
+	  .help = "what fails becomes plain files (skip); or abort" },
+	{ .name = "require-writers",
+	  .help = "an absent writer is a failure (exit 3)" },
+	{ .name = "audit", .kind = OPT_NUMBER, .value = "PERCENT",
+	  .max = 100,
+	  .help = "of what was not declared is compared with the base" },
+	{ .name = "window", .kind = OPT_NUMBER, .value = "SECONDS",
+	  .max = 3600,
+	  .help = "that a writer may stay frozen; default: 60" },
 	{ 0 },
 };
 /* clang-format on */
@@ -101,9 +123,25 @@ on_progress(void *ctx, const struct backup_progress *p)
 
 /* --- the result ----------------------------------------------------------- */
 
-static int
-report_json(const struct backup_result *r, struct err *e)
+static void
+put_writers(struct json *j, const struct requester_result *w)
 {
+	struct json o = json_object_begin();
+
+	json_put_u64(&o, "writers", w->writers);
+	json_put_u64(&o, "components", w->components);
+	json_put_u64(&o, "succeeded", w->succeeded);
+	json_put_u64(&o, "failed", w->failed);
+	json_put_u64(&o, "absent", w->absent);
+	json_put_u64(&o, "bytes_read", w->member_bytes);
+	json_put_u64(&o, "bytes_declared", w->declared_bytes);
+	json_put(j, "writers", &o);
+}
+
+static int
+report_json(const struct requester_result *w, struct err *e)
+{
+	const struct backup_result *r = &w->backup;
 	struct json j = json_object_begin();
 
 	json_put_u64(&j, "generation", r->number);
@@ -129,6 +167,7 @@ report_json(const struct backup_result *r, struct err *e)
 	json_put_u64(&j, "bytes_stored", r->bytes_stored);
 	json_put_u64(&j, "errors", r->errors);
 	json_put_real(&j, "seconds", (double)r->duration_ns / 1e9);
+	put_writers(&j, w);
 	return json_print(&j, false, e);
 }
 
@@ -153,6 +192,21 @@ report(const struct backup_result *r)
 		ui_note("%s name%s could not be read (see asof show %u "
 			"--errors)",
 			ui_count(n, r->errors), ui_s(r->errors), r->number);
+}
+
+static void
+report_writers(const struct requester_result *w)
+{
+	char s[UI_TEXT_LEN];
+	char t[UI_TEXT_LEN];
+
+	if (w->writers == 0)
+		return;
+	ui_printf("%zu writer%s: %zu of %zu component%s succeeded, %s read "
+		  "(%s declared)\n",
+		  w->writers, ui_s(w->writers), w->succeeded, w->components,
+		  ui_s(w->components), ui_size(s, w->member_bytes),
+		  ui_size(t, w->declared_bytes));
 }
 
 static void
@@ -219,30 +273,87 @@ fill_options(const struct opts *o, struct backup_options *b)
 		b->type = generation_type_parse(type);
 }
 
+/* The writers that were wished for; mem_free. */
+static int
+list_wishes(const struct opts *o, const char ***out, size_t *n, struct err *e)
+{
+	const char **wish = mem_array(o->values + 1, sizeof(*wish));
+	size_t i;
+
+	if (wish == NULL)
+		return err_nomem(e);
+	*n = 0;
+	for (i = 0; i < o->values; i++)
+		if (strcmp(o->value[i].opt->name, "writer") == 0)
+			wish[(*n)++] = o->value[i].text;
+	*out = wish;
+	return 0;
+}
+
+static int
+fill_requester(const struct cli *c, const char **wish, size_t wishes,
+	       struct requester_options *r, struct err *e)
+{
+	const struct opts *o = &c->opts;
+
+	*r = (struct requester_options){
+		.no_writers = opt_given(o, "no-writers"),
+		.wish = wish,
+		.wishes = wishes,
+		.skip_unsupported = opt_number(o, "unsupported", 0) == 1,
+		.abort_on_failure = opt_number(o, "writer-failure", 0) == 1,
+		.require = opt_given(o, "require-writers"),
+		.audit = (unsigned)opt_number(o, "audit", 0),
+		.window_s = (unsigned)opt_number(o, "window", 0),
+	};
+	if (r->no_writers && (wishes > 0 || r->require))
+		return err_set(e, ERR_USAGE,
+			       "--no-writers contradicts --writer and "
+			       "--require-writers");
+	return cli_repository_path(c, &r->repository, e);
+}
+
+/* Not all that was asked for is there. */
+static bool
+is_incomplete(const struct requester_result *r,
+	      const struct requester_options *o)
+{
+	return r->backup.errors > 0 || r->failed > 0 ||
+	       (o->require && r->absent > 0);
+}
+
 static int
 run(struct cli *c, struct err *e)
 {
 	struct backup_options opt;
-	struct backup_result result = { 0 };
+	struct requester_options more;
+	struct requester_result result = { 0 };
 	struct exclude *x = NULL;
+	const char **wish = NULL;
+	size_t wishes = 0;
 	int rc = -1;
 
 	if (exclude_new(&x, e) < 0)
 		return -1;
-	if (add_excludes(&c->opts, x, e) < 0)
+	if (add_excludes(&c->opts, x, e) < 0 ||
+	    list_wishes(&c->opts, &wish, &wishes, e) < 0 ||
+	    fill_requester(c, wish, wishes, &more, e) < 0)
 		goto out;
 	fill_options(&c->opts, &opt);
 	opt.exclude = x;
-	if (backup_run(c->store, &opt, &result, e) < 0)
+	if (requester_backup(c->store, &opt, &more, &result, e) < 0)
 		goto out;
 	ui_progress_end();
 	if (c->json && report_json(&result, e) < 0)
 		goto out;
-	if (!c->json && !opt_given(&c->opts, "quiet"))
-		report(&result);
+	if (!c->json && !opt_given(&c->opts, "quiet")) {
+		report(&result.backup);
+		report_writers(&result);
+	}
 	report_counters(c->store);
-	rc = result.errors > 0 ? CODE_SOURCE : CODE_DONE;
+	rc = is_incomplete(&result, &more) ? CODE_SOURCE : CODE_DONE;
 out:
+	mem_free(wish);
 	exclude_free(x);
 	return rc;
 }
@@ -254,10 +365,13 @@ const struct command cmd_backup = {
 	.operand = OPERAND_FILE,
 	.args_min = 1,
 	.args_max = SIZE_MAX,
-	.about = "Back up the PATHs as a new generation.  An incremental "
+	.about = "Back up the PATHs as a new generation, incremental unless "
+		 "TYPE says otherwise.  An incremental "
 		 "reads what changed since the newest full or incremental of "
-		 "the same set, a differential since the newest full; every "
-		 "generation is complete nevertheless.",
+		 "the same set, a differential since the newest full, a log "
+		 "backup only what writers call log files; every generation "
+		 "is complete nevertheless.  Writers with files beneath the "
+		 "PATHs are asked what changed in theirs.",
 	.examples = "asof backup -r /backup/repo /home /etc\n"
 		    "asof backup -r /backup/repo -t full -x --exclude '*.o' /",
 	.options = options,

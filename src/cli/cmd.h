@@ -75,7 +75,7 @@ struct command {
 
 extern const struct command cmd_backup, cmd_cat, cmd_check, cmd_completion,
 	cmd_forget, cmd_generations, cmd_help, cmd_init, cmd_ls, cmd_mount,
-	cmd_restore, cmd_show, cmd_stats;
+	cmd_restore, cmd_session, cmd_show, cmd_stats, cmd_writer;
 
 /* All commands in the order of the help, with NULL at the end. */
 extern const struct command *const commands[];

@@ -7,6 +7,7 @@
 #include "base/cursor.h"
 #include "base/err.h"
 #include "base/path.h"
+#include "src/cli/dossier.h"
 #include "src/cli/json.h"
 #include "src/cli/ui.h"
 #include "src/engine/list.h"
@@ -22,6 +23,8 @@ static const struct opt options[] = {
 	  .help = "which files were read, and why" },
 	{ .name = "errors", .letter = 'e',
 	  .help = "which could not be read, and why" },
+	{ .name = "writers", .letter = 'w',
+	  .help = "which writers took part, and with what" },
 	{ 0 },
 };
 /* clang-format on */
@@ -58,12 +61,18 @@ exception_decode(const void *p, size_t len, struct exception *x, struct err *e)
 }
 
 static const char *
-kind_name(uint64_t kind)
+kind_name(const struct exception *x)
 {
-	return kind == EXC_READ      ? "read"
-	       : kind == EXC_ERROR   ? "error"
-	       : kind == EXC_WARNING ? "warning"
-				     : "unknown";
+	switch (x->kind) {
+	case EXC_READ:
+		return x->reason == PLAN_CARRIED ? "kept" : "read";
+	case EXC_ERROR:
+		return "error";
+	case EXC_WARNING:
+		return "warning";
+	default:
+		return "unknown";
+	}
 }
 
 /* Reasons of a newer program are unknown, not wrong. */
@@ -85,7 +94,7 @@ print_json(const struct exception *x, struct err *e)
 	struct json j = json_object_begin();
 
 	json_put_name(&j, "path", x->path, x->path_len);
-	json_put_text(&j, "kind", kind_name(x->kind));
+	json_put_text(&j, "kind", kind_name(x));
 	if (x->kind == EXC_READ)
 		json_put_text(&j, "reason", reason_name(x->reason));
 	if (x->text_len > 0)
@@ -99,7 +108,7 @@ print_text(const struct exception *x)
 	if (x->kind == EXC_READ)
 		ui_printf("%-10s ", reason_name(x->reason));
 	else
-		ui_printf("%-10s ", kind_name(x->kind));
+		ui_printf("%-10s ", kind_name(x));
 	ui_show(x->path, x->path_len);
 	if (x->text_len > 0) {
 		ui_printf(": ");
@@ -383,6 +392,8 @@ show(struct cli *c, struct view_gen *g, struct err *e)
 		.json = c->json,
 	};
 
+	if (opt_given(&c->opts, "writers"))
+		return s.json ? dossier_show_json(g, e) : dossier_show(g, e);
 	if (s.files || s.errors)
 		return print_exceptions(g, &s, e);
 	if (s.json)
@@ -417,7 +428,8 @@ const struct command cmd_show = {
 	.args_min = 1,
 	.args_max = 1,
 	.about = "Tell all that is known about generation GEN; or which "
-		 "files were read and why, or could not be read.",
+		 "files were read and why, or could not be read, or what "
+		 "writers said.",
 	.examples = "asof show -r /backup/repo latest\n"
 		    "asof show -r /backup/repo latest --errors",
 	.options = options,

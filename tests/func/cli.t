@@ -168,7 +168,7 @@ says "--type needs a value: --type TYPE"
 exits 2 "a flag with a value" backup --wait=yes /
 says "--wait takes no value"
 exits 2 "an unknown type" backup --type partial /
-says "--type is full, incremental, differential or copy, not partial"
+says "--type is full, incremental, differential, log or copy, not partial"
 exits 2 "an empty value" backup --set= /
 exits 2 "a number too high" backup --level 20 /
 exits 2 "a size that is none" mount --cache lots /

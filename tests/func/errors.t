@@ -106,7 +106,8 @@ mkdir nobody nobody/cache && chown -R 65534:65534 nobody
 
 # Without any privileges; and what lib.sh expects.
 as_nobody() {
-	ASOF_CACHE_DIR="$T/nobody/cache" timeout -k 5 "$LIMIT" setpriv \
+	ASOF_CACHE_DIR="$T/nobody/cache" ASOF_STATE_DIR="$T/nobody/state" \
+		timeout -k 5 "$LIMIT" setpriv \
 		--reuid=65534 --regid=65534 --clear-groups --no-new-privs \
 		--bounding-set=-all "$T/asof.copy" "$@" >"$T/stdout" \
 		2>"$T/stderr"

@@ -46,6 +46,8 @@ begin() {
 	trap cleanup EXIT
 	trap 'exit 99' HUP INT TERM
 	export ASOF_CACHE_DIR="$T/cache"
+	# Writers of this machine are no part of any test.
+	export ASOF_STATE_DIR="$T/state" ASOF_WRITERS_D="$T/writers.d"
 	cd "$T" || exit 99
 }
 

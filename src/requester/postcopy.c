@@ -1,0 +1,204 @@
+/*
+ * postcopy.c
+ *
+ * The walk is over.  Writers may add to what they said, and some of them fail;
+ * then the journals are read once more, and whatever differs from what the walk
+ * went by is read again, one path at a time.  A component that has failed, now
+ * or on the way, loses what it was spared: its files become plain ones.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include "src/requester/run.h"
+
+#include "base/err.h"
+#include "base/path.h"
+#include "src/engine/graft.h"
+#include "src/requester/finder.h"
+#include "src/writer/metadata.h"
+
+#include <string.h>
+
+struct late {
+	struct run *r;
+	struct graft *g;
+	size_t component;
+	bool failed; /* its files fail nobody any more */
+};
+
+/* Read one file anew; that it cannot be read is its component's failure. */
+static int
+graft_one(struct late *l, const char *path, const char *from, struct err *e)
+{
+	struct err why = { 0 };
+	char shown[PATH_SHOW_LEN];
+
+	if (graft_file(l->g, path, from, &why) == 0)
+		return 0;
+	if (why.kind != ERR_SOURCE) {
+		err_move(e, &why);
+		return -1;
+	}
+	if (l->failed)
+		return 0;
+	return writer_claims_fail(l->r->claims, l->component, e, "%s: %s",
+				  path_show_in(shown, path, strlen(path)),
+				  why.text);
+}
+
+static int
+on_path(void *ctx, const char *path, struct err *e)
+{
+	return graft_one(ctx, path, NULL, e);
+}
+
+/* --- what was said since ------------------------------------------------- */
+
+static bool
+is_new_file(const struct reduced *old, const struct reduce_file *f)
+{
+	const struct reduce_file *before =
+		old != NULL ? reduced_find(old, f->path) : NULL;
+
+	return before == NULL || before->lines != f->lines ||
+	       before->promised != f->promised;
+}
+
+static bool
+is_new_differenced(const struct reduced *old,
+		   const struct reduce_differenced *d)
+{
+	size_t i;
+
+	for (i = 0; old != NULL && i < old->differenced_count; i++) {
+		const struct reduce_differenced *o = &old->differenced[i];
+
+		if (strcmp(o->dir, d->dir) == 0 &&
+		    strcmp(o->pattern, d->pattern) == 0 &&
+		    o->recursive == d->recursive &&
+		    o->has_newer == d->has_newer &&
+		    ts_cmp(o->newer, d->newer) == 0)
+			return false;
+	}
+	return true;
+}
+
+/* A log backup has not walked: to it all that was said in it is new. */
+static int
+graft_late(struct late *l, const struct reduced *old, struct err *e)
+{
+	const struct reduced *now = l->r->component[l->component].reduced;
+	bool log = l->r->claim[l->component].effective == METADATA_LOG;
+	size_t i;
+
+	for (i = 0; i < now->files; i++) {
+		const struct reduce_file *f = &now->file[i];
+
+		if ((log ? f->sure : is_new_file(old, f)) &&
+		    graft_one(l, f->path, NULL, e) < 0)
+			return -1;
+	}
+	for (i = 0; i < now->differenced_count; i++) {
+		const struct reduce_differenced *d = &now->differenced[i];
+		const struct metadata_spec spec = { d->dir, d->pattern,
+						    d->recursive, 0 };
+
+		if ((log || is_new_differenced(old, d)) &&
+		    finder_each(&spec, on_path, l, e) < 0)
+			return -1;
+	}
+	for (i = 0; i < now->attachments; i++)
+		if (graft_one(l, now->attachment[i].path,
+			      now->attachment[i].from, e) < 0)
+			return -1;
+	return 0;
+}
+
+static int
+renew_all(struct run *r, struct graft *g, struct err *e)
+{
+	struct late l = { .r = r, .g = g };
+	size_t i;
+
+	for (i = 0; i < r->components; i++)
+		if (writer_claims_renew(r->claims, i, r->component[i].reduced,
+					e) < 0)
+			return -1;
+	for (i = 0; i < r->components; i++) {
+		l.component = i;
+		if (!r->claim[i].failed && r->component[i].reduced != NULL &&
+		    graft_late(&l, r->component[i].before, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* --- who failed ---------------------------------------------------------- */
+
+/* A writer that is not with us any more takes its components along. */
+static int
+fail_gone(struct run *r, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < r->components; i++) {
+		const struct run_writer *w = &r->writer[r->component[i].writer];
+
+		if (!cast_is_in(r, i) && !r->claim[i].failed &&
+		    writer_claims_fail(
+			    r->claims, i, e, "%s: %s",
+			    w->failed_at != 0 ? event_name(w->failed_at)
+					      : "its writer",
+			    w->said != NULL ? w->said : "it has gone") < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+make_plain(struct run *r, struct graft *g, struct err *e)
+{
+	struct late l = { .r = r, .g = g, .failed = true };
+	size_t i;
+
+	for (i = 0; i < r->components; i++) {
+		if (!r->claim[i].failed)
+			continue;
+		run_note(r, "component %s of writer %s did not succeed: %s",
+			 r->component[i].name, r->claim[i].writer,
+			 r->claim[i].why);
+		if (r->o->abort_on_failure)
+			return err_set(e, ERR_SOURCE,
+				       "component %s of writer %s failed",
+				       r->component[i].name,
+				       r->claim[i].writer);
+		l.component = i;
+		if (writer_claims_fail(r->claims, i, e, "failed") < 0 ||
+		    writer_claims_members(r->claims, i, on_path, &l, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Those that nobody has listed: fails the component they belong to. */
+static int
+graft_unmet(struct run *r, struct graft *g, struct err *e)
+{
+	struct late l = { .r = r, .g = g };
+
+	return writer_claims_unmet(r->claims, on_path, &l, e);
+}
+
+int
+postcopy(void *run, struct graft *g, struct err *e)
+{
+	struct run *r = run;
+
+	if (client_copied(r->client, e) < 0 || cast_look(r, e) < 0 ||
+	    fail_gone(r, e) < 0 || journals_read(r, e) < 0 ||
+	    renew_all(r, g, e) < 0 || graft_unmet(r, g, e) < 0 ||
+	    writer_claims_missing(r->claims, e) < 0 || make_plain(r, g, e) < 0)
+		return -1;
+	return writeup(r, g, e);
+}

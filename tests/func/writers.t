@@ -1,0 +1,401 @@
+#!/bin/sh
+# Backups with a writer, a program in writers.d: what is declared is read and no
+# more, every generation is what was there, and whatever goes wrong means that
+# more is read and that it is said.
+. "${srcdir:-$(dirname "$0")/../..}/tests/func/lib.sh"
+begin dd cmp
+
+# --- the writer ----------------------------------------------------------------
+
+# It says what is in w/document, and at an event what is in w/on-EVENT; it
+# answers ok, or what is in w/answer-EVENT.  What it hears is kept in w/heard.
+mkdir w writers.d src src/db
+cat >writers.d/mydb <<END
+#!/bin/sh
+while read -r event id rest; do
+	echo "\$event \$id \$rest" >>$T/w/heard
+	case \$event in
+	identify) cat $T/w/document ;;
+	component | previous-stamp | base) continue ;;
+	esac
+	[ ! -e $T/w/on-\$event ] || cat $T/w/on-\$event
+	if [ -e $T/w/answer-\$event ]; then
+		echo "fail \$id \$(cat $T/w/answer-\$event)"
+	else
+		echo "ok \$id"
+	fi
+done
+END
+chmod 755 writers.d/mydb
+
+document() {
+	{
+		echo 'writer mydb'
+		echo "schema $1"
+		echo 'restore-method restore-if-can-replace'
+		cat
+		echo end
+	} >w/document
+}
+plain() {
+	document 'incremental differential timestamped last-modify copy' <<END
+component main database selectable=yes
+database-files main $T/src/db *.db
+END
+}
+
+# say EVENT, with lines on standard input; quiet forgets all of it.
+say() { cat >"w/on-$1"; }
+fails() { echo "$2" >"w/answer-$1"; }
+quiet() { rm -f w/on-* w/answer-* w/heard; }
+stamped() { echo "backup-stamp main $1" >>w/on-prepare-backup; }
+partial() { echo "partial-file main $T/src/db/a.db $*" >>w/on-prepare-backup; }
+
+# change BLOCK...: other bytes in those blocks of 8 KiB.
+change() {
+	for block; do
+		dd if=/dev/urandom of=src/db/a.db bs=8192 count=1 \
+			seek="$block" conv=notrunc 2>/dev/null || return 1
+	done
+}
+
+# --- what is asked of a backup --------------------------------------------------
+
+made() { asof backup --json "$@" src; }
+field() { sed -n "s/^ *\"$1\": \([0-9]*\),*$/\1/p" "$T/stdout" | tail -n 1; }
+has() {
+	[ "$(field "$1")" = "$2" ] && return 0
+	echo "$1 is $(field "$1") and not $2"
+	return 1
+}
+# same [PATH]: the newest generation has just what is in src now.
+same() {
+	rm -rf out
+	asof restore latest --to out && diff -r "out$T/${1-src}" "${1-src}"
+}
+tells() { asof show "${2-latest}" --writers && printed "$1"; }
+silent() { asof show latest --writers && ! grep -q "$1" "$T/stdout"; }
+
+head -c 800000 /dev/urandom >src/db/a.db
+echo plain >src/file
+export ASOF_REPOSITORY="$T/repo"
+plain
+try "a repository" asof init
+
+# --- what is declared is read -----------------------------------------------------
+
+stamped one
+try "a full with a writer" made
+try "its component succeeded" has succeeded 1
+try "and all of it was read" has bytes_read 800000
+try "which is what is there" same
+try "its stamp is kept" tells 'stamp *one$'
+try "C10: its document is in the generation" asof session latest -f documents/mydb
+try "and is the one it gave" printed 'database-files main'
+
+for i in 1 2 3; do
+	quiet
+	change $i
+	case $i in 1) before=one ;; *) before=s$((i - 1)) ;; esac
+	partial "$((i * 8192)):8192 since=$before"
+	stamped "s$i"
+	try "an incremental, number $i" made
+	try "reads what was declared and no more" has bytes_declared 8192
+	try "of the writer's files nothing else" has bytes_read 8192
+	try "and holds all that is there" same
+	try "A2: the stamp before was handed to the writer" \
+		grep -q "previous-stamp main $before" w/heard
+done
+quiet
+change 4
+partial '0x2000:0x8000 since=one'
+stamped d1
+try "a differential" made -t differential
+try "B1: reads all that was declared since" has bytes_declared 32768
+try "A2: compares with the full" tells 'differential on 1$'
+try "and holds all that is there" same
+quiet
+stamped s4
+partial "32768:8192 since=s3"
+try "an incremental behind it" made
+try "A4: compares with the incremental before" tells 'incremental on 4$'
+try "and holds all that is there" same
+quiet
+stamped c1
+try "a copy reads everything" made -t copy
+try "A4: and is nobody's base" tells 'succeeded, copy$'
+quiet
+stamped s5
+partial 'none since=s4'
+try "nothing changed" made
+try "so nothing is read" has bytes_read 0
+try "A4: the copy's stamp was handed to nobody" \
+	grep -q 'previous-stamp main s4' w/heard
+try "and all is there" same
+
+# --- whatever is missing is read ------------------------------------------------------
+
+quiet
+stamped s6
+change 7
+try "without a declaration" made
+try "all of it is read" has bytes_read 800000
+quiet
+stamped s7
+partial 'none since=other'
+try "B4: since another stamp" made
+try "all of it is read" has bytes_read 800000
+try "and it is said why" tells 'read whole'
+quiet
+stamped s7
+partial 'none since=s7'
+try "a stamp of the base" made
+quiet
+stamped s8
+partial 'none since=s7'
+try "B4: that two generations hold" made
+try "is ambiguous: all of it is read" has bytes_read 800000
+quiet
+stamped s9
+partial '800000:1 since=s8'
+try "a range beyond the end is the component's failure" must_fail 3 made
+try "A1: it did not succeed" tells 'did not succeed'
+try "A1: its stamp is not kept" silent 'stamp *s9'
+try "A1: its files are there as plain files" same
+quiet
+stamped s9
+try "A1: a generation in which it failed is not its base" must_fail 3 made
+try "but the one before it" grep -q 'previous-stamp main s8' w/heard
+quiet
+stamped s10
+try "what was wrong counts until the next full" made -t full
+
+# --- writers that fail ------------------------------------------------------------------
+
+quiet
+fails prepare-backup 'retryable "not now"'
+change 9
+try "A1: who fails at prepare-backup" must_fail 3 made
+try "is told of" said 'not now'
+try "has plain files" same
+try "and is in the session's record" tells 'failed at prepare-backup (retryable)'
+quiet
+stamped s11
+partial '73728:8192 since=s10'
+fails post-copy 'fatal "no more"'
+try "A1: who fails at post-copy" must_fail 3 made
+try "has no stamp" silent 'stamp *s11'
+try "and what it promised does not count" same
+quiet
+fails prepare-backup 'fatal "never"'
+asof generations >/dev/null
+cp stdout before
+try "--writer-failure=abort makes nothing" \
+	must_fail 1 made --writer-failure=abort
+try "at all" asof generations
+try "not even a record" cmp -s before stdout
+try "the writer was told" grep -q abort w/heard
+quiet
+try "--no-writers asks nobody" made --no-writers
+try "nobody was asked" [ ! -e w/heard ]
+
+# --- what comes late -------------------------------------------------------------------
+
+quiet
+stamped t1
+try "all is read once more" made
+quiet
+stamped t2
+partial 'none since=t1'
+cat >w/on-post-copy <<END
+partial-file main $T/src/db/a.db 8192:8192 since=t1
+attach main $T/src/db/label from=$T/w/label
+END
+echo label >w/label
+change 1
+try "D1: what is declared in post-copy is read" made
+rm -rf out
+try "and what is attached" asof restore latest --to out
+try "is where it belongs" cmp "out$T/src/db/label" w/label
+try "with the late bytes" cmp "out$T/src/db/a.db" src/db/a.db
+try "and is told" tells 'attached'
+
+# --- differenced files --------------------------------------------------------------------
+
+quiet
+stamped u1
+try "a base for times" made
+touch -d '2020-01-01' src/db/a.db
+quiet
+stamped u2
+try "another" made
+quiet
+echo "differenced-file main $T/src/db *.db" >w/on-prepare-backup
+stamped u3
+try "B8: without a time the own test decides" made
+try "and reads nothing" has bytes_read 0
+quiet
+echo "differenced-file main $T/src/db *.db newer=2019-01-01T00:00:00Z" \
+	>w/on-prepare-backup
+stamped u4
+try "B8: a time is obeyed" made
+try "whatever the own test says" has bytes_read 800000
+
+# --- audits ---------------------------------------------------------------------------------
+
+quiet
+stamped v1
+try "a base for an audit" made
+quiet
+stamped v2
+change 20 30
+partial '163840:8192 since=v1'
+try "B11: an audit finds what was not declared" made --audit 100
+try "says so" said 'audit'
+try "reads all of it" same
+try "and does not trust the component" tells 'untrusted'
+quiet
+stamped v3
+partial 'none since=v2'
+try "B11: which is read whole the next time" made
+try "all of it" has bytes_read 800000
+try "and is then trusted again" silent untrusted
+quiet
+stamped v4
+change 5
+partial '40960:8192 since=v3'
+try "B11: the truth passes an audit" made --audit 100
+try "and is all that is read as declared" has bytes_declared 8192
+try "and holds all that is there" same
+
+# --- members -----------------------------------------------------------------------------------
+
+quiet
+stamped w1
+try "A8: an exclude that hits a member" must_fail 3 made -e a.db
+try "fails it" tells 'excluded by a pattern'
+try "A8: and so does one above it" must_fail 3 made -e db/
+document incremental <<END
+component main database selectable=yes
+database-files main $T/src/db *.db
+database-files main $T/src/db must.db
+END
+try "A8: a named file that is missing" must_fail 3 made
+try "fails it, too" tells 'must.db'
+mkdir other && echo outside >other/log
+document incremental <<END
+component main database selectable=yes
+database-files main $T/src/db *.db
+log-files main $T/other *
+END
+echo nobody >nobodys
+try "A8: a file set outside of the sources" made
+rm -rf out
+try "is added" asof restore latest --to out
+try "at its place" cmp "out$T/other/log" other/log
+try "and nothing else there" [ ! -e "out$T/nobodys" ]
+
+# --- types ---------------------------------------------------------------------------------------
+
+quiet
+document copy <<END
+component main database selectable=yes
+database-files main $T/src/db *.db
+END
+try "A4: without incrementals a writer has a full" made
+try "and says so" said 'taken as a full one'
+try "in the record" tells 'took-part, full'
+try "A4: --unsupported=skip leaves it out" made --unsupported=skip
+try "and says so, too" tells 'left-out'
+document 'incremental differential exclusive' <<END
+component main database selectable=yes
+database-files main $T/src/db *.db
+END
+try "A7: a full" made -t full
+try "A7: and an incremental" made
+try "are what they are" tells 'succeeded, incremental'
+try "A7: a differential behind an incremental" made -t differential
+try "is a full for who does not mix them" tells 'succeeded, full'
+try "A7: which does not count as one" made -t differential
+try "because a differential is no base" tells 'succeeded, full'
+try "A7: an incremental goes on" made
+try "as before" tells 'succeeded, incremental'
+
+# --- what is carried --------------------------------------------------------------------------------
+
+quiet
+rm -f src/db/label
+mkdir src/log && echo one >src/log/1
+document 'incremental log timestamped' <<END
+component main database selectable=yes
+database-files main $T/src/db * backup=full
+log-files main $T/src/log *
+END
+try "A3: a full" made -t full
+full=$(field generation)
+cp src/db/a.db a.then
+change 3
+echo more >src/db/new.db
+echo two >src/log/2
+try "A3: an incremental without the data files" made
+rm -rf out
+try "is whole all the same" asof restore latest --to out
+try "A3: with the data as of the base" cmp "out$T/src/db/a.db" a.then
+try "A3: to which nothing is added" [ ! -e "out$T/src/db/new.db" ]
+try "and the logs of today" cmp "out$T/src/log/2" src/log/2
+try "A3: it names its images" tells "images $full $((full + 1))\$"
+rm src/db/a.db
+try "A3: what is gone is carried, too" made
+rm -rf out
+try "as it was" asof restore latest --to out
+try "byte for byte" cmp "out$T/src/db/a.db" a.then
+echo three >src/log/3
+try "A5: a log backup" made -t log
+log=$(field generation)
+try "is one" tells 'succeeded, log' "$log"
+rm -rf out
+try "reads the logs" asof restore "$log" --to out
+try "all of them" cmp "out$T/src/log/3" src/log/3
+try "and carries the data" cmp "out$T/src/db/a.db" a.then
+cp a.then src/db/a.db
+
+# --- who is chosen ---------------------------------------------------------------------------------------
+
+plain
+try "A8: --writer names one" made --writer mydb:main
+try "A8: one that there is" must_fail 2 made --writer none
+try "and a component" must_fail 2 made --writer mydb:none
+try "or nobody is asked" must_fail 2 made --writer mydb --no-writers
+
+# --- registered writers --------------------------------------------------------------------------------------
+
+try "a writer is registered" asof writer add lazy --grant "$T/src"
+try "and listed" asof writer list
+try "with its name" printed lazy
+try "and its grants" asof writer show lazy
+try "as they are" printed "grant $T/src"
+try "twice is once too often" must_fail 2 asof writer add lazy
+try "nothing was decided about it yet" asof writer log lazy
+try "it may be waited for" asof writer reset lazy
+for d in "$T"/state/*/writers/lazy; do
+	sed -e s/mydb/lazy/ -e "s,/src/db,/src/lazy," w/document >"$d/document"
+done
+mkdir src/lazy && echo lazy >src/lazy/x.db
+try "C10: who does not listen is absent" made
+try "and told of" tells 'writer lazy: absent'
+try "C10: which --require-writers does not like" must_fail 3 made --require-writers
+try "its files are there" same
+try "a writer is forgotten" asof writer remove lazy
+try "and not there" must_fail 1 asof writer show lazy
+
+# --- other questions -----------------------------------------------------------------------------------------------
+
+try "the record as it is" asof session latest
+try "begins with the session" printed '^session [0-9a-f]* '
+try "and as JSON" asof session latest --json
+try "of one without writers" made --no-writers
+try "there is none" must_fail 1 asof session latest
+try "and no writers in it" asof show latest --writers
+try "why files were read" asof show "$full" --files
+
+finish
