@@ -361,6 +361,7 @@ FUNC_TESTS = \
 	%D%/func/cli.t \
 	%D%/func/concurrent.t \
 	%D%/func/damage.t \
+	%D%/func/declared.t \
 	%D%/func/errors.t \
 	%D%/func/format.t \
 	%D%/func/generations.t \
@@ -445,7 +446,7 @@ check-valgrind: $(check_PROGRAMS)
 .PHONY: check-valgrind check-valgrind-all
 CLEANFILES += $(UNIT_TESTS:=.valgrind)
 
-EXTRA_DIST += $(FUNC_TESTS) %D%/func/lib.sh %D%/func/badsector.c %D%/fuzz/replay.t \
+EXTRA_DIST += $(FUNC_TESTS) %D%/writer/declared %D%/func/lib.sh %D%/func/badsector.c %D%/fuzz/replay.t \
 	$(CRASH_BY_LOT) %D%/crash/cage.py %D%/crash/world.py \
 	%D%/fuzz/corpus %D%/fuzz/make_corpus.c \
 	%D%/soak/bigtree %D%/soak/mount \

@@ -28,6 +28,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* --- what the parts share ------------------------------------------------ */
 
@@ -159,9 +160,28 @@ list_volumes(struct run *r, const char ***out, size_t *n, struct err *e)
 	return 0;
 }
 
+/* Somebody else has what we need: 1 when it has been waited for. */
+static int
+wait_turn(const struct run *r, const struct err *why, bool *told, struct err *e)
+{
+	const struct timespec pause = { .tv_nsec = 200 * 1000 * 1000 };
+
+	if (why->kind != ERR_BUSY || !r->b->wait)
+		return 0;
+	if (!*told)
+		run_note(r, "waiting for writers: %s", why->text);
+	*told = true;
+	(void)nanosleep(&pause, NULL);
+	if (r->b->cancel != NULL && atomic_load(r->b->cancel) != 0)
+		return err_set(e, ERR_CANCELLED, "interrupted");
+	return 1;
+}
+
 static int
 begin_round(struct run *r, struct err *e)
 {
+	struct err why = { 0 };
+	bool told = false;
 	struct round_begin begin = {
 		.kind = ROUND_BACKUP,
 		.type = r->type,
@@ -174,8 +194,13 @@ begin_round(struct run *r, struct err *e)
 	if (list_volumes(r, &volume, &begin.volumes, e) < 0)
 		return -1;
 	begin.volume = volume;
-	if (client_begin(r->client, &begin, e) < 0)
-		return -1;
+	while (client_begin(r->client, &begin, &why) < 0) {
+		if (wait_turn(r, &why, &told, e) != 1) {
+			err_move(e, &why);
+			return -1;
+		}
+		err_clear(&why);
+	}
 	return client_identify(r->client, e);
 }
 
@@ -367,11 +392,21 @@ lead(struct run *r, struct err *e)
 {
 	const struct repository *repo = store_repository(r->store);
 	struct err why = { 0 };
+	bool told = false;
 	bool live;
 	int rc;
 
-	if (client_open(r->o->repository, repo->config.id, r->b->cancel,
-			&r->client, &live, &why) < 0) {
+	if (!cast_is_anybody(r))
+		return 1;
+	while (client_open(r->o->repository, repo->config.id, r->b->cancel,
+			   &r->client, &live, &why) < 0) {
+		rc = wait_turn(r, &why, &told, e);
+		if (rc < 0)
+			return -1;
+		if (rc == 1) {
+			err_clear(&why);
+			continue;
+		}
 		if (!can_do_without(r, &why)) {
 			err_move(e, &why);
 			return -1;

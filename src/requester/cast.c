@@ -12,18 +12,79 @@
 #include "src/requester/run.h"
 
 #include "base/err.h"
+#include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "src/engine/generation.h"
 #include "src/engine/view.h"
+#include "src/writer/coprocess.h"
 #include "src/writer/metadata.h"
+#include "src/writer/party.h"
+#include "src/writer/registry.h"
+#include "store/repository.h"
+#include "store/store.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static const char *
 shown_name(const struct run_writer *w, char out[PATH_SHOW_LEN])
 {
 	return path_show_in(out, w->name, strlen(w->name));
+}
+
+/* --- anybody -------------------------------------------------------------- */
+
+static int
+on_program(void *ctx, const char *name, const char *path, const char *refused,
+	   struct err *e)
+{
+	bool *found = ctx;
+
+	(void)name;
+	(void)path;
+	(void)refused;
+	(void)e;
+	*found = true;
+	return 1;
+}
+
+static bool
+has_registered(const struct run *r)
+{
+	const struct repository *repo = store_repository(r->store);
+	struct registry all = { 0 };
+	bool found = true;
+	struct err why = { 0 };
+	int fd = registry_open_state(r->o->repository, repo->config.id, &why);
+
+	/* ERR_USAGE: this user has no place for any. */
+	if (fd < 0)
+		return why.kind != ERR_USAGE;
+	if (registry_load(fd, &all, NULL) == 0) {
+		found = all.count > 0;
+		registry_clear(&all);
+	}
+	(void)io_close(fd, "the state directory", NULL);
+	return found;
+}
+
+/*
+ * Where it cannot be said that there is nobody, there may be.  Who is asked
+ * needs a process of its own, and one of them at a time: backups of machines
+ * without writers shall know nothing of that.
+ */
+bool
+cast_is_anybody(const struct run *r)
+{
+	const struct desk look = { .root = geteuid() == 0, .uid = geteuid() };
+	bool found = false;
+
+	if (r->o->wishes > 0 || r->o->require)
+		return true;
+	if (coprocess_list(&look, on_program, &found, NULL) < 0)
+		return true;
+	return found || has_registered(r);
 }
 
 /* --- meeting ------------------------------------------------------------- */

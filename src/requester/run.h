@@ -93,7 +93,9 @@ unsigned run_type(unsigned generation_type);
 
 /* --- cast.c -------------------------------------------------------------- */
 
-/* Who is there, after identify; all are forgotten before. */
+/* Is there anybody to be asked?  Asks nobody, and holds no lock. */
+bool cast_is_anybody(const struct run *r);
+/* Who is there, after identify. */
 int cast_meet(struct run *r, struct err *e);
 /* Choose, find bases, open them, and tell the other side who takes part. */
 int cast_appoint(struct run *r, struct err *e);
