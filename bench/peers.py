@@ -64,6 +64,8 @@ class Asof(Tool):
 
     def use(self):
         self.env["ASOF_CACHE_DIR"] = self.cache
+        self.env["ASOF_STATE_DIR"] = self.cache + "-state"
+        self.env["ASOF_WRITERS_D"] = self.cache + "-none"
 
     def init(self):
         self.use()

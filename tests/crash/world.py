@@ -93,7 +93,9 @@ class Asof:
         self.repo, self.cache, self.view = (
             top + '/' + name for name in ('repo', 'cache', 'view'))
         self.env = dict(os.environ, ASOF_REPOSITORY=self.repo,
-                        ASOF_CACHE_DIR=self.cache)
+                        ASOF_CACHE_DIR=self.cache,
+                        ASOF_STATE_DIR=self.cache + "-state",
+                        ASOF_WRITERS_D=self.cache + "-none")
 
     def start(self, *words, **more):
         return subprocess.Popen([self.program, *words], env=self.env,

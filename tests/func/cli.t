@@ -19,9 +19,11 @@ trap 'chmod -R u+rwx "$tmp" 2>/dev/null; rm -rf "$tmp"' EXIT
 trap 'exit 1' HUP INT TERM
 
 ASOF_CACHE_DIR=$tmp/cache
+ASOF_STATE_DIR=$tmp/state
+ASOF_WRITERS_D=$tmp/writers.d
 TZ=UTC
 LC_ALL=C.UTF-8
-export ASOF_CACHE_DIR TZ LC_ALL
+export ASOF_CACHE_DIR ASOF_STATE_DIR ASOF_WRITERS_D TZ LC_ALL
 unset ASOF_REPOSITORY
 
 # --- helpers: every one is one TAP line ---------------------------------------
@@ -276,7 +278,8 @@ if $as "$ASOF" --version >"$tmp/out" 2>"$tmp/err"; then
 	mkdir -p "$tmp/theirs"
 	their()
 	{
-		ASOF_CACHE_DIR=$tmp/theirs/cache $as "$ASOF" "$@" \
+		ASOF_CACHE_DIR=$tmp/theirs/cache \
+		ASOF_STATE_DIR=$tmp/theirs/state $as "$ASOF" "$@" \
 			-r "$tmp/theirs/repo" >"$tmp/out" 2>"$tmp/err"
 		code=$?
 	}

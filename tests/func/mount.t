@@ -63,6 +63,9 @@ if [ ! -x "$READCHECK" ]; then
 fi
 
 ASOF_CACHE_DIR=$tmp/cache
+ASOF_STATE_DIR=$tmp/state
+ASOF_WRITERS_D=$tmp/writers.d
+export ASOF_STATE_DIR ASOF_WRITERS_D
 ASOF_REPOSITORY=$tmp/repo
 TZ=UTC
 LC_ALL=C.UTF-8

@@ -59,6 +59,9 @@ trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
 
 ASOF_CACHE_DIR=$tmp/cache
+ASOF_STATE_DIR=$tmp/state
+ASOF_WRITERS_D=$tmp/writers.d
+export ASOF_STATE_DIR ASOF_WRITERS_D
 ASOF_REPOSITORY=$tmp/repo
 LC_ALL=C.UTF-8
 export ASOF_CACHE_DIR ASOF_REPOSITORY LC_ALL
