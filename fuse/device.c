@@ -191,7 +191,7 @@ static bool
 is_new(const struct device *d, const char *path, struct mounted *m)
 {
 	return mounts_find(path, m, NULL) == 0 &&
-	       strcmp(m->type, "fuse.asof") == 0 &&
+	       strcmp(m->type, d->type) == 0 &&
 	       (m->id != d->mounted.id || m->minor != d->mounted.minor);
 }
 
@@ -311,8 +311,8 @@ device_child_ended(struct device *d, pid_t ended)
 /* --- mounting ------------------------------------------------------------- */
 
 /* "fsname=PATH", where a comma or backslash needs a backslash before it. */
-static void
-add_fsname(struct buf *out, const char *path)
+void
+device_add_fsname(struct buf *out, const char *path)
 {
 	buf_add_str(out, "fsname=");
 	for (; *path != '\0'; path++) {
@@ -334,7 +334,7 @@ device_options(const struct mount_options *opt, const char *repository,
 	if (opt->allow_other)
 		buf_add_str(out, "allow_other,default_permissions,");
 	buf_add_str(out, "ro,nosuid,nodev,subtype=asof,");
-	add_fsname(out, repository);
+	device_add_fsname(out, repository);
 	(void)buf_str(out);
 	return buf_ok(out, e);
 }
@@ -378,23 +378,21 @@ recognise(struct device *d, const char *shown, struct err *e)
 }
 
 int
-device_mount(struct device *d, const struct mount_options *opt,
-	     const char *path, const char *repository, struct err *e)
+device_mount(struct device *d, const char *path, const char *options,
+	     struct err *e)
 {
 	char shown[PATH_SHOW_LEN];
-	struct buf options = { 0 };
 	int rc = -1;
 
 	(void)path_show_in(shown, path, strlen(path));
 	buf_add_str(&d->path, path);
 	(void)buf_str(&d->path);
-	if (buf_ok(&d->path, e) < 0 ||
-	    device_options(opt, repository, &options, e) < 0)
+	if (buf_ok(&d->path, e) < 0)
 		goto out;
 	/* Nothing there: all zero, which no mount is. */
 	if (mounts_find(path, &d->mounted, e) < 0 || start_keeper(d, e) < 0)
 		goto out;
-	d->fd = open_channel(buf_str(&d->path), buf_str(&options));
+	d->fd = open_channel(buf_str(&d->path), options);
 	if (d->fd < 0) {
 		rc = fusesay_failed(ERR_SYS, shown, e);
 		goto out;
@@ -406,8 +404,17 @@ device_mount(struct device *d, const struct mount_options *opt,
 out:
 	if (rc < 0)
 		dismiss_keeper(d);
-	buf_clear(&options);
 	return rc;
+}
+
+void
+device_clear_dead(const char *path, const char *type)
+{
+	struct mounted m;
+
+	if (mounts_find(path, &m, NULL) == 0 && strcmp(m.type, type) == 0 &&
+	    is_dead(path))
+		detach(path, 0);
 }
 
 void

@@ -17,8 +17,12 @@
 struct err;
 struct mount_options;
 
-/* All zero but fd and keeper_fd, which are -1: not mounted. */
+/* What is in the kernel's table as our types. */
+#define DEVICE_VIEW    "fuse.asof"
+#define DEVICE_CONTROL "fuse.asof-control"
+
 struct device {
+	const char *type;
 	struct buf path; /* of the mountpoint */
 	struct mounted mounted; /* ours, or what was there before (`known`) */
 	bool known;
@@ -27,6 +31,8 @@ struct device {
 	pid_t keeper;
 	int keeper_fd; /* the keeper reads the other end */
 };
+#define DEVICE_NONE(type_) \
+	{ .type = (type_), .fd = -1, .keeper_fd = -1 }
 
 /*
  * Options for libfuse, separated by commas, appended to *out.  A comma in the
@@ -34,14 +40,21 @@ struct device {
  */
 int device_options(const struct mount_options *opt, const char *repository,
 		   struct buf *out, struct err *e);
+void device_add_fsname(struct buf *out, const char *repository);
 
 /*
  * Mount at `path`, which is absolute and real, and start the keeper: by
  * mount(2), or by fusermount3 where that is not ours to call.  Messages of
- * libfuse are kept meanwhile (fusesay.h).
+ * libfuse are kept meanwhile (fusesay.h).  The options say the subtype.
  */
-int device_mount(struct device *d, const struct mount_options *opt,
-		 const char *path, const char *repository, struct err *e);
+int device_mount(struct device *d, const char *path, const char *options,
+		 struct err *e);
+
+/*
+ * Take away what stands at `path` and nobody serves, a mount of this type, if
+ * there is one.
+ */
+void device_clear_dead(const char *path, const char *type);
 
 /* Start another keeper when the process `ended` was it. */
 void device_child_ended(struct device *d, pid_t ended);

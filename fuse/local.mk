@@ -11,12 +11,14 @@ libfuseview_a_SOURCES = \
 	%D%/history.c %D%/history.h \
 	%D%/inode.c %D%/inode.h \
 	%D%/link.c %D%/link.h \
+	%D%/loop.c %D%/loop.h \
 	%D%/mount.c %D%/mount.h \
 	%D%/mountpoint.c %D%/mountpoint.h \
 	%D%/mounts.c %D%/mounts.h \
 	%D%/ops.c %D%/ops.h \
 	%D%/pattern.c %D%/pattern.h \
 	%D%/prefetch.c %D%/prefetch.h \
+	%D%/process.c %D%/process.h \
 	%D%/reply.c %D%/reply.h \
 	%D%/report.c %D%/report.h \
 	%D%/root.c %D%/root.h \

@@ -6,9 +6,7 @@
  * starts threads and answers.
  *
  * Threads: this one waits in libfuse's loop for its workers to end; one waits
- * for signals; one looks for new generations (watch.h).  Signals are blocked
- * everywhere and taken by the one thread that waits for them, because libfuse's
- * own handler sets a flag that a loop just about to sleep does not see.
+ * for signals (loop.h says why); one looks for new generations (watch.h).
  *
  * The end by a signal: first the watch, while requests are still answered
  * (watch.h says why), then the workers.  The end by umount: the workers find
@@ -29,9 +27,11 @@
 #include "fuse/fusesay.h"
 #include "fuse/inode.h"
 #include "fuse/link.h"
+#include "fuse/loop.h"
 #include "fuse/mountpoint.h"
 #include "fuse/ops.h"
 #include "fuse/prefetch.h"
+#include "fuse/process.h"
 #include "fuse/root.h"
 #include "fuse/sandbox.h"
 #include "fuse/supervisor.h"
@@ -50,7 +50,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define CACHE_DEFAULT  ((size_t)64 << 20)
@@ -58,10 +57,8 @@
 #define VERSIONS_SHARE 32 /* and twice one in so many for versions/ */
 #define WORKERS_MIN    2
 
-/* Wakes the loop; and ends the thread that waits for signals. */
-#define SIGNAL_WAKE   SIGUSR1
-#define SIGNAL_END    SIGUSR2
-#define WAKE_EVERY_NS (10 * 1000 * 1000)
+/* Ends the thread that waits for signals. */
+#define SIGNAL_END SIGUSR2
 
 struct server {
 	const struct mount_options *opt;
@@ -70,11 +67,10 @@ struct server {
 	struct fuse_session *session;
 	struct watch *watch; /* the signal thread's until it has ended */
 
-	pthread_t looper; /* the thread in libfuse's loop */
+	struct loop loop;
 	pthread_t signal_thread;
 	bool has_signal_thread;
 	sigset_t signals; /* that this thread waits for */
-	_Atomic bool loop_is_over;
 };
 
 /* --- what is shown -------------------------------------------------------- */
@@ -233,28 +229,6 @@ mount_session(struct server *s, struct err *e)
 
 /* --- signals -------------------------------------------------------------- */
 
-static void
-on_wake(int number)
-{
-	(void)number;
-}
-
-/* What our caller told us to ignore stays ignored (nohup). */
-static void
-choose_signals(sigset_t *out)
-{
-	static const int ends[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction now;
-	size_t i;
-
-	(void)sigemptyset(out);
-	(void)sigaddset(out, SIGNAL_END);
-	for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
-		if (sigaction(ends[i], NULL, &now) == 0 &&
-		    now.sa_handler != SIG_IGN)
-			(void)sigaddset(out, ends[i]);
-}
-
 /*
  * From here on a signal waits until somebody takes it, also when nobody does
  * any more: a server that is ending in good order goes on doing so.
@@ -262,36 +236,16 @@ choose_signals(sigset_t *out)
 static int
 block_signals(struct server *s, struct err *e)
 {
-	/* No SA_RESTART: it is there to interrupt. */
-	struct sigaction wake = { .sa_handler = on_wake };
 	int rc;
 
-	choose_signals(&s->signals);
+	process_signals(SIGNAL_END, &s->signals);
 	rc = pthread_sigmask(SIG_BLOCK, &s->signals, NULL);
 	if (rc != 0) {
 		errno = rc;
 		return err_sys(e, "block signals");
 	}
-	(void)sigemptyset(&wake.sa_mask);
-	(void)sigaction(SIGNAL_WAKE, &wake, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
 	return 0;
-}
-
-/*
- * The loop may be between looking at its flag and going to sleep, so that one
- * wake-up may come too early.
- */
-static void
-end_loop(struct server *s)
-{
-	const struct timespec pause = { .tv_nsec = WAKE_EVERY_NS };
-
-	fuse_session_exit(s->session);
-	while (!atomic_load(&s->loop_is_over)) {
-		(void)pthread_kill(s->looper, SIGNAL_WAKE);
-		(void)nanosleep(&pause, NULL);
-	}
 }
 
 /* Whoever tells the kernel something may wait for an answer of ours. */
@@ -310,10 +264,10 @@ wait_for_signal(void *arg)
 	int number = 0;
 
 	while (sigwait(&s->signals, &number) != 0 || number == SIGNAL_END)
-		if (atomic_load(&s->loop_is_over))
+		if (atomic_load(&s->loop.over))
 			return NULL;
 	stop_telling(s);
-	end_loop(s);
+	(void)loop_end(&s->loop, 0);
 	return NULL;
 }
 
@@ -324,7 +278,7 @@ start_threads(struct server *s, struct err *e)
 		return -1;
 	if (prefetch_start(&s->fs, s->session, &s->fs.prefetch, e) < 0)
 		return -1;
-	s->looper = pthread_self();
+	loop_prepare(&s->loop, s->session);
 	if (pool_thread(&s->signal_thread, wait_for_signal, s, e) < 0)
 		return -1;
 	s->has_signal_thread = true;
@@ -334,7 +288,7 @@ start_threads(struct server *s, struct err *e)
 static void
 stop_threads(struct server *s)
 {
-	atomic_store(&s->loop_is_over, true);
+	atomic_store(&s->loop.over, true);
 	if (s->has_signal_thread) {
 		(void)pthread_kill(s->signal_thread, SIGNAL_END);
 		(void)pthread_join(s->signal_thread, NULL);
@@ -344,26 +298,6 @@ stop_threads(struct server *s)
 }
 
 /* --- closing the doors ---------------------------------------------------- */
-
-/* What is said from here on goes to the supervisor, who has the log. */
-static int
-go_to_background(const struct mount_link *link, struct err *e)
-{
-	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-	if (fd < 0)
-		return err_sys(e, "open /dev/null");
-	if (chdir("/") < 0) {
-		close(fd);
-		return err_sys(e, "leave the working directory");
-	}
-	(void)dup2(fd, STDIN_FILENO);
-	(void)dup2(fd, STDOUT_FILENO);
-	(void)dup2(link->log, STDERR_FILENO);
-	if (fd > STDERR_FILENO)
-		close(fd);
-	return 0;
-}
 
 static int
 lock_down(const struct server *s, struct err *e)
@@ -381,29 +315,14 @@ lock_down(const struct server *s, struct err *e)
 
 /* --- serving -------------------------------------------------------------- */
 
-/*
- * libfuse starts workers while all are busy, and ends some while more than
- * this many are idle, which is never.
- */
+/* As many workers as there are processors; none is ended while idle. */
 static int
-loop(struct server *s, struct err *e)
+answer(struct server *s, struct err *e)
 {
 	size_t cpus = pool_cpus();
 	unsigned workers = cpus > WORKERS_MIN ? (unsigned)cpus : WORKERS_MIN;
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
-	int rc;
 
-	if (config == NULL)
-		return err_nomem(e);
-	fuse_loop_cfg_set_clone_fd(config, 0);
-	fuse_loop_cfg_set_max_threads(config, workers);
-	fuse_loop_cfg_set_idle_threads(config, workers);
-	rc = fuse_session_loop_mt(s->session, config);
-	fuse_loop_cfg_destroy(config);
-	if (rc == 0)
-		return 0;
-	errno = rc < 0 ? -rc : EIO;
-	return err_sys(e, "answer the kernel's requests");
+	return loop_run(&s->loop, workers, workers, e);
 }
 
 /*
@@ -417,7 +336,7 @@ serve(struct server *s, struct err *e)
 	int rc;
 
 	if (mount_session(s, e) < 0 ||
-	    (!s->opt->foreground && go_to_background(link, e) < 0))
+	    (!s->opt->foreground && process_to_background(link->log, e) < 0))
 		return -1;
 	fusesay_keep(false);
 	rc = lock_down(s, e);
@@ -426,7 +345,7 @@ serve(struct server *s, struct err *e)
 	if (rc == 0)
 		rc = link_ready(link->socket, e);
 	if (rc == 0)
-		rc = loop(s, e);
+		rc = answer(s, e);
 	return rc;
 }
 

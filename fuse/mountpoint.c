@@ -15,6 +15,7 @@
 #include "base/io.h"
 #include "base/path.h"
 #include "base/sys.h"
+#include "fuse/device.h"
 #include "fuse/mount.h"
 #include "fuse/mounts.h"
 #include "store/repository.h"
@@ -114,7 +115,7 @@ check_mounts(const char *real, const char *shown, struct err *e)
 	struct mounted there;
 
 	if (mounts_find(real, &there, NULL) != 0 ||
-	    strcmp(there.type, "fuse.asof") != 0)
+	    strcmp(there.type, DEVICE_VIEW) != 0)
 		return 0;
 	return err_set(e, ERR_USAGE, "%s is a mount of asof already", shown);
 }

@@ -19,12 +19,14 @@
 
 #include "fuse/supervisor.h"
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/time.h"
 #include "fuse/device.h"
 #include "fuse/fusesay.h"
 #include "fuse/link.h"
 #include "fuse/mount.h"
+#include "fuse/process.h"
 #include "fuse/report.h"
 
 #include <errno.h>
@@ -35,12 +37,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -77,60 +76,16 @@ struct supervisor {
 /* --- being ready ---------------------------------------------------------- */
 
 static int
-go_to_background(struct err *e)
-{
-	int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-	int i;
-
-	if (fd < 0)
-		return err_sys(e, "open /dev/null");
-	if (chdir("/") < 0) {
-		close(fd);
-		return err_sys(e, "leave the working directory");
-	}
-	report_to_syslog();
-	for (i = 0; i <= 2; i++)
-		(void)dup2(fd, i);
-	if (fd > 2)
-		close(fd);
-	return 0;
-}
-
-/* Tell the service manager that started us, if one did (sd_notify(3)). */
-static void
-notify_manager(const char *word)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	size_t len = path != NULL ? strlen(path) : 0;
-	int fd;
-
-	if (len < 2 || len >= sizeof(a.sun_path))
-		return;
-	memcpy(a.sun_path, path, len);
-	if (path[0] == '@') /* a name that is in no file system */
-		a.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return;
-	(void)sendto(fd, word, strlen(word), MSG_NOSIGNAL,
-		     (const struct sockaddr *)&a,
-		     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len));
-	close(fd);
-}
-
-static int
 say_ready(struct supervisor *v, struct err *e)
 {
-	if (!v->opt->foreground && go_to_background(e) < 0)
-		return -1;
-	fusesay_keep(false);
-	if (v->ready_fd >= 0) {
-		(void)!write(v->ready_fd, "\n", 1);
-		close(v->ready_fd);
-		v->ready_fd = -1;
+	if (!v->opt->foreground) {
+		if (process_to_background(-1, e) < 0)
+			return -1;
+		report_to_syslog();
 	}
-	notify_manager("READY=1");
+	fusesay_keep(false);
+	process_tell_ready(&v->ready_fd);
+	process_tell_manager("READY=1");
 	v->ready = true;
 	return 0;
 }
@@ -156,7 +111,7 @@ end(struct supervisor *v, int number)
 	}
 	v->asked = number;
 	if (v->ready)
-		notify_manager("STOPPING=1");
+		process_tell_manager("STOPPING=1");
 	device_unmount(&v->device);
 	if (v->server > 0)
 		(void)kill(v->server, SIGTERM);
@@ -197,6 +152,7 @@ take_signals(struct supervisor *v)
 static void
 mount_for(struct supervisor *v, const struct link_message *m)
 {
+	struct buf options = { 0 };
 	struct err e = { 0 };
 
 	/* Once; and not when it is to end. */
@@ -205,12 +161,14 @@ mount_for(struct supervisor *v, const struct link_message *m)
 		link_refuse(v->link, &e);
 		return;
 	}
-	if (device_mount(&v->device, v->opt, m->mountpoint, m->repository, &e) <
+	if (device_options(v->opt, m->repository, &options, &e) < 0 ||
+	    device_mount(&v->device, m->mountpoint, buf_str(&options), &e) <
 		    0 ||
 	    link_give(v->link, v->device.fd, &e) < 0) {
 		link_refuse(v->link, &e);
 		device_close(&v->device);
 	}
+	buf_clear(&options);
 }
 
 static int
@@ -365,22 +323,6 @@ judge(const struct supervisor *v, int *code, struct err *e)
 
 /* --- beginning ------------------------------------------------------------ */
 
-/* What our caller told us to ignore stays ignored (nohup). */
-static void
-choose_signals(sigset_t *out)
-{
-	static const int ends[] = { SIGINT, SIGTERM, SIGHUP };
-	struct sigaction now;
-	size_t i;
-
-	(void)sigemptyset(out);
-	(void)sigaddset(out, SIGCHLD);
-	for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
-		if (sigaction(ends[i], NULL, &now) == 0 &&
-		    now.sa_handler != SIG_IGN)
-			(void)sigaddset(out, ends[i]);
-}
-
 /*
  * In the server.  It has a session of its own, so that what is typed at the
  * terminal reaches the supervisor alone.
@@ -465,7 +407,7 @@ supervisor_start(const struct mount_options *opt, struct mount_link *link,
 {
 	struct supervisor v = {
 		.opt = opt,
-		.device = { .fd = -1, .keeper_fd = -1 },
+		.device = DEVICE_NONE(DEVICE_VIEW),
 		.link = -1,
 		.log = -1,
 		.ready_fd = opt->ready_fd,
@@ -474,7 +416,7 @@ supervisor_start(const struct mount_options *opt, struct mount_link *link,
 	sigset_t before;
 	int rc = -1;
 
-	choose_signals(&signals);
+	process_signals(SIGCHLD, &signals);
 	(void)sigprocmask(SIG_BLOCK, &signals, &before);
 	v.signals = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (v.signals < 0) {

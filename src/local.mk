@@ -102,6 +102,7 @@ asof_SOURCES = \
 	%D%/cli/cmd.c %D%/cli/cmd.h \
 	%D%/cli/completion.c \
 	%D%/cli/control.c \
+	%D%/cli/detach.c %D%/cli/detach.h \
 	%D%/cli/dossier.c %D%/cli/dossier.h \
 	%D%/cli/forget.c \
 	%D%/cli/generations.c \

@@ -1,9 +1,7 @@
 /*
  * Neither the session's lock nor an open catalogue nor a thread survives a fork,
- * so all forking is done before anything is opened: into the background, and
- * into supervisor and server (fuse/mount.h).  The parent waits until the mount
- * answers and ends with the code that tells how it went; messages reach the
- * same standard error until then.
+ * so all forking is done before anything is opened: into the background
+ * (detach.h), and into supervisor and server (fuse/mount.h).
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -15,16 +13,13 @@
 #include "base/path.h"
 #include "fuse/counts.h"
 #include "fuse/mount.h"
+#include "src/cli/detach.h"
 #include "src/cli/json.h"
 #include "src/cli/ui.h"
 #include "src/engine/view.h"
 #include "store/store.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define CACHE_DEFAULT (UINT64_C(64) << 20)
 #define CACHE_MIN     (UINT64_C(1) << 20)
@@ -146,15 +141,6 @@ take_mount_options(struct request *q, const char *list, struct err *e)
 
 /* --- the request ---------------------------------------------------------- */
 
-static int
-check_ready_fd(int fd, struct err *e)
-{
-	if (fd >= 0 && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-		return err_set(e, ERR_USAGE, "mount: descriptor %d is not open",
-			       fd);
-	return 0;
-}
-
 /* Options after -o, in the order given; then those that have a name. */
 static int
 read_request(const struct opts *o, struct request *q, struct err *e)
@@ -164,7 +150,7 @@ read_request(const struct opts *o, struct request *q, struct err *e)
 	q->mount.mountpoint = o->arg[0];
 	q->mount.cache_len = CACHE_DEFAULT;
 	q->user_fd = (int)opt_number(o, "ready-fd", UINT64_MAX);
-	if (check_ready_fd(q->user_fd, e) < 0)
+	if (detach_check_fd("mount", q->user_fd, e) < 0)
 		return -1;
 	for (i = 0; i < o->values; i++)
 		if (strcmp(o->value[i].opt->name, "options") == 0 &&
@@ -188,70 +174,6 @@ read_request(const struct opts *o, struct request *q, struct err *e)
 		return -1;
 	q->mount.at_generation_arg = q->at.len > 0 ? buf_str(&q->at) : NULL;
 	q->mount.fs_options = q->rest.len > 0 ? buf_str(&q->rest) : NULL;
-	return 0;
-}
-
-/* --- into the background -------------------------------------------------- */
-
-/* Wait for the child's word.  Returns the exit code. */
-static int
-wait_ready(int fd, pid_t child, int user_fd)
-{
-	ssize_t n;
-	int status = 0;
-	char byte;
-
-	cli_catch_signals();
-	do {
-		n = read(fd, &byte, 1);
-	} while (n < 0 && errno == EINTR && cli_cancel == 0);
-	if (n == 1) {
-		if (user_fd >= 0)
-			(void)!write(user_fd, &byte, 1);
-		return CODE_DONE;
-	}
-	if (cli_cancel != 0)
-		(void)kill(child, SIGTERM);
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
-	if (cli_cancel != 0)
-		return CODE_SIGNAL + cli_cancel;
-	if (WIFEXITED(status) && WEXITSTATUS(status) != CODE_DONE)
-		return WEXITSTATUS(status); /* it has said why */
-	ui_error("mount: the process ended before the mount was ready");
-	return CODE_FAILED;
-}
-
-/*
- * Returns 0 in the child, which is to go on and to say when it is ready; 1
- * in the parent with *code; -1.
- */
-static int
-detach(struct request *q, int *code, struct err *e)
-{
-	int fd[2];
-	pid_t child;
-
-	if (pipe2(fd, O_CLOEXEC) < 0)
-		return err_sys(e, "mount: make a pipe");
-	child = fork();
-	if (child < 0) {
-		err_sys(e, "mount: start a process");
-		close(fd[0]);
-		close(fd[1]);
-		return -1;
-	}
-	if (child > 0) {
-		close(fd[1]);
-		*code = wait_ready(fd[0], child, q->user_fd);
-		close(fd[0]);
-		return 1;
-	}
-	close(fd[0]);
-	if (q->user_fd >= 0)
-		close(q->user_fd);
-	(void)setsid();
-	q->mount.ready_fd = fd[1];
 	return 0;
 }
 
@@ -374,7 +296,7 @@ run(struct cli *c, struct err *e)
 	rc = read_request(&c->opts, &q, e);
 	q.mount.ready_fd = q.user_fd;
 	if (rc == 0 && !q.mount.foreground)
-		rc = detach(&q, &code, e);
+		rc = detach("mount", q.user_fd, &q.mount.ready_fd, &code, e);
 	if (rc == 0)
 		rc = mount_split(&q.mount, &q.link, &code, e);
 	if (rc == 0)
