@@ -174,6 +174,9 @@ take_statement(struct intake *in, struct statement *s, size_t len,
 		if (in->transaction)
 			return refuse_set(e, EINVAL,
 					  "begin inside a transaction");
+		if (in->sink->begin != NULL &&
+		    in->sink->begin(in->sink->ctx, e) < 0)
+			return -1;
 		in->transaction = true;
 		return 0;
 	case STATEMENT_COMMIT:

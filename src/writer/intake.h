@@ -35,6 +35,7 @@ struct statement;
 /*
  * Who takes the lines.  All return 0, or -1 with a refusal (refuse.h).
  *
+ *   begin    may a transaction be begun?  NULL: always.
  *   check    may this be accepted?  Nothing happens yet.
  *   accept   all n of them, together; they have been checked.  Only one when
  *            there is no transaction.
@@ -49,6 +50,7 @@ struct intake_sink {
 	void (*refused)(void *ctx, const struct statement *s, const void *line,
 			size_t len, const struct err *why);
 	void *ctx;
+	int (*begin)(void *ctx, struct err *e);
 };
 
 struct intake {

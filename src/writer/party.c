@@ -632,6 +632,7 @@ sink_refused(void *ctx, const struct statement *s, const void *line, size_t len,
 void
 party_sink(struct party *p, struct intake_sink *out)
 {
+	out->begin = NULL;
 	out->check = sink_check;
 	out->accept = sink_accept;
 	out->refused = sink_refused;

@@ -79,7 +79,12 @@ static void
 feed(struct outcome *o, const uint8_t *p, size_t n, const uint8_t *cut,
      size_t cuts)
 {
-	const struct intake_sink sink = { check, accept_all, refused, o };
+	const struct intake_sink sink = {
+		.check = check,
+		.accept = accept_all,
+		.refused = refused,
+		.ctx = o,
+	};
 	struct intake in = { .sink = &sink };
 	size_t done = 0;
 	size_t piece;

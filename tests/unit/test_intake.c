@@ -78,7 +78,12 @@ static void
 begin(struct talk *t)
 {
 	memset(t, 0, sizeof(*t));
-	t->sink = (struct intake_sink){ check, accept_all, refused, t };
+	t->sink = (struct intake_sink){
+		.check = check,
+		.accept = accept_all,
+		.refused = refused,
+		.ctx = t,
+	};
 	t->in.sink = &t->sink;
 }
 
