@@ -66,6 +66,7 @@ class Asof(Tool):
         self.env["ASOF_CACHE_DIR"] = self.cache
         self.env["ASOF_STATE_DIR"] = self.cache + "-state"
         self.env["ASOF_WRITERS_D"] = self.cache + "-none"
+        self.env["ASOF_RUN_DIR"] = self.cache + "-run"
 
     def init(self):
         self.use()

@@ -92,6 +92,14 @@ _asof()
 	mount,--repository|mount,-r)
 		_asof_files -d
 		return ;;
+	control,--dir)
+		_asof_files -d
+		return ;;
+	control,--ready-fd)
+		return ;;
+	control,--repository|control,-r)
+		_asof_files -d
+		return ;;
 	generations,--set|generations,-s)
 		return ;;
 	generations,--repository|generations,-r)
@@ -138,7 +146,8 @@ _asof()
 		init) words=' --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		backup) words=' --type --set --exclude --exclude-from --exclude-caches --exclude-nodump --one-file-system --comment --wait --level --threads --readers --writer --no-writers --unsupported --writer-failure --require-writers --audit --window --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		restore) words=' --to --existing --numeric-ids --no-owner --sync --verify --threads --repository --json --quiet --verbose --no-progress --help --version ' ;;
-		mount) words=' --at --foreground --allow-other --nonempty --cache --no-sandbox --ready-fd --options --stats --repository --json --quiet --verbose --no-progress --help --version ' ;;
+		mount) words=' --at --foreground --allow-other --nonempty --cache --no-sandbox --no-control --ready-fd --options --stats --repository --json --quiet --verbose --no-progress --help --version ' ;;
+		control) words=' --dir --foreground --ready-fd --repository --quiet --verbose --no-progress --help --version ' ;;
 		generations) words=' --set --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		show) words=' --files --errors --writers --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		ls) words=' --long --recursive --directory --null --repository --json --quiet --verbose --no-progress --help --version ' ;;
@@ -156,7 +165,7 @@ _asof()
 		return
 	fi
 	case $cmd in
-	'') words='init backup restore mount generations show ls cat stats writer session check forget completion help' ;;
+	'') words='init backup restore mount control generations show ls cat stats writer session check forget completion help' ;;
 	backup) _asof_files -f ;;
 	restore) words=$(_asof_generations) ;;
 	mount) _asof_files -d ;;
@@ -167,7 +176,7 @@ _asof()
 	check) words=$(_asof_generations) ;;
 	forget) words=$(_asof_generations) ;;
 	completion) words='bash zsh fish' ;;
-	help) words='init backup restore mount generations show ls cat stats writer session check forget completion help' ;;
+	help) words='init backup restore mount control generations show ls cat stats writer session check forget completion help' ;;
 	esac
 	[ -z "$words" ] || _asof_words "$words"
 }

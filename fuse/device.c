@@ -140,6 +140,12 @@ take_away(struct device *d, bool connected, int force)
 	d->away = true;
 }
 
+bool
+device_is_there(const struct device *d)
+{
+	return mounts_is_there((const char *)d->path.data, &d->mounted);
+}
+
 void
 device_unmount(struct device *d)
 {

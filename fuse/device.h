@@ -56,6 +56,9 @@ int device_mount(struct device *d, const char *path, const char *options,
  */
 void device_clear_dead(const char *path, const char *type);
 
+/* Is it still in its place?  Somebody may have taken it away lazily. */
+bool device_is_there(const struct device *d);
+
 /* Start another keeper when the process `ended` was it. */
 void device_child_ended(struct device *d, pid_t ended);
 

@@ -36,6 +36,7 @@ struct fs {
 	struct versions *versions; /* there when the root is */
 	struct view_gen *at;
 	uint64_t at_ino; /* its directory that is the mount's root */
+	const char *control; /* where control files are; NULL: nowhere */
 	bool no_xattrs;  /* nothing in that tree has any */
 
 	bool allow_other; /* the kernel checks modes and ACLs */

@@ -3,6 +3,12 @@ libfuseview_a_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE_CFLAGS)
 libfuseview_a_SOURCES = \
 	%D%/attr.c %D%/attr.h \
 	%D%/control.c %D%/control.h \
+	%D%/control_events.c %D%/control_events.h \
+	%D%/control_file.c %D%/control_file.h \
+	%D%/control_ops.c %D%/control_ops.h \
+	%D%/control_place.c %D%/control_place.h \
+	%D%/control_text.c %D%/control_text.h \
+	%D%/control_tree.c %D%/control_tree.h \
 	%D%/counts.c %D%/counts.h \
 	%D%/device.c %D%/device.h \
 	%D%/file.c %D%/file.h \

@@ -160,6 +160,7 @@ make_fs(struct server *s, struct err *e)
 	size_t cache = opt->cache_len > 0 ? opt->cache_len : CACHE_DEFAULT;
 
 	s->fs.allow_other = opt->allow_other;
+	s->fs.control = opt->control;
 	s->fs.uid = geteuid();
 	s->fs.gid = getegid();
 	if (inodes_new(opt->store, cache / INODES_SHARE, &s->fs.inodes, e) < 0)

@@ -7,6 +7,7 @@
  *	by-set/SET/42, by-set/SET/latest -> ../../generations/42
  *	by-type/{full,incremental,differential,log,copy}/42 -> likewise
  *	versions/                     (versions.h)
+ *	control -> /run/asof/NAME     (virtual.c: not in any list)
  *
  * Only generations/N are directories with something stored in them, and each
  * has this one path: where the kernel finds a directory at a second place, it
@@ -46,6 +47,7 @@ struct repository;
 #define ROOT_INO_BY_SET      4
 #define ROOT_INO_BY_TYPE     5
 #define ROOT_INO_VERSIONS    6
+#define ROOT_INO_CONTROL     7
 #define ROOT_INO_TYPE        8                   /* + enum generation_type */
 #define ROOT_INO_LINK        (UINT64_C(1) << 24) /* × (1 + depth), + number */
 #define ROOT_INO_SET         (UINT64_C(1) << 38) /* + a hash of the name */

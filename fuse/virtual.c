@@ -3,6 +3,9 @@
  *
  * A directory's mtime is the version of the list: the kernel keeps listings
  * until it sees another mtime.
+ *
+ * The symlink `control` is in no list, because it is about no generation: it is
+ * there, or not, for as long as the mount is.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -21,6 +24,14 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define CONTROL_NAME "control"
+
+static bool
+shows_control(const struct fs *fs, uint64_t dir)
+{
+	return fs->control != NULL && dir == ROOT_INO;
+}
 
 /* --- attributes ----------------------------------------------------------- */
 
@@ -45,7 +56,16 @@ stat_dir(const struct fs *fs, const struct root_list *l,
 	set_common(fs, d->ino, l->version, out);
 	out->st_mode = S_IFDIR | 0555;
 	out->st_nlink = 2 + d->dirs;
-	out->st_size = attr_dir_size(d->count);
+	out->st_size = attr_dir_size(d->count + shows_control(fs, d->ino));
+}
+
+static void
+stat_control(const struct fs *fs, const struct root_list *l, struct stat *out)
+{
+	set_common(fs, ROOT_INO_CONTROL, l->version, out);
+	out->st_mode = S_IFLNK | 0777;
+	out->st_nlink = 1;
+	out->st_size = (off_t)strlen(fs->control);
 }
 
 /* Its times are those of the generation that it leads to. */
@@ -78,6 +98,10 @@ stat_any(const struct fs *fs, const struct root_list *l, uint64_t ino,
 
 	if (ino == ROOT_INO_VERSIONS) {
 		versions_stat_top(fs, l, out);
+		return true;
+	}
+	if (ino == ROOT_INO_CONTROL && fs->control != NULL) {
+		stat_control(fs, l, out);
 		return true;
 	}
 	if (d == NULL)
@@ -144,7 +168,8 @@ reply_entry(struct fs *fs, fuse_req_t req, const struct root_list *l,
 
 /* The inode of a name, or 0. */
 static uint64_t
-find_name(const struct root_list *l, const struct root_dir *d, const char *name)
+find_name(const struct fs *fs, const struct root_list *l,
+	  const struct root_dir *d, const char *name)
 {
 	const struct root_item *i;
 
@@ -152,6 +177,8 @@ find_name(const struct root_list *l, const struct root_dir *d, const char *name)
 		return d->ino;
 	if (strcmp(name, "..") == 0)
 		return d->parent;
+	if (shows_control(fs, d->ino) && strcmp(name, CONTROL_NAME) == 0)
+		return ROOT_INO_CONTROL;
 	i = root_find_item(l, d, name);
 	return i != NULL ? i->ino : 0;
 }
@@ -172,7 +199,7 @@ virtual_lookup(struct fs *fs, fuse_req_t req, uint64_t parent, const char *name)
 	if (strlen(name) > PATH_NAME_MAX)
 		(void)fuse_reply_err(req, ENAMETOOLONG);
 	else if (d != NULL)
-		reply_entry(fs, req, l, find_name(l, d, name));
+		reply_entry(fs, req, l, find_name(fs, l, d, name));
 	else if (strcmp(name, ".") == 0 && stat_link(fs, l, parent, &st))
 		reply_entry(fs, req, l, parent);
 	else
@@ -188,6 +215,8 @@ virtual_readlink(struct fs *fs, fuse_req_t req, uint64_t node)
 
 	if (versions_has(node))
 		versions_readlink(fs, req, node);
+	else if (node == ROOT_INO_CONTROL && fs->control != NULL)
+		(void)fuse_reply_readlink(req, fs->control);
 	else if (root_target(node, &number, target))
 		(void)fuse_reply_readlink(req, target);
 	else
@@ -198,17 +227,42 @@ virtual_readlink(struct fs *fs, fuse_req_t req, uint64_t node)
 
 /* Offsets: 1 behind ".", 2 behind "..", and behind an item its cookie + 2. */
 #define OFFSET_BEHIND(item) ((off_t)((item)->cookie + 2))
+#define OFFSET_CONTROL      ((off_t)1 << 40) /* behind it */
 
 /* A damaged generation is listed; whoever wants more of it gets EIO. */
 static void
-fill_listed(struct fs *fs, const struct root_list *l, const struct root_item *i,
-	    bool plus, struct fuse_entry_param *out)
+fill_listed(struct fs *fs, const struct root_list *l, uint64_t ino,
+	    mode_t mode, bool plus, struct fuse_entry_param *out)
 {
 	memset(out, 0, sizeof(*out));
-	if (plus && fill_entry(fs, l, i->ino, out, NULL) == 0)
+	if (plus && fill_entry(fs, l, ino, out, NULL) == 0)
 		return;
-	out->attr.st_ino = i->ino;
-	out->attr.st_mode = i->kind == ROOT_LINK ? S_IFLNK : S_IFDIR;
+	out->attr.st_ino = ino;
+	out->attr.st_mode = mode;
+}
+
+/* What is listed behind `from`, as far as there is room. */
+static void
+list_items(struct fs *fs, const struct root_list *l, const struct root_dir *d,
+	   off_t from, struct listing *out)
+{
+	struct fuse_entry_param entry;
+	const struct root_item *i;
+
+	for (i = &l->item[d->first]; i < &l->item[d->first + d->count]; i++) {
+		if (OFFSET_BEHIND(i) <= from)
+			continue;
+		fill_listed(fs, l, i->ino,
+			    i->kind == ROOT_LINK ? S_IFLNK : S_IFDIR,
+			    out->plus, &entry);
+		if (!listing_add(out, root_item_name(l, i), &entry,
+				 OFFSET_BEHIND(i)))
+			return;
+	}
+	if (!shows_control(fs, d->ino) || from >= OFFSET_CONTROL)
+		return;
+	fill_listed(fs, l, ROOT_INO_CONTROL, S_IFLNK, out->plus, &entry);
+	(void)listing_add(out, CONTROL_NAME, &entry, OFFSET_CONTROL);
 }
 
 void
@@ -217,8 +271,6 @@ virtual_list(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
 {
 	struct root_list *l;
 	const struct root_dir *d;
-	const struct root_item *i;
-	struct fuse_entry_param entry;
 	struct listing out = { 0 };
 	struct err e = { 0 };
 
@@ -236,17 +288,8 @@ virtual_list(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
 		reply_failure(req, node, &e);
 		goto done;
 	}
-	if (!listing_add_dots(&out, from, d->ino, d->parent))
-		goto send;
-	for (i = &l->item[d->first]; i < &l->item[d->first + d->count]; i++) {
-		if (OFFSET_BEHIND(i) <= from)
-			continue;
-		fill_listed(fs, l, i, plus, &entry);
-		if (!listing_add(&out, root_item_name(l, i), &entry,
-				 OFFSET_BEHIND(i)))
-			break;
-	}
-send:
+	if (listing_add_dots(&out, from, d->ino, d->parent))
+		list_items(fs, l, d, from, &out);
 	listing_end(&out, node, 0, &e);
 done:
 	root_list_unref(l);

@@ -348,6 +348,7 @@ endif
 # --- func: the built program, from outside -------------------------------------
 
 FUNC_HELPERS = \
+	%D%/func/control_session \
 	%D%/func/facts \
 	%D%/func/image \
 	%D%/func/inject \
@@ -360,6 +361,8 @@ FUNC_TESTS = \
 	%D%/func/bigtree.t \
 	%D%/func/cli.t \
 	%D%/func/concurrent.t \
+	%D%/func/control.t \
+	%D%/func/control_random.t \
 	%D%/func/damage.t \
 	%D%/func/declared.t \
 	%D%/func/errors.t \
@@ -381,6 +384,8 @@ FUNC_TESTS = \
 	%D%/func/versions.t \
 	%D%/func/writers.t
 
+tests_func_control_session_LDADD = libwriter.a $(LDADD)
+
 # --- which of them --------------------------------------------------------------
 
 check_PROGRAMS += $(UNIT_TESTS) $(FAULT_TESTS) $(CRASH_RIGS) $(REPLAYS) \
@@ -397,7 +402,8 @@ THREAD_TESTS = %D%/unit/test_block %D%/unit/test_pool %D%/unit/test_store \
 	%D%/unit/test_index %D%/unit/test_view %D%/unit/test_restore \
 	%D%/unit/test_client %D%/unit/test_coprocess %D%/unit/test_round \
 	%D%/unit/test_shelf %D%/func/generations.t %D%/func/concurrent.t \
-	%D%/func/mount.t %D%/func/versions.t %D%/func/randread.t
+	%D%/func/mount.t %D%/func/versions.t %D%/func/randread.t \
+	%D%/func/control.t %D%/func/control_random.t
 check-threads: all
 	RANDREAD_OPERATIONS=$${RANDREAD_OPERATIONS-5000} \
 		$(MAKE) $(AM_MAKEFLAGS) check TESTS='$(THREAD_TESTS)'
@@ -409,7 +415,7 @@ SANITIZED_TESTS = $(UNIT_TESTS) %D%/fuzz/replay.t %D%/fault/nth \
 	%D%/func/torture.t %D%/func/errors.t %D%/func/concurrent.t \
 	%D%/func/review.t %D%/func/mount.t %D%/func/stats.t \
 	%D%/func/supervise.t %D%/func/versions.t %D%/func/readonly.t \
-	%D%/func/randread.t
+	%D%/func/randread.t %D%/func/control.t %D%/func/control_random.t
 check-sanitized: all
 	NTH_STEP=$${NTH_STEP-29} POWERCUT_STATES=$${POWERCUT_STATES-250} \
 		RANDREAD_OPERATIONS=$${RANDREAD_OPERATIONS-10000} \
@@ -446,7 +452,8 @@ check-valgrind: $(check_PROGRAMS)
 .PHONY: check-valgrind check-valgrind-all
 CLEANFILES += $(UNIT_TESTS:=.valgrind)
 
-EXTRA_DIST += $(FUNC_TESTS) %D%/writer/declared %D%/func/lib.sh %D%/func/badsector.c %D%/fuzz/replay.t \
+EXTRA_DIST += $(FUNC_TESTS) %D%/writer/declared %D%/func/lib.sh %D%/func/badsector.c \
+	%D%/func/control_random.py %D%/func/control_say.py %D%/fuzz/replay.t \
 	$(CRASH_BY_LOT) %D%/crash/cage.py %D%/crash/world.py \
 	%D%/fuzz/corpus %D%/fuzz/make_corpus.c \
 	%D%/soak/bigtree %D%/soak/mount \

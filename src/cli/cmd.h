@@ -74,8 +74,8 @@ struct command {
 };
 
 extern const struct command cmd_backup, cmd_cat, cmd_check, cmd_completion,
-	cmd_forget, cmd_generations, cmd_help, cmd_init, cmd_ls, cmd_mount,
-	cmd_restore, cmd_session, cmd_show, cmd_stats, cmd_writer;
+	cmd_control, cmd_forget, cmd_generations, cmd_help, cmd_init, cmd_ls,
+	cmd_mount, cmd_restore, cmd_session, cmd_show, cmd_stats, cmd_writer;
 
 /* All commands in the order of the help, with NULL at the end. */
 extern const struct command *const commands[];
@@ -152,6 +152,15 @@ void place_clear(struct place *p);
 
 /* "GEN: /path: no such file or directory": exit 1. */
 int cli_no_path(const struct place *p, struct err *e);
+
+/* --- control.c: control files beside a mount ------------------------------- */
+
+/*
+ * Start a process that serves them, unless one does, and wait until it is ready
+ * or has failed, which is noted.  It ends when this process does.  Before
+ * anything is opened; `fd` is not for it.
+ */
+void control_start_beside(const struct cli *c, bool foreground, int fd);
 
 /* --- mount.c: being called by mount(8) ------------------------------------ */
 

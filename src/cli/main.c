@@ -34,7 +34,7 @@
 atomic_int cli_cancel;
 
 const struct command *const commands[] = {
-	&cmd_init,        &cmd_backup, &cmd_restore, &cmd_mount,
+	&cmd_init,        &cmd_backup, &cmd_restore, &cmd_mount, &cmd_control,
 	&cmd_generations, &cmd_show,   &cmd_ls,      &cmd_cat,
 	&cmd_stats,       &cmd_writer, &cmd_session, &cmd_check,
 	&cmd_forget,      &cmd_completion, &cmd_help, NULL,

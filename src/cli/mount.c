@@ -1,7 +1,7 @@
 /*
  * Neither the session's lock nor an open catalogue nor a thread survives a fork,
  * so all forking is done before anything is opened: into the background
- * (detach.h), and into supervisor and server (fuse/mount.h).
+ * (detach.h), for control files, and into supervisor and server (fuse/mount.h).
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -11,12 +11,14 @@
 
 #include "base/err.h"
 #include "base/path.h"
+#include "fuse/control.h"
 #include "fuse/counts.h"
 #include "fuse/mount.h"
 #include "src/cli/detach.h"
 #include "src/cli/json.h"
 #include "src/cli/ui.h"
 #include "src/engine/view.h"
+#include "store/repository.h"
 #include "store/store.h"
 
 #include <string.h>
@@ -35,6 +37,7 @@ static const struct opt options[] = {
 	{ .name = "cache", .kind = OPT_SIZE, .value = "SIZE",
 	  .help = "of memory for caches; default: 64M" },
 	{ .name = "no-sandbox", .help = "do not lock the server down" },
+	{ .name = "no-control", .help = "start no control files beside it" },
 	{ .name = "ready-fd", .kind = OPT_NUMBER, .value = "N",
 	  .help = "write a newline to descriptor N when mounted" },
 	{ .name = "options", .letter = 'o', .kind = OPT_TEXT, .value = "OPTS",
@@ -52,6 +55,8 @@ struct request {
 	int user_fd; /* --ready-fd, or -1 */
 	struct buf at;
 	struct buf rest; /* mount options for the kernel */
+	bool no_control;
+	struct buf control; /* where control files are; empty: nowhere */
 };
 
 /* --- mount options -------------------------------------------------------- */
@@ -101,6 +106,8 @@ take_mount_option(struct request *q, const char *o, struct err *e)
 		q->mount.nonempty = true;
 	} else if (strcmp(o, "no_sandbox") == 0) {
 		q->mount.no_sandbox = true;
+	} else if (strcmp(o, "no_control") == 0) {
+		q->no_control = true;
 	} else if (strncmp(o, "cache=", 6) == 0) {
 		if (!opt_size_parse(o + 6, &n))
 			return err_set(e, ERR_USAGE,
@@ -169,6 +176,8 @@ read_request(const struct opts *o, struct request *q, struct err *e)
 		q->mount.nonempty = true;
 	if (opt_given(o, "no-sandbox"))
 		q->mount.no_sandbox = true;
+	if (opt_given(o, "no-control"))
+		q->no_control = true;
 	q->mount.foreground = opt_given(o, "foreground");
 	if (buf_ok(&q->at, e) < 0 || buf_ok(&q->rest, e) < 0)
 		return -1;
@@ -243,6 +252,13 @@ stats(const struct cli *c, struct err *e)
 
 /* --- the command ---------------------------------------------------------- */
 
+/* One tree alone has no place for the link. */
+static bool
+has_control(const struct request *q)
+{
+	return !q->no_control && q->mount.at_generation_arg == NULL;
+}
+
 /* What is not there is the person's mistake; and better said at once. */
 static int
 check_at(struct cli *c, const char *at, struct err *e)
@@ -276,6 +292,10 @@ serve(struct cli *c, struct request *q, struct err *e)
 		return -1;
 	if (check_at(c, q->mount.at_generation_arg, e) < 0)
 		return -1;
+	if (has_control(q) && control_place(c->repository->path,
+					    c->repository->config.id,
+					    &q->control))
+		q->mount.control = buf_str(&q->control);
 	q->mount.repository = c->repository;
 	q->mount.store = c->store;
 	q->mount.link = &q->link;
@@ -297,12 +317,15 @@ run(struct cli *c, struct err *e)
 	q.mount.ready_fd = q.user_fd;
 	if (rc == 0 && !q.mount.foreground)
 		rc = detach("mount", q.user_fd, &q.mount.ready_fd, &code, e);
+	if (rc == 0 && has_control(&q))
+		control_start_beside(c, q.mount.foreground, q.mount.ready_fd);
 	if (rc == 0)
 		rc = mount_split(&q.mount, &q.link, &code, e);
 	if (rc == 0)
 		rc = serve(c, &q, e);
 	buf_clear(&q.at);
 	buf_clear(&q.rest);
+	buf_clear(&q.control);
 	return rc < 0 ? -1 : code;
 }
 
@@ -316,6 +339,8 @@ const struct command cmd_mount = {
 	.about = "Show all generations, or one tree, as a read-only folder "
 		 "at MOUNTPOINT, until it is unmounted with umount or "
 		 "fusermount3 -u.  New generations appear by themselves.  "
+		 "Control files (asof control) are started beside it, unless "
+		 "they are there already.  "
 		 "With --stats: tell how often the kernel has asked the mount "
 		 "at MOUNTPOINT for what.",
 	.examples = "asof mount -r /backup/repo /mnt && ls /mnt/latest\n"

@@ -98,15 +98,17 @@ find_mount(unsigned major, unsigned minor, struct mount_line *out)
 	return found;
 }
 
+/* Of generations, or of control files (fuse.asof-control). */
 bool
 backup_is_our_mount(int fd)
 {
+	static const char type[] = "fuse.asof";
 	struct mount_line m;
 	struct statx st;
 
 	return src_stat(fd, "", &st, NULL) == 0 &&
 	       find_mount(st.stx_dev_major, st.stx_dev_minor, &m) &&
-	       strcmp(m.type, "fuse.asof") == 0;
+	       strncmp(m.type, type, sizeof(type) - 1) == 0;
 }
 
 /* The identity of the file system that holds `name` below dirfd. */

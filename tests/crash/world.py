@@ -95,6 +95,7 @@ class Asof:
         self.env = dict(os.environ, ASOF_REPOSITORY=self.repo,
                         ASOF_CACHE_DIR=self.cache,
                         ASOF_STATE_DIR=self.cache + "-state",
+                        ASOF_RUN_DIR=self.cache + "-run",
                         ASOF_WRITERS_D=self.cache + "-none")
 
     def start(self, *words, **more):

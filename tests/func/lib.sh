@@ -45,7 +45,7 @@ begin() {
 	T=$(cd "$T" && pwd -P)
 	trap cleanup EXIT
 	trap 'exit 99' HUP INT TERM
-	export ASOF_CACHE_DIR="$T/cache"
+	export ASOF_CACHE_DIR="$T/cache" ASOF_RUN_DIR="$T/run"
 	# Writers of this machine are no part of any test.
 	export ASOF_STATE_DIR="$T/state" ASOF_WRITERS_D="$T/writers.d"
 	cd "$T" || exit 99

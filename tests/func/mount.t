@@ -65,11 +65,12 @@ fi
 ASOF_CACHE_DIR=$tmp/cache
 ASOF_STATE_DIR=$tmp/state
 ASOF_WRITERS_D=$tmp/writers.d
-export ASOF_STATE_DIR ASOF_WRITERS_D
+ASOF_RUN_DIR=$tmp/run
+export ASOF_WRITERS_D
 ASOF_REPOSITORY=$tmp/repo
 TZ=UTC
 LC_ALL=C.UTF-8
-export ASOF_CACHE_DIR ASOF_REPOSITORY TZ LC_ALL
+export ASOF_CACHE_DIR ASOF_STATE_DIR ASOF_RUN_DIR ASOF_REPOSITORY TZ LC_ALL
 src=$tmp/src
 m=$tmp/m
 mkdir "$src" "$m"
@@ -292,7 +293,7 @@ is "as fuse.asof, read-only, without set-uid and devices" \
 	"$(awk -v d="$m" '$2 == d { print $3, $4 }' /proc/mounts)"
 is "the source is the repository" "$tmp/repo" \
 	"$(awk -v d="$m" '$2 == d { print $1 }' /proc/mounts)"
-is "names at the top" "by-set by-time by-type generations latest versions" \
+is "names at the top" "by-set by-time by-type control generations latest versions" \
 	"$(ls "$m" | tr '\n' ' ' | sed 's/ $//')"
 is "latest" generations/1 "$(readlink "$m/latest")"
 is "by set" ../../generations/1 "$(readlink "$m/by-set/zoo/1")"

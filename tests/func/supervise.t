@@ -490,6 +490,7 @@ chmod 755 "$T"
 cat >"$T/user/run" <<'SH'
 cd "$1" || exit 1
 export ASOF_CACHE_DIR="$1/cache" ASOF_REPOSITORY="$1/repo"
+export ASOF_STATE_DIR="$1/asof-state" ASOF_RUN_DIR="$1/asof-run"
 ./asof init -q && ./asof backup -q src || exit 2
 # pid_of NAME: the one of this mount's processes that is called so.
 pid_of() {
