@@ -308,7 +308,8 @@ metadata_statement_granted(const struct statement *s, const char *const *grants,
 			   size_t n, struct err *e)
 {
 	if (beneath_grants(s->path, grants, n, e) < 0 ||
-	    beneath_grants(s->ranges_path, grants, n, e) < 0)
+	    beneath_grants(s->ranges_path, grants, n, e) < 0 ||
+	    beneath_grants(s->to, grants, n, e) < 0)
 		return -1;
 	return beneath_grants(s->from, grants, n, e);
 }
@@ -325,6 +326,18 @@ judge_partial(const struct metadata *m, size_t component,
 		return 0;
 	return refuse_set(e, EINVAL, "a file of another component: %s",
 			  path_show_in(shown, s->path, strlen(s->path)));
+}
+
+/* What is taken apart must be the component's; where it goes is free. */
+static int
+judge_directed(const struct metadata *m, size_t component,
+	       const struct statement *s, struct err *e)
+{
+	if (judge_partial(m, component, s, e) < 0)
+		return -1;
+	if (metadata_place(m, component, s->to) != PLACE_OTHER)
+		return 0;
+	return refuse_set(e, EINVAL, "directed to a file of another component");
 }
 
 static int
@@ -384,5 +397,7 @@ metadata_judge(const struct metadata *m, const struct statement *s,
 		return judge_partial(m, component, s, e);
 	if (s->kind == STATEMENT_DIFFERENCED_FILE)
 		return judge_differenced(m, component, s, type, e);
+	if (s->kind == STATEMENT_DIRECTED_TARGET)
+		return judge_directed(m, component, s, e);
 	return 0;
 }

@@ -243,7 +243,8 @@ take_ranges(const char *text, size_t len, struct ranges *s, struct err *e)
 }
 
 int
-ranges_parse(struct ranges *s, const char *text, size_t len, struct err *e)
+ranges_parse_list(struct ranges *s, const char *text, size_t len,
+		  struct err *e)
 {
 	size_t count = 1;
 	size_t i;
@@ -259,6 +260,14 @@ ranges_parse(struct ranges *s, const char *text, size_t len, struct err *e)
 		ranges_clear(s);
 		return -1;
 	}
+	return 0;
+}
+
+int
+ranges_parse(struct ranges *s, const char *text, size_t len, struct err *e)
+{
+	if (ranges_parse_list(s, text, len, e) < 0)
+		return -1;
 	ranges_settle(s);
 	return 0;
 }

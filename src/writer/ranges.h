@@ -41,6 +41,13 @@ void ranges_clear(struct ranges *s);
  */
 int ranges_parse(struct ranges *s, const char *text, size_t len, struct err *e);
 
+/*
+ * The same, but in the order in which they stand there and with nothing
+ * merged: a list, to go through and to print, and no set.
+ */
+int ranges_parse_list(struct ranges *s, const char *text, size_t len,
+		      struct err *e);
+
 /* --- ranges files ----------------------------------------------------------- */
 
 /* A ranges file on its way in. */

@@ -40,15 +40,29 @@ static const struct form {
 	  "backup-metadata COMPONENT TEXT" },
 	{ "attach", STATEMENT_ATTACH, 3, "attach COMPONENT PATH from=FILE" },
 	{ "gap", STATEMENT_GAP, 2, "gap COMPONENT [PATH]" },
+	{ "restore-target", STATEMENT_RESTORE_TARGET, 3,
+	  "restore-target COMPONENT original|alternate|directed|"
+	  "original-location" },
+	{ "directed-target", STATEMENT_DIRECTED_TARGET, 6,
+	  "directed-target COMPONENT PATH RANGES TO-PATH TO-RANGES" },
+	{ "restore-metadata", STATEMENT_RESTORE_METADATA, 3,
+	  "restore-metadata COMPONENT TEXT" },
 	{ "begin", STATEMENT_BEGIN, 1, "begin" },
 	{ "commit", STATEMENT_COMMIT, 1, "commit" },
 	{ "abort", STATEMENT_ABORT, 1, "abort" },
 };
 
+/* By their numbers. */
+static const char *const target_names[] = { "", "original", "alternate",
+					    "directed", "original-location" };
+
+#define TARGETS (sizeof(target_names) / sizeof(target_names[0]))
+
 void
 statement_clear(struct statement *s)
 {
 	ranges_clear(&s->ranges);
+	ranges_clear(&s->to_ranges);
 	grammar_clear(&s->line);
 	memset(s, 0, sizeof(*s));
 }
@@ -61,6 +75,31 @@ form_of(enum statement_kind kind)
 	for (i = 0; forms[i].kind != kind; i++)
 		;
 	return &forms[i];
+}
+
+bool
+statement_is_restore(enum statement_kind kind)
+{
+	return kind == STATEMENT_RESTORE_TARGET ||
+	       kind == STATEMENT_DIRECTED_TARGET ||
+	       kind == STATEMENT_RESTORE_METADATA;
+}
+
+const char *
+statement_target_name(enum statement_target t)
+{
+	return (size_t)t < TARGETS ? target_names[t] : "";
+}
+
+enum statement_target
+statement_target_parse(const char *s)
+{
+	size_t i;
+
+	for (i = 1; i < TARGETS; i++)
+		if (strcmp(s, target_names[i]) == 0)
+			return (enum statement_target)i;
+	return 0;
 }
 
 /* --- whom it is about ------------------------------------------------------- */
@@ -89,7 +128,7 @@ identify(struct statement *s)
 	s->component = word_if_good(l, 1, value_component_fault);
 	if (s->component != NULL &&
 	    (s->kind == STATEMENT_PARTIAL_FILE || s->kind == STATEMENT_ATTACH ||
-	     s->kind == STATEMENT_GAP))
+	     s->kind == STATEMENT_GAP || s->kind == STATEMENT_DIRECTED_TARGET))
 		s->path = word_if_good(l, 2, value_file_fault);
 }
 
@@ -162,16 +201,15 @@ ranges_path(const char *s)
  * comma they are several words.
  */
 static int
-take_ranges(struct statement *s, size_t *at, struct err *e)
+take_ranges_text(const struct grammar_line *l, size_t *at,
+		 int (*parse)(struct ranges *, const char *, size_t,
+			      struct err *),
+		 struct ranges *out, struct err *e)
 {
-	const struct grammar_line *l = &s->line;
 	const struct grammar_word *w = &l->word[(*at)++];
 	struct buf text = { 0 };
 	int rc = -1;
 
-	s->ranges_path = ranges_path(w->s);
-	if (s->ranges_path != NULL)
-		return judge(w, value_file_fault(s->ranges_path), e);
 	buf_add(&text, w->s, w->len);
 	while (!text.failed && text.len > 0 && text.data[text.len - 1] == ',' &&
 	       *at < l->count) {
@@ -180,11 +218,24 @@ take_ranges(struct statement *s, size_t *at, struct err *e)
 		++*at;
 	}
 	if (buf_ok(&text, e) == 0)
-		rc = ranges_parse(&s->ranges, buf_str(&text), text.len, e);
+		rc = parse(out, buf_str(&text), text.len, e);
 	if (rc < 0)
 		(void)err_prefix(e, "column %zu", w->column);
 	buf_clear(&text);
 	return rc;
+}
+
+static int
+take_ranges(struct statement *s, size_t *at, struct err *e)
+{
+	const struct grammar_word *w = &s->line.word[*at];
+
+	s->ranges_path = ranges_path(w->s);
+	if (s->ranges_path == NULL)
+		return take_ranges_text(&s->line, at, ranges_parse, &s->ranges,
+					e);
+	++*at;
+	return judge(w, value_file_fault(s->ranges_path), e);
 }
 
 static int
@@ -289,6 +340,80 @@ take_gap(struct statement *s, struct err *e)
 }
 
 static int
+take_restore_target(struct statement *s, struct err *e)
+{
+	const struct grammar_word *w = &s->line.word[2];
+	const struct grammar_word *none[1];
+
+	s->target = statement_target_parse(w->s);
+	if (s->target == 0)
+		return grammar_refuse(w,
+				      "a restore target is original, "
+				      "alternate, directed or "
+				      "original-location",
+				      e);
+	return grammar_options(&s->line, 3, NULL, 0, none, e);
+}
+
+/* The same number of ranges, pairs of one length, no byte written twice. */
+static int
+check_pairs(const struct ranges *from, const struct ranges *to, struct err *e)
+{
+	struct ranges set = { 0 };
+	uint64_t total = 0;
+	size_t i;
+	int rc = 0;
+
+	if (from->count == 0)
+		return refuse_set(e, EINVAL, "no ranges: nothing is directed");
+	if (from->count != to->count)
+		return refuse_set(e, EINVAL,
+				  "%zu ranges are directed to %zu: there must "
+				  "be as many",
+				  from->count, to->count);
+	for (i = 0; i < from->count; i++)
+		if (from->r[i].len != to->r[i].len)
+			return refuse_set(e, EINVAL,
+					  "range %zu has %" PRIu64
+					  " bytes and goes to %" PRIu64,
+					  i + 1, from->r[i].len, to->r[i].len);
+	for (i = 0; rc == 0 && i < to->count; i++) {
+		total += to->r[i].len;
+		rc = ranges_push(&set, to->r[i].off, to->r[i].len, e);
+	}
+	ranges_settle(&set);
+	if (rc == 0 && ranges_total(&set) != total)
+		rc = refuse_set(e, EINVAL,
+				"the ranges to write to overlap: what is in "
+				"both would be written twice");
+	ranges_clear(&set);
+	return rc;
+}
+
+static int
+take_directed_target(struct statement *s, struct err *e)
+{
+	const struct grammar_line *l = &s->line;
+	const struct grammar_word *none[1];
+	size_t at = 3;
+
+	if (judge(&l->word[2], value_file_fault(l->word[2].s), e) < 0 ||
+	    take_ranges_text(l, &at, ranges_parse_list, &s->ranges, e) < 0)
+		return -1;
+	if (l->count < at + 2)
+		return refuse_set(e, EINVAL, "words are missing: %s",
+				  form_of(s->kind)->wants);
+	s->to = l->word[at].s;
+	if (judge(&l->word[at], value_file_fault(s->to), e) < 0)
+		return -1;
+	at++;
+	if (take_ranges_text(l, &at, ranges_parse_list, &s->to_ranges, e) < 0 ||
+	    grammar_options(l, at, NULL, 0, none, e) < 0)
+		return -1;
+	return check_pairs(&s->ranges, &s->to_ranges, e);
+}
+
+static int
 take_rest(struct statement *s, struct err *e)
 {
 	const struct grammar_line *l = &s->line;
@@ -311,7 +436,12 @@ take_rest(struct statement *s, struct err *e)
 		return take_differenced_file(s, e);
 	case STATEMENT_BACKUP_STAMP:
 	case STATEMENT_BACKUP_METADATA:
+	case STATEMENT_RESTORE_METADATA:
 		return take_text(s, e);
+	case STATEMENT_RESTORE_TARGET:
+		return take_restore_target(s, e);
+	case STATEMENT_DIRECTED_TARGET:
+		return take_directed_target(s, e);
 	case STATEMENT_ATTACH:
 		return take_attach(s, e);
 	case STATEMENT_GAP:
@@ -420,6 +550,16 @@ print_differenced_file(const struct statement *s, struct buf *out)
 	}
 }
 
+static void
+print_directed_target(const struct statement *s, struct buf *out)
+{
+	buf_add_char(out, ' ');
+	ranges_print(&s->ranges, out);
+	grammar_put(out, s->to);
+	buf_add_char(out, ' ');
+	ranges_print(&s->to_ranges, out);
+}
+
 void
 statement_print(const struct statement *s, struct buf *out)
 {
@@ -434,6 +574,10 @@ statement_print(const struct statement *s, struct buf *out)
 		print_partial_file(s, out);
 	else if (s->kind == STATEMENT_DIFFERENCED_FILE)
 		print_differenced_file(s, out);
+	else if (s->kind == STATEMENT_DIRECTED_TARGET)
+		print_directed_target(s, out);
+	else if (s->kind == STATEMENT_RESTORE_TARGET)
+		grammar_put(out, statement_target_name(s->target));
 	else if (s->text != NULL)
 		grammar_put(out, s->text);
 	if (s->from != NULL)

@@ -30,6 +30,9 @@ enum statement_kind {
 	STATEMENT_BACKUP_METADATA,
 	STATEMENT_ATTACH,
 	STATEMENT_GAP,
+	STATEMENT_RESTORE_TARGET,
+	STATEMENT_DIRECTED_TARGET,
+	STATEMENT_RESTORE_METADATA,
 	STATEMENT_BEGIN,
 	STATEMENT_COMMIT,
 	STATEMENT_ABORT,
@@ -41,19 +44,31 @@ enum statement_since {
 	SINCE_GENERATION, /* closed: complete since this generation */
 };
 
+/* Where a component's files go in a restore. */
+enum statement_target {
+	TARGET_ORIGINAL = 1,      /* as the restore method says */
+	TARGET_ALTERNATE,         /* to the alternate locations */
+	TARGET_DIRECTED,          /* as directed, the rest as the method says */
+	TARGET_ORIGINAL_LOCATION, /* back, whatever the method says */
+};
+
 /* Strings belong to the statement; what a kind does not have is zero. */
 struct statement {
 	enum statement_kind kind;
 	const char *component;
 	const char *path;    /* of a file; differenced-file: of a directory */
+	const char *to;      /* directed-target: the file to write to */
 	const char *pattern; /* differenced-file */
 	bool recursive;      /* differenced-file */
 	bool has_newer;      /* differenced-file: newer= was given */
 	struct ts newer;
-	const char *text;        /* backup-stamp, backup-metadata; metadata= */
+	const char *text;        /* the TEXT of a kind that has one; metadata= */
 	const char *from;        /* attach */
 	const char *ranges_path; /* partial-file: a ranges file; else */
 	struct ranges ranges;    /* partial-file: what changed */
+	/* directed-target: a list, as is `ranges` then; pairs of one length */
+	struct ranges to_ranges;
+	enum statement_target target; /* restore-target */
 	enum statement_since since;
 	const char *since_stamp;
 	uint8_t since_id[STATEMENT_ID_LEN];
@@ -88,6 +103,15 @@ void statement_gap(const struct statement *s, const char **component,
  * newline; EINVAL: a NUL byte.
  */
 int statement_stamp(const void *p, size_t *len, struct err *e);
+
+/*
+ * Is it one of those about a restore: said in pre-restore only?
+ */
+bool statement_is_restore(enum statement_kind kind);
+
+/* The word for a restore target, and back (0: no such word). */
+const char *statement_target_name(enum statement_target t);
+enum statement_target statement_target_parse(const char *s);
 
 /*
  * Append the normal form, without a newline.  It parses to the same statement

@@ -752,6 +752,13 @@ a_statement_is_judged_against_the_document(void **state)
 		{ "partial-file top/opt /new/x 0:1", 0 },
 		{ "partial-file top/opt /top/x 0:1", EINVAL },
 		{ "attach top/opt /top/x from=/y", EINVAL },
+		/* Of a restore: the source is its own, the place is free. */
+		{ "restore-target top/opt alternate", 0 },
+		{ "restore-target nobody alternate", ENOENT },
+		{ "restore-metadata top/opt/part x", EINVAL },
+		{ "directed-target top/opt /opt/x 0:1 /new/x 0:1", 0 },
+		{ "directed-target top/opt /top/x 0:1 /new/x 0:1", EINVAL },
+		{ "directed-target top/opt /opt/x 0:1 /top/x 0:1", EINVAL },
 		/* Differenced: one file set, or apart from all. */
 		{ "differenced-file top/opt /opt *", 0 },
 		{ "differenced-file top/opt /part *.p recursive", 0 },
@@ -818,6 +825,9 @@ every_path_of_a_writer_lies_beneath_its_grant(void **state)
 		{ "partial-file g /g/x file=/etc/shadow", EPERM },
 		{ "attach g /g/x from=/etc/shadow", EPERM },
 		{ "attach g /g/x from=/h/i/y", 0 },
+		{ "directed-target g /g/x 0:1 /etc/passwd 0:1", EPERM },
+		{ "directed-target g /etc/shadow 0:1 /g/x 0:1", EPERM },
+		{ "directed-target g /g/x 0:1 /h/i/y 0:1", 0 },
 		{ "differenced-file g / * recursive", EPERM },
 		{ "gap g /x", EPERM },
 		{ "backup-stamp g /x", 0 },

@@ -331,6 +331,114 @@ a_gap_is_of_a_component_or_a_file(void **state)
 }
 
 static void
+rt_01_a_restore_target_is_one_of_four_words(void **state)
+{
+	static const struct row good[] = {
+		{ "restore-target db original", "restore-target db original" },
+		{ "restore-target db alternate",
+		  "restore-target db alternate" },
+		{ " restore-target a/b directed ",
+		  "restore-target a/b directed" },
+		{ "restore-target db original-location",
+		  "restore-target db original-location" },
+	};
+	static const struct row bad[] = {
+		{ "restore-target db", "words are missing" },
+		{ "restore-target db Original", "a restore target is" },
+		{ "restore-target db \"\"", "a restore target is" },
+		{ "restore-target db directed /x", "a word too many" },
+		{ "restore-target ../db directed", "" },
+	};
+
+	(void)state;
+	taken(good, N_OF(good));
+	refused(bad, N_OF(bad));
+}
+
+static void
+dt_04_a_directed_target_has_both_places_and_both_ranges(void **state)
+{
+	static const struct row good[] = {
+		{ "directed-target db /x 0:8 /y 8:8",
+		  "directed-target db /x 0:8 /y 8:8" },
+		/* In order, not merged: the pairs count. */
+		{ "directed-target db /x 8:4, 4:4 /x 0x10:4,\t0:4",
+		  "directed-target db /x 8:4,4:4 /x 16:4,0:4" },
+		{ "directed-target db \"/x y\" 0:1,0:1 \"/z z\" 0:1,1:1",
+		  "directed-target db \"/x y\" 0:1,0:1 \"/z z\" 0:1,1:1" },
+		{ "directed-target db /x 0:0,5:1 /y 7:1,9:0",
+		  "directed-target db /x 5:1 /y 7:1" },
+	};
+	static const struct row bad[] = {
+		{ "directed-target db /x 0:8 /y", "words are missing" },
+		{ "directed-target db /x 0:8, 8:8 /y", "words are missing" },
+		{ "directed-target db /x 0:4, 4:4, /y 0:4 /z",
+		  "a number is missing" },
+		{ "directed-target db x 0:8 /y 8:8", "not an absolute path" },
+		{ "directed-target db /x 0:8 y 8:8", "not an absolute path" },
+		{ "directed-target db /x 0:8 /y/../z 8:8", "" },
+		{ "directed-target db /x none /y none", "nothing is directed" },
+		{ "directed-target db /x 0:0 /y 0:0", "nothing is directed" },
+		{ "directed-target db /x 0:8 /y 8:8 z", "a word too many" },
+		{ "directed-target db /x file=/r /y 0:8", "" },
+	};
+
+	(void)state;
+	taken(good, N_OF(good));
+	refused(bad, N_OF(bad));
+}
+
+static void
+api_30_directed_ranges_are_pairs_of_one_length(void **state)
+{
+	static const struct row bad[] = {
+		{ "directed-target db /x 0:8 /y 0:4,4:4", "as many" },
+		{ "directed-target db /x 0:4,4:4 /y 0:8", "as many" },
+		{ "directed-target db /x 0:8,8:4 /y 0:4,4:8",
+		  "range 1 has 8 bytes and goes to 4" },
+		{ "directed-target db /x 0:8,8:8 /y 0:8,4:8", "overlap" },
+		{ "directed-target db /x 0:1 /y 0xffffffffffffffff:1",
+		  "beyond 64 bits" },
+	};
+
+	(void)state;
+	refused(bad, N_OF(bad));
+}
+
+static void
+restore_metadata_is_one_text(void **state)
+{
+	static const struct row good[] = {
+		{ "restore-metadata db \"x y\"",
+		  "restore-metadata db \"x y\"" },
+		{ "restore-metadata db \"\"", "restore-metadata db \"\"" },
+	};
+	static const struct row bad[] = {
+		{ "restore-metadata db", "words are missing" },
+		{ "restore-metadata db a b", "a word too many" },
+	};
+
+	(void)state;
+	taken(good, N_OF(good));
+	refused(bad, N_OF(bad));
+}
+
+static void
+three_statements_are_about_a_restore(void **state)
+{
+	unsigned kind;
+	unsigned n = 0;
+
+	(void)state;
+	for (kind = STATEMENT_NONE; kind <= STATEMENT_ABORT; kind++)
+		n += statement_is_restore((enum statement_kind)kind);
+	assert_int_equal(n, 3);
+	assert_true(statement_is_restore(STATEMENT_RESTORE_TARGET));
+	assert_true(statement_is_restore(STATEMENT_DIRECTED_TARGET));
+	assert_true(statement_is_restore(STATEMENT_RESTORE_METADATA));
+}
+
+static void
 begin_commit_and_abort_stand_alone(void **state)
 {
 	static const struct row good[] = { { "begin", "begin" },
@@ -364,6 +472,9 @@ a_refusal_tells_how_narrow_its_gap_is(void **state)
 		{ "gap db /x /y", "db", "/x" },
 		{ "differenced-file db /d * newer=x", "db", NULL },
 		{ "backup-stamp db /x y", "db", NULL },
+		{ "directed-target db /x 0:1 /y 0:2", "db", "/x" },
+		{ "restore-target db nowhere", "db", NULL },
+		{ "restore-metadata db x y", "db", NULL },
 		{ "partial db /x 0:1", NULL, NULL },
 		{ "begin db", NULL, NULL },
 		{ "\"", NULL, NULL },
@@ -463,10 +574,24 @@ without_memory_a_statement_is_enomem(void **state)
 {
 	static const char line[] =
 		"partial-file db /x 1:1, 3:1 since=a size=1 metadata=b";
+	static const char directed[] =
+		"directed-target db /x 1:1, 3:1 /y 3:1, 1:1";
 	struct statement s = { 0 };
 	unsigned n;
 
 	(void)state;
+	for (n = 1;; n++) {
+		struct err e = { 0 };
+		int rc;
+
+		failing_plan_alloc(n, false);
+		rc = statement_parse(&s, directed, strlen(directed), &e);
+		failing_off();
+		if (rc == 0)
+			break;
+		assert_int_equal(refuse_errno(&e), ENOMEM);
+	}
+	assert_true(n > 5);
 	for (n = 1;; n++) {
 		struct err e = { 0 };
 		int rc;
@@ -498,6 +623,13 @@ main(void)
 			a_stamp_by_itself_loses_one_newline_and_has_no_nul),
 		cmocka_unit_test(attach_wants_a_file_to_take_it_from),
 		cmocka_unit_test(a_gap_is_of_a_component_or_a_file),
+		cmocka_unit_test(rt_01_a_restore_target_is_one_of_four_words),
+		cmocka_unit_test(
+			dt_04_a_directed_target_has_both_places_and_both_ranges),
+		cmocka_unit_test(
+			api_30_directed_ranges_are_pairs_of_one_length),
+		cmocka_unit_test(restore_metadata_is_one_text),
+		cmocka_unit_test(three_statements_are_about_a_restore),
 		cmocka_unit_test(begin_commit_and_abort_stand_alone),
 		cmocka_unit_test(a_refusal_tells_how_narrow_its_gap_is),
 		cmocka_unit_test(
