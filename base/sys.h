@@ -35,6 +35,7 @@ struct sys_ops {
 	int (*fdatasync)(int fd);
 	int (*syncfs)(int fd);
 	int (*ftruncate)(int fd, off_t len);
+	int (*fallocate)(int fd, int mode, off_t at, off_t len);
 	off_t (*lseek)(int fd, off_t at, int whence);
 	int (*fadvise)(int fd, off_t at, off_t len, int advice);
 	int (*fstat)(int fd, struct stat *st);
@@ -66,6 +67,7 @@ struct sys_ops {
 	ssize_t (*fgetxattr)(int fd, const char *name, void *p, size_t n);
 	int (*fsetxattr)(int fd, const char *name, const void *p, size_t n,
 			 int flags);
+	int (*fremovexattr)(int fd, const char *name);
 	ssize_t (*llistxattr)(const char *path, char *p, size_t n);
 	ssize_t (*lgetxattr)(const char *path, const char *name, void *p,
 			     size_t n);

@@ -16,6 +16,7 @@ libengine_a_SOURCES = \
 	%D%/engine/graft.c %D%/engine/graft.h \
 	%D%/engine/graft_internal.h \
 	%D%/engine/ingest.c %D%/engine/ingest.h \
+	%D%/engine/inplace.c %D%/engine/inplace.h \
 	%D%/engine/inomap.c %D%/engine/inomap.h \
 	%D%/engine/inventory.c %D%/engine/inventory.h \
 	%D%/engine/levels.c %D%/engine/levels.h \
@@ -87,6 +88,7 @@ librequester_a_SOURCES = \
 	%D%/requester/finder.c %D%/requester/finder.h \
 	%D%/requester/history.c %D%/requester/history.h \
 	%D%/requester/journals.c \
+	%D%/requester/method.c %D%/requester/method.h \
 	%D%/requester/postcopy.c \
 	%D%/requester/restore.c %D%/requester/restore.h \
 	%D%/requester/run.h \

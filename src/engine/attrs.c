@@ -508,6 +508,70 @@ attrs_apply(const struct attrs *a, struct chunk_reader *r,
 	return -1;
 }
 
+/* --- a file that was there --------------------------------------------------- */
+
+bool
+attrs_owned(const struct attrs *a, const struct entry *en, uid_t uid, gid_t gid)
+{
+	return a->no_owner || (local_user(a, en->uid) == uid &&
+			       local_group(a, en->gid) == gid);
+}
+
+/* Is it the kind of attribute that backups keep, and restores set? */
+static bool
+is_ours(const struct attrs *a, const char *name)
+{
+	if (strncmp(name, "user.", 5) == 0 || is_acl(name))
+		return true;
+	return a->uid == 0 && (strncmp(name, "trusted.", 8) == 0 ||
+			       strcmp(name, "security.capability") == 0);
+}
+
+static bool
+entry_has_xattr(const struct entry *en, const char *name)
+{
+	struct rd rd = xattr_first(en);
+	struct xattr x;
+
+	while (xattr_next(&rd, &x))
+		if (x.name_len == strlen(name) &&
+		    memcmp(x.name, name, x.name_len) == 0)
+			return true;
+	return false;
+}
+
+int
+attrs_drop_others(const struct attrs *a, const struct entry *en, int fd,
+		  struct err *e)
+{
+	char shown[PATH_SHOW_LEN];
+	const char *name;
+	char *names = NULL;
+	ssize_t n = sys_target->flistxattr(fd, NULL, 0);
+	int rc = 0;
+
+	if (n < 0 && errno != EOPNOTSUPP)
+		return err_sys(e, "list its attributes");
+	if (n <= 0)
+		return 0;
+	names = mem_zalloc((size_t)n + 1);
+	if (names == NULL)
+		return err_nomem(e);
+	n = sys_target->flistxattr(fd, names, (size_t)n);
+	if (n < 0)
+		rc = err_sys(e, "list its attributes");
+	for (name = names; rc == 0 && name < names + n;
+	     name += strlen(name) + 1) {
+		if (!is_ours(a, name) || entry_has_xattr(en, name) ||
+		    sys_target->fremovexattr(fd, name) == 0 || errno == ENODATA)
+			continue;
+		rc = err_sys(e, "remove its attribute %s",
+			     path_show_in(shown, name, strlen(name)));
+	}
+	mem_free(names);
+	return rc;
+}
+
 /* --- what a directory hands on ---------------------------------------------- */
 
 bool

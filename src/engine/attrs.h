@@ -63,6 +63,17 @@ int attrs_apply(const struct attrs *a, struct chunk_reader *r,
 		const struct entry *en, const struct attrs_at *at, bool *damage,
 		struct err *e);
 
+/* Has a thing of this owner and group the ones that the entry gets? */
+bool attrs_owned(const struct attrs *a, const struct entry *en, uid_t uid,
+		 gid_t gid);
+
+/*
+ * What an existing file has and the entry does not say: extended attributes
+ * that a restore sets are taken away, others are left.
+ */
+int attrs_drop_others(const struct attrs *a, const struct entry *en, int fd,
+		      struct err *e);
+
 /* Flags that must be set while a file is empty; never a failure. */
 void attrs_apply_early(const struct attrs *a, const struct entry *en, int fd);
 

@@ -14,7 +14,9 @@
 
 #include "base/mem.h"
 #include "base/sys.h"
+#include "src/engine/inplace.h"
 #include "src/engine/reader.h"
+#include "store/repository.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -104,10 +106,47 @@ make_beside(struct job *j, struct err *e)
 	return make_at(j) < 0 ? err_sys(e, "create it") : 0;
 }
 
+/*
+ * Open the file of that name to rewrite it where it is.  1 when it has to be
+ * made anew: it is no file, has other names that nobody asked to change, would
+ * show new content to an old owner, or cannot be opened for writing.
+ */
+static int
+open_in_place(struct job *j, struct err *e)
+{
+	struct stat st;
+
+	if (j->en->type != ENTRY_FILE || j->linked || j->link_name != NULL)
+		return 1;
+	j->fd = target_openat(j->dirfd, j->name,
+			      O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+	if (j->fd < 0)
+		return 1;
+	if (sys_target->fstat(j->fd, &st) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_nlink == 1 &&
+	    attrs_owned(j->run->attrs, j->en, st.st_uid, st.st_gid)) {
+		j->in_place = true;
+		/* Who will not read it later shall not read it now. */
+		if ((st.st_mode & 0777 & ~j->en->mode) == 0 ||
+		    sys_target->fchmod(j->fd, st.st_mode & 0777 &
+						      j->en->mode) == 0)
+			return 0;
+		(void)err_sys(e, "set its mode");
+		(void)sys_target->close(j->fd);
+		j->fd = -1;
+		return -1;
+	}
+	(void)sys_target->close(j->fd);
+	j->fd = -1;
+	return 1;
+}
+
 /* 0 made, 1 left alone as asked, -1. */
 static int
 make_name(struct job *j, struct err *e)
 {
+	int rc;
+
 	j->at = j->name;
 	if (make_at(j) == 0)
 		return 0;
@@ -115,6 +154,9 @@ make_name(struct job *j, struct err *e)
 		return err_sys(e,
 			       j->link_name != NULL ? "link it" : "create it");
 	switch (j->run->opt->existing) {
+	case RESTORE_IN_PLACE:
+		rc = open_in_place(j, e);
+		return rc > 0 ? make_beside(j, e) : rc;
 	case RESTORE_REPLACE:
 		return make_beside(j, e);
 	case RESTORE_KEEP:
@@ -128,6 +170,10 @@ make_name(struct job *j, struct err *e)
 static int
 settle(struct job *j, int rc, struct err *e)
 {
+	if (j->in_place)
+		return rc == 0 ? 0
+			       : err_prefix(e, "left partly old and partly "
+					       "new, to be restored again");
 	if (rc == 0 && j->at != j->name &&
 	    sys_target->renameat2(j->dirfd, j->at, j->dirfd, j->name, 0) < 0)
 		rc = err_sys(e, "put it in place");
@@ -295,17 +341,50 @@ sync_data(const struct job *j, struct err *e)
 	return rc < 0 ? err_sys(e, "sync it") : 0;
 }
 
+static bool
+is_stopped(void *ctx)
+{
+	return restore_stopped(ctx);
+}
+
+/* Make of the file that was there the one it is to be. */
+static int
+rewrite_content(struct job *j, struct err *e)
+{
+	const struct repository *r = j->run->opt->repository;
+	struct inplace w = {
+		.reader = j->run->gen->reader,
+		.keys = r != NULL ? &r->keys : NULL,
+		.en = j->en,
+		.fd = j->fd,
+		.stopped = is_stopped,
+		.ctx = j->run,
+	};
+	int rc;
+
+	rc = inplace_rewrite(&w, e);
+	j->damage |= w.damage;
+	atomic_fetch_add(&j->run->done_bytes, w.same + w.written + w.punched);
+	restore_tick(j->run);
+	return rc;
+}
+
 /* Write the open file, and check it if asked to. */
 static int
 write_content(struct job *j, struct err *e)
 {
 	const struct restore_options *opt = j->run->opt;
 
-	attrs_apply_early(j->run->attrs, j->en, j->fd);
+	if (j->in_place) {
+		if (rewrite_content(j, e) < 0)
+			return -1;
+	} else {
+		attrs_apply_early(j->run->attrs, j->en, j->fd);
+		if (j->en->size > 0 && each_piece(j, write_piece, e) < 0)
+			return -1;
+	}
 	if (j->en->size == 0)
 		return 0;
-	if (each_piece(j, write_piece, e) < 0)
-		return -1;
 	if (opt->sync && opt->verify && sync_data(j, e) < 0)
 		return -1;
 	return opt->verify ? each_piece(j, compare_piece, e) : 0;
@@ -357,7 +436,11 @@ give_attrs(struct job *j)
 
 	if (at.path_only)
 		at.fd = open_path_only(j, &why);
-	if (j->dir->hands_on) {
+	if (j->in_place) {
+		at.mode = ATTRS_MODE_UNKNOWN;
+		at.ours = false;
+		(void)attrs_drop_others(run->attrs, j->en, j->fd, &why);
+	} else if (j->dir->hands_on) {
 		at.mode = ATTRS_MODE_UNKNOWN;
 		if (!at.path_only)
 			(void)attrs_drop_inherited(at.fd, false, &why);

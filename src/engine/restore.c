@@ -357,7 +357,7 @@ tell_dir(struct walk *w, const struct target_dir *parent,
 /* 0 also when the directory is left out; -1 when the run is over. */
 static int
 walk_dir(struct walk *w, struct target_dir *parent, const struct entry *en,
-	 struct err *e)
+	 bool pass, struct err *e)
 {
 	struct tree_root root = en->dir;
 	struct target_dir *dir;
@@ -375,7 +375,7 @@ walk_dir(struct walk *w, struct target_dir *parent, const struct entry *en,
 		tell_dir(w, parent, en, &why, false);
 		return 0;
 	}
-	if (target_enter(parent, en, &dir, &why) < 0) {
+	if (target_enter(parent, en, pass, &dir, &why) < 0) {
 		tell_dir(w, parent, en, &why, false);
 		return 0;
 	}
@@ -397,12 +397,39 @@ walk_dir(struct walk *w, struct target_dir *parent, const struct entry *en,
 	return 0;
 }
 
+static enum restore_wish
+ask(const struct walk *w, const struct target_dir *parent,
+    const struct entry *en, struct err *e)
+{
+	const struct restore_options *opt = w->run->opt;
+	enum restore_wish wish = RESTORE_SKIP;
+	struct buf path = { 0 };
+
+	if (opt->wants == NULL)
+		return RESTORE_TAKE;
+	target_path(parent, en->name, en->name_len, &path);
+	(void)buf_str(&path);
+	if (buf_ok(&path, e) == 0)
+		wish = opt->wants(opt->ctx, buf_str(&path), en);
+	buf_clear(&path);
+	return wish;
+}
+
 static int
 walk_entry(struct walk *w, struct target_dir *parent, const struct entry *en,
 	   struct err *e)
 {
+	struct err why = { 0 };
+	enum restore_wish wish = ask(w, parent, en, &why);
+
+	if (why.kind != ERR_NONE) {
+		err_move(e, &why);
+		return -1;
+	}
+	if (wish == RESTORE_SKIP)
+		return 0;
 	if (en->type == ENTRY_DIR)
-		return walk_dir(w, parent, en, e);
+		return walk_dir(w, parent, en, wish == RESTORE_PASS, e);
 	return add_to_batch(w, parent, en, e);
 }
 
@@ -556,13 +583,15 @@ check_place(const struct run *run, struct err *e)
 
 	if (r == NULL)
 		return 0;
-	buf_add_str(&path, run->opt->to);
+	buf_add_str(&path, run->opt->at != NULL ? "." : run->opt->to);
 	for (;;) {
 		if (buf_str(&path) == NULL || buf_ok(&path, e) < 0) {
 			buf_clear(&path);
 			return -1;
 		}
-		fd = target_openat(AT_FDCWD, buf_str(&path),
+		fd = target_openat(run->opt->at != NULL ? *run->opt->at
+							: AT_FDCWD,
+				   buf_str(&path),
 				   O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
 		if (fd >= 0 || errno != ENOENT ||
 		    strcmp(buf_str(&path), ".") == 0)
@@ -593,6 +622,7 @@ start_run(struct run *run, const char *top, const struct entry *entry,
 	const struct restore_options *opt = run->opt;
 	struct target_options target = {
 		.to = opt->to,
+		.at = opt->at,
 		.existing = opt->existing,
 		.reader = run->gen->reader,
 		.entry = entry,

@@ -18,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct entry;
 struct err;
 struct repository;
 struct view_gen;
@@ -26,11 +27,36 @@ enum restore_existing {
 	RESTORE_REFUSE = 0, /* an existing file stays and is reported */
 	RESTORE_REPLACE,    /* written anew beside it and renamed over it */
 	RESTORE_KEEP,       /* silently left alone */
+	/*
+	 * As RESTORE_REPLACE, but a file is rewritten where it is, and only
+	 * where it differs (inplace.h says what a crash leaves), unless it has
+	 * other names or another owner.
+	 */
+	RESTORE_IN_PLACE,
+};
+
+/* What is to become of one thing in the generation. */
+enum restore_wish {
+	RESTORE_SKIP = 0, /* it is left out, with all that is in it */
+	/*
+	 * A directory: made if it is missing, else left as it is, and entered.
+	 * What is not a directory in its place stays and is a failure.
+	 */
+	RESTORE_PASS,
+	RESTORE_TAKE,
 };
 
 struct restore_options {
 	const char *to;     /* target directory; made if it does not exist */
 	const struct repository *repository; /* no place to restore to; or NULL */
+	const int *at;      /* not NULL: this open directory is the target, and
+			       `to` only its name */
+	/*
+	 * Asked of each entry, by its path in the generation; NULL: everything.
+	 * By the thread that called, one after the other.
+	 */
+	enum restore_wish (*wants)(void *ctx, const char *path,
+				   const struct entry *en);
 	enum restore_existing existing;
 	bool numeric_ids;   /* do not map owners by name */
 	bool no_owner;      /* do not set owners (default when not root) */

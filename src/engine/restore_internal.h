@@ -74,6 +74,7 @@ struct job {
 	const char *at;        /* `name`, or `temp` if that must be replaced */
 	int fd;                /* of a file */
 	bool linked;           /* more names of it may come */
+	bool in_place;         /* it was there and is rewritten */
 	int link_fd;           /* make it as a link of link_name in link_fd, */
 	const char *link_name; /* unless that is NULL */
 	bool damage;           /* a failure is the repository's */

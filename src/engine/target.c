@@ -273,14 +273,21 @@ target_drop(struct target_dir *d)
 
 /* --- finishing -------------------------------------------------------------- */
 
+/* Are existing things to be replaced? */
+static bool
+replaces(enum restore_existing existing)
+{
+	return existing == RESTORE_REPLACE || existing == RESTORE_IN_PLACE;
+}
+
 /* Does it get what its entry says?  A top that was there keeps its own. */
 static bool
 gets_attrs(const struct target_dir *d)
 {
 	if (d->entry.len == 0)
 		return false;
-	return d->made || (d->parent != NULL &&
-			   d->target->opt.existing == RESTORE_REPLACE);
+	return d->made || (d->parent != NULL && !d->pass &&
+			   replaces(d->target->opt.existing));
 }
 
 static int
@@ -388,9 +395,9 @@ mode_to_make(const struct target *t, const struct entry *en)
 
 /* Make it; 1 when a directory of that name is there. */
 static int
-make_dir(struct target *t, int parent, const char *name, mode_t mode,
-	 struct err *e)
+make_dir(const struct target_dir *d, int parent, mode_t mode, struct err *e)
 {
+	const char *name = d->name;
 	struct stat st;
 
 	if (sys_target->mkdirat(parent, name, mode) == 0)
@@ -402,7 +409,7 @@ make_dir(struct target *t, int parent, const char *name, mode_t mode,
 	if (S_ISDIR(st.st_mode))
 		return 1;
 	errno = ENOTDIR;
-	if (t->opt.existing != RESTORE_REPLACE)
+	if (d->pass || !replaces(d->target->opt.existing))
 		return err_sys(e, "something else is in its place");
 	if (sys_target->unlinkat(parent, name, 0) < 0)
 		return err_sys(e, "remove what is in its place");
@@ -443,8 +450,7 @@ open_dir(struct target_dir *d, int parent, const struct entry *en,
 {
 	int rc;
 
-	rc = make_dir(d->target, parent, d->name, mode_to_make(d->target, en),
-		      e);
+	rc = make_dir(d, parent, mode_to_make(d->target, en), e);
 	if (rc < 0)
 		return -1;
 	d->made = rc == 0;
@@ -455,7 +461,7 @@ open_dir(struct target_dir *d, int parent, const struct entry *en,
 }
 
 int
-target_enter(struct target_dir *parent, const struct entry *en,
+target_enter(struct target_dir *parent, const struct entry *en, bool pass,
 	     struct target_dir **out, struct err *e)
 {
 	struct target *t = parent->target;
@@ -466,6 +472,7 @@ target_enter(struct target_dir *parent, const struct entry *en,
 	d = new_dir(t, parent, en->name, en->name_len, e);
 	if (d == NULL)
 		return -1;
+	d->pass = pass;
 	fd = target_pin(parent, e);
 	if (fd < 0 || set_entry(d, en, e) < 0)
 		rc = -1;
@@ -522,11 +529,13 @@ open_top(struct target *t, const struct target_options *opt, struct err *e)
 			return -1;
 		mode = mode_to_make(t, opt->entry);
 	}
-	top->made = sys_target->mkdirat(AT_FDCWD, opt->to, mode) == 0;
-	if (!top->made && errno != EEXIST)
+	top->made = opt->at == NULL &&
+		    sys_target->mkdirat(AT_FDCWD, opt->to, mode) == 0;
+	if (opt->at == NULL && !top->made && errno != EEXIST)
 		return err_sys(e, "make the directory %s", shown);
 	/* The person's own path: links in it are what they mean. */
-	top->fd = target_openat(AT_FDCWD, opt->to,
+	top->fd = target_openat(opt->at != NULL ? *opt->at : AT_FDCWD,
+				opt->at != NULL ? "." : opt->to,
 				O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	if (top->fd < 0)
 		return err_sys(e, "open the directory %s", shown);

@@ -34,6 +34,7 @@ struct target_dir {
 	struct target *target;
 	struct target_dir *parent; /* NULL: the top */
 	bool made;                 /* by this restore */
+	bool pass;                 /* only on the way: stays as it was */
 	bool ours;                 /* what is made in it gets our own ids */
 	bool hands_on;             /* what is made in it inherits an ACL */
 	bool nameless;             /* its entry is that of a top directory */
@@ -56,6 +57,7 @@ struct target_dir {
 
 struct target_options {
 	const char *to;
+	const int *at; /* not NULL: the target is open, and is not closed */
 	enum restore_existing existing;
 	const struct attrs *attrs;
 	struct chunk_reader *reader;
@@ -83,9 +85,10 @@ struct target_dir *target_top(struct target *t);
 /*
  * The directory `en` below `parent`, made or, if it is there, entered; held
  * once for the caller.  Something else in its place is a failure, unless
- * existing things are to be replaced.
+ * existing things are to be replaced.  `pass`: it is only on the way to others,
+ * and what is there stays in any case.
  */
-int target_enter(struct target_dir *parent, const struct entry *en,
+int target_enter(struct target_dir *parent, const struct entry *en, bool pass,
 		 struct target_dir **out, struct err *e);
 
 /* One more hold; `done` takes one back, and the last one finishes. */

@@ -333,6 +333,18 @@ f_fsetxattr(int fd, const char *name, const void *p, size_t n, int flags)
 	return sys_real.fsetxattr(fd, name, p, n, flags);
 }
 static int
+f_fremovexattr(int fd, const char *name)
+{
+	TRY(ANY);
+	return sys_real.fremovexattr(fd, name);
+}
+static int
+f_fallocate(int fd, int mode, off_t at, off_t len)
+{
+	TRY(SPACE);
+	return sys_real.fallocate(fd, mode, at, len);
+}
+static int
 f_fadvise(int fd, off_t at, off_t len, int advice)
 {
 	TRY(ANY);
@@ -370,6 +382,7 @@ static const struct sys_ops faulty = {
 	.fdatasync = f_fdatasync,
 	.syncfs = f_syncfs,
 	.ftruncate = f_ftruncate,
+	.fallocate = f_fallocate,
 	.lseek = f_lseek,
 	.fadvise = f_fadvise,
 	.fstat = f_fstat,
@@ -395,6 +408,7 @@ static const struct sys_ops faulty = {
 	.flistxattr = f_flistxattr,
 	.fgetxattr = f_fgetxattr,
 	.fsetxattr = f_fsetxattr,
+	.fremovexattr = f_fremovexattr,
 	.llistxattr = f_llistxattr,
 	.lgetxattr = f_lgetxattr,
 	.lsetxattr = f_lsetxattr,
