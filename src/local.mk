@@ -84,14 +84,20 @@ librequester_a_SOURCES = \
 	%D%/requester/cast.c \
 	%D%/requester/choose.c %D%/requester/choose.h \
 	%D%/requester/claims.c %D%/requester/claims.h \
+	%D%/requester/deliver.c %D%/requester/deliver.h \
 	%D%/requester/dossier.c %D%/requester/dossier.h \
 	%D%/requester/finder.c %D%/requester/finder.h \
+	%D%/requester/guise.c %D%/requester/guise.h \
 	%D%/requester/history.c %D%/requester/history.h \
 	%D%/requester/journals.c \
 	%D%/requester/method.c %D%/requester/method.h \
+	%D%/requester/places.c %D%/requester/places.h \
 	%D%/requester/postcopy.c \
 	%D%/requester/restore.c %D%/requester/restore.h \
+	%D%/requester/restore_words.c %D%/requester/restore_words.h \
 	%D%/requester/run.h \
+	%D%/requester/selection.c %D%/requester/selection.h \
+	%D%/requester/service.c %D%/requester/service.h \
 	%D%/requester/session_file.c %D%/requester/session_file.h \
 	%D%/requester/writeup.c
 

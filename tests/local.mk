@@ -106,6 +106,7 @@ UNIT_TESTS = \
 	%D%/unit/test_metadata \
 	%D%/unit/test_inplace \
 	%D%/unit/test_method \
+	%D%/unit/test_restore_writers \
 	%D%/unit/test_ranges \
 	%D%/unit/test_reduce \
 	%D%/unit/test_statement \
@@ -186,6 +187,8 @@ tests_unit_test_journal_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_metadata_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_inplace_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_method_LDADD = librequester.a libwriter.a $(LDADD) \
+	$(CMOCKA_LIBS)
+tests_unit_test_restore_writers_LDADD = librequester.a libwriter.a $(LDADD) \
 	$(CMOCKA_LIBS)
 tests_unit_test_ranges_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_reduce_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)

@@ -35,19 +35,32 @@ struct restore_writers_options {
 	size_t options;
 	bool additional;  /* --additional-restores: more will follow */
 	bool ranges_only; /* --ranges-only: declared bytes into what is there */
-	bool dry_run;     /* say what would happen */
+	bool in_place;    /* --in-place: files are rewritten where they are */
+	bool dry_run;     /* say what would happen; writers hear identify only */
 	const atomic_int *cancel;
+	/* What was decided for each component, in a sentence. */
 	void (*note)(void *ctx, const char *text);
 	void (*failed)(void *ctx, const char *path, const struct err *why,
 		       bool damage);
 	void *ctx;
 };
 
+/*
+ * Components are counted once for each image that is replayed.  Of them,
+ * `staged` wait for somebody to put their files in place; `failed` were not, or
+ * not wholly, restored (in a dry run: would not be).
+ */
 struct restore_writers_result {
-	size_t components, restored, failed;
+	size_t components, restored, staged, failed;
 	uint64_t files, bytes;
+	uint64_t damaged; /* files that the repository does not have any more */
 };
 
+/*
+ * 0 also when components failed: they were told and counted.  ERR_USAGE, and
+ * nothing was done, for a wish that the generation cannot fulfil; -1 otherwise
+ * when it could not go on: what was stopped is started again.
+ */
 int requester_restore(struct store *st, struct view_gen *g,
 		      const struct restore_writers_options *o,
 		      struct restore_writers_result *out, struct err *e);

@@ -1,0 +1,30 @@
+/*
+ * service - stopping and starting what a writer belongs to.
+ *
+ * Two restore methods want it.  Only units that were named when the writer was
+ * registered, only by root, and only through the service manager.  Each call
+ * waits for it, however long that takes the service, unless the person says
+ * stop.
+ */
+#ifndef ASOF_REQUESTER_SERVICE_H
+#define ASOF_REQUESTER_SERVICE_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+
+struct err;
+
+/* What is run, with a verb and the unit; a test puts another in its place. */
+extern const char *service_program;
+
+/*
+ * Stop all of them; if one fails, those that were stopped are started again.
+ * ERR_USAGE when there is none, or when we are not root.
+ */
+int service_stop(char *const *unit, size_t n, const atomic_int *cancel,
+		 struct err *e);
+
+/* Start all of them in the reverse order; the first failure is told. */
+int service_start(char *const *unit, size_t n, struct err *e);
+
+#endif
