@@ -76,6 +76,12 @@ _asof()
 	restore,--existing)
 		_asof_words 'refuse replace keep'
 		return ;;
+	restore,--writer)
+		return ;;
+	restore,--new-target)
+		return ;;
+	restore,--restore-option)
+		return ;;
 	restore,--threads)
 		return ;;
 	restore,--repository|restore,-r)
@@ -145,7 +151,7 @@ _asof()
 		case $cmd in
 		init) words=' --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		backup) words=' --type --set --exclude --exclude-from --exclude-caches --exclude-nodump --one-file-system --comment --wait --level --threads --readers --writer --no-writers --unsupported --writer-failure --require-writers --audit --window --repository --json --quiet --verbose --no-progress --help --version ' ;;
-		restore) words=' --to --existing --numeric-ids --no-owner --sync --verify --threads --repository --json --quiet --verbose --no-progress --help --version ' ;;
+		restore) words=' --to --existing --in-place --writer --new-target --restore-option --additional-restores --ranges-only --dry-run --numeric-ids --no-owner --sync --verify --threads --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		mount) words=' --at --foreground --allow-other --nonempty --cache --no-sandbox --no-control --ready-fd --options --stats --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		control) words=' --dir --foreground --ready-fd --repository --quiet --verbose --no-progress --help --version ' ;;
 		generations) words=' --set --repository --json --quiet --verbose --no-progress --help --version ' ;;

@@ -122,6 +122,7 @@ asof_SOURCES = \
 	%D%/cli/mount.c \
 	%D%/cli/opt.c %D%/cli/opt.h \
 	%D%/cli/restore.c \
+	%D%/cli/restore_writers.c %D%/cli/restore_writers.h \
 	%D%/cli/session.c \
 	%D%/cli/show.c \
 	%D%/cli/stats.c \

@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/time.h"
 #include "src/cli/json.h"
+#include "src/cli/restore_writers.h"
 #include "src/cli/ui.h"
 #include "src/engine/restore.h"
 #include "src/engine/view.h"
@@ -22,6 +23,19 @@ static const struct opt options[] = {
 	{ .name = "existing", .kind = OPT_WORD, .value = "WHAT",
 	  .words = existing,
 	  .help = "files in the way: refuse (default), replace, keep" },
+	{ .name = "in-place",
+	  .help = "rewrite existing files where they differ; not atomic" },
+	{ .name = "writer", .kind = OPT_TEXT, .value = "W[:C]",
+	  .help = "give a writer its data back; repeatable" },
+	{ .name = "new-target", .kind = OPT_TEXT, .value = "W:C:DIR=TO",
+	  .help = "the component's files of DIR go to TO; repeatable" },
+	{ .name = "restore-option", .kind = OPT_TEXT, .value = "W:C:TEXT",
+	  .help = "a text that the writer understands; repeatable" },
+	{ .name = "additional-restores",
+	  .help = "tell the writers that another restore will follow" },
+	{ .name = "ranges-only",
+	  .help = "of declared files only the declared bytes" },
+	{ .name = "dry-run", .help = "say what would happen, change nothing" },
 	{ .name = "numeric-ids", .help = "owners by number, not by name" },
 	{ .name = "no-owner",
 	  .help = "do not set owners (default unless root)" },
@@ -133,6 +147,14 @@ measure(struct place *p, struct job *job, struct err *e)
 	return 0;
 }
 
+static enum restore_existing
+existing_of(const struct opts *o)
+{
+	if (opt_given(o, "in-place"))
+		return RESTORE_IN_PLACE;
+	return (enum restore_existing)opt_number(o, "existing", RESTORE_REFUSE);
+}
+
 static int
 restore(struct cli *c, struct place *p, struct err *e)
 {
@@ -144,8 +166,7 @@ restore(struct cli *c, struct place *p, struct err *e)
 	struct restore_options opt = {
 		.to = opt_text(o, "to"),
 		.repository = c->repository,
-		.existing = (enum restore_existing)opt_number(o, "existing",
-							      RESTORE_REFUSE),
+		.existing = existing_of(o),
 		.numeric_ids = opt_given(o, "numeric-ids"),
 		.no_owner = opt_given(o, "no-owner"),
 		.sync = opt_given(o, "sync"),
@@ -174,14 +195,22 @@ restore(struct cli *c, struct place *p, struct err *e)
 static int
 run(struct cli *c, struct err *e)
 {
+	bool writers = opt_given(&c->opts, "writer");
 	struct place p = { 0 };
 	int code;
 
-	if (!opt_given(&c->opts, "to"))
+	if (restore_writers_check(c, e) < 0)
+		return -1;
+	if (!writers && !opt_given(&c->opts, "to"))
 		return err_set(e, ERR_USAGE, "restore: where? use --to DIR");
+	if (opt_given(&c->opts, "in-place") &&
+	    opt_given(&c->opts, "existing"))
+		return err_set(e, ERR_USAGE,
+			       "restore: --in-place and --existing are two "
+			       "answers to one question");
 	if (cli_place(c, c->opts.arg[0], &p, e) < 0)
 		return -1;
-	code = restore(c, &p, e);
+	code = writers ? restore_writers(c, &p, e) : restore(c, &p, e);
 	place_clear(&p);
 	return code;
 }
@@ -189,13 +218,16 @@ run(struct cli *c, struct err *e)
 const struct command cmd_restore = {
 	.name = "restore",
 	.summary = "write a generation, or a part of it, to a folder",
-	.operands = "GEN[:PATH] --to TARGET",
+	.operands = "GEN[:PATH] --to TARGET | GEN --writer W",
 	.operand = OPERAND_GENERATION,
 	.args_min = 1,
 	.args_max = 1,
 	.about = "Write generation GEN to TARGET, with its absolute paths "
 		 "beneath it; of GEN:PATH, the last name of PATH; of "
-		 "GEN:PATH/, what the directory PATH holds.",
+		 "GEN:PATH/, what the directory PATH holds. With --writer the "
+		 "data go back to the application that they are from: to where "
+		 "they were, as its restore method says, and it is told before "
+		 "and after.",
 	.examples = "asof restore -r /backup/repo latest --to /mnt\n"
 		    "asof restore -r /backup/repo latest~2:/home/ann/notes "
 		    "--to .",

@@ -386,6 +386,34 @@ announce(struct pass *p, struct unit *u, struct err *e)
 	return rc;
 }
 
+/* The first unit of its writer that can be restored? */
+static bool
+is_first(const struct pass *p, size_t i)
+{
+	size_t k;
+
+	for (k = 0; k < i; k++)
+		if (!p->unit[k].failed && strcmp(p->unit[k].pick->writer,
+						 p->unit[i].pick->writer) == 0)
+			return false;
+	return !p->unit[i].failed;
+}
+
+/* For each unit, as it is now: units fail while they are gone through. */
+static int
+find_firsts(const struct pass *p, bool **out, struct err *e)
+{
+	bool *first = mem_array(p->units + 1, sizeof(*first));
+	size_t i;
+
+	if (first == NULL)
+		return err_nomem(e);
+	for (i = 0; i < p->units; i++)
+		first[i] = is_first(p, i);
+	*out = first;
+	return 0;
+}
+
 /* --- what the writer asks for ----------------------------------------------- */
 
 static struct deliver_piece *
@@ -499,40 +527,41 @@ take_line(void *ctx, const char *line, size_t len, struct err *e)
 	return 0;
 }
 
+/* What is directed counts only where that is the target. */
+static void
+drop_undirected(struct unit *u)
+{
+	struct deliver_piece *q;
+
+	while (u->target != TARGET_DIRECTED && u->pieces > 0) {
+		q = &u->piece[--u->pieces];
+		mem_free((void *)(uintptr_t)q->from);
+		mem_free((void *)(uintptr_t)q->to);
+		ranges_clear(&q->from_ranges);
+		ranges_clear(&q->to_ranges);
+	}
+}
+
 static int
 listen_to(struct pass *p, struct err *e)
 {
 	struct listening l = { .pass = p };
+	bool *first;
 	size_t i;
-	size_t k;
+	int rc = 0;
 
-	for (i = 0; i < p->units; i++) {
+	if (find_firsts(p, &first, e) < 0)
+		return -1;
+	for (i = 0; rc == 0 && i < p->units; i++) {
 		l.writer = p->unit[i].pick->writer;
-		for (k = 0; k < i; k++)
-			if (strcmp(p->unit[k].pick->writer, l.writer) == 0)
-				break;
-		if (k < i || !p->unit[i].told || p->unit[i].failed)
-			continue;
-		if (client_restore_lines(p->client, l.writer, take_line, &l,
-					 e) < 0)
-			return -1;
+		if (first[i] && p->unit[i].told)
+			rc = client_restore_lines(p->client, l.writer,
+						  take_line, &l, e);
 	}
-	/* What is directed counts only where that is the target. */
-	for (i = 0; i < p->units; i++) {
-		struct unit *u = &p->unit[i];
-
-		if (u->target == TARGET_DIRECTED)
-			continue;
-		while (u->pieces > 0) {
-			struct deliver_piece *q = &u->piece[--u->pieces];
-
-			mem_free((void *)(uintptr_t)q->from);
-			mem_free((void *)(uintptr_t)q->to);
-			ranges_clear(&q->from_ranges);
-			ranges_clear(&q->to_ranges);
-		}
-	}
-	return 0;
+	mem_free(first);
+	for (i = 0; i < p->units; i++)
+		drop_undirected(&p->unit[i]);
+	return rc;
 }
 
 /* --- ranges only ------------------------------------------------------------ */
@@ -826,30 +855,15 @@ fail_writer(struct pass *p, const char *name, const struct err *why)
 	}
 }
 
-/* The first unit of its writer that can be restored? */
-static bool
-is_first(const struct pass *p, size_t i)
-{
-	size_t k;
-
-	for (k = 0; k < i; k++)
-		if (!p->unit[k].failed && strcmp(p->unit[k].pick->writer,
-						 p->unit[i].pick->writer) == 0)
-			return false;
-	return !p->unit[i].failed;
-}
-
 static int
 restore_all(struct pass *p, struct err *e)
 {
-	bool *first = mem_array(p->units + 1, sizeof(*first));
+	bool *first;
 	size_t i;
 	int rc = 0;
 
-	if (first == NULL)
-		return err_nomem(e);
-	for (i = 0; i < p->units; i++)
-		first[i] = is_first(p, i);
+	if (find_firsts(p, &first, e) < 0)
+		return -1;
 	for (i = 0; rc == 0 && i < p->units; i++) {
 		const struct unit *u = &p->unit[i];
 		bool stops;
@@ -1076,6 +1090,13 @@ struct run {
 	const struct scene *scene; /* of gen */
 };
 
+/* A record does not know the number of its own generation. */
+static uint32_t
+image_number(const struct run *r, const struct dossier_ref *ref)
+{
+	return ref->number != 0 ? ref->number : r->gen->number;
+}
+
 /* Does the pick have an image in this generation?  *last: it is its last. */
 static bool
 has_image(const struct run *r, const struct pick *k, uint32_t number,
@@ -1091,7 +1112,7 @@ has_image(const struct run *r, const struct pick *k, uint32_t number,
 	if (c->images <= 1)
 		return *last;
 	for (i = 0; i < c->images; i++)
-		if (c->image[i].number == number) {
+		if (image_number(r, &c->image[i]) == number) {
 			*last = i + 1 == c->images;
 			return true;
 		}
@@ -1155,7 +1176,7 @@ next_image(const struct run *r, uint32_t above,
 		if (pick_find(&r->picks.v[i], r->scene, &w, &c, NULL) < 0)
 			continue;
 		for (k = 0; c->images > 1 && k < c->images; k++) {
-			uint32_t n = c->image[k].number;
+			uint32_t n = image_number(r, &c->image[k]);
 
 			if (n <= above || n >= r->gen->number ||
 			    (best != 0 && n >= best))

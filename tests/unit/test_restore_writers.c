@@ -168,6 +168,8 @@ begin(const struct thing *t, size_t n, const char *document)
 	W.component[0].succeeded = true;
 	W.live.name = (char *)(uintptr_t) "w";
 	W.live.owner = geteuid();
+	W.grant[0] = W.s.path; /* counts for others than root */
+	W.live.grants = 1;
 	W.live.state = PART_TAKING;
 	W.live.grant = W.grant;
 	W.live.service = W.service;
