@@ -383,6 +383,7 @@ FUNC_TESTS = \
 	%D%/func/partial20g.t \
 	%D%/func/randread.t \
 	%D%/func/readonly.t \
+	%D%/func/restore_writers.t \
 	%D%/func/review.t \
 	%D%/func/sources.t \
 	%D%/func/stats.t \

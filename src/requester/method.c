@@ -161,17 +161,7 @@ method_restarts_after(enum metadata_method method)
 }
 
 bool
-method_tells_before(enum metadata_events events)
+method_tells(enum metadata_events events)
 {
 	return events != EVENTS_NEVER;
-}
-
-bool
-method_tells_after(enum metadata_events events, enum metadata_method method,
-		   bool failed)
-{
-	if (events == EVENTS_IF_REPLACE_FAILS)
-		return failed && (method == METHOD_RESTORE_IF_NOT_THERE ||
-				  method == METHOD_RESTORE_IF_CAN_REPLACE);
-	return events == EVENTS_ALWAYS;
 }

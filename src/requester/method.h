@@ -53,9 +53,10 @@ int method_decide(enum metadata_method method, enum statement_target target,
 bool method_stops_before(enum metadata_method method);
 bool method_restarts_after(enum metadata_method method);
 
-/* Is the writer told before the restore?  And after it, if it `failed`? */
-bool method_tells_before(enum metadata_events events);
-bool method_tells_after(enum metadata_events events,
-			enum metadata_method method, bool failed);
+/*
+ * Is the writer told of the restore?  Who wants to hear of failures only hears
+ * of all: for the writer, post-restore is also the end of it.
+ */
+bool method_tells(enum metadata_events events);
 
 #endif

@@ -262,7 +262,7 @@ make_unit(struct pass *p, struct unit *u, struct pick *k, struct err *e)
 	u->places.extras = u->extras;
 	u->places.apart = is_apart;
 	u->places.ctx = u;
-	u->told = method_tells_before(u->document->events);
+	u->told = method_tells(u->document->events);
 	for (i = 0; i < o->targets; i++)
 		if (strcmp(o->target[i].writer, k->writer) == 0 &&
 		    strcmp(o->target[i].component, k->component) == 0 &&
@@ -889,14 +889,19 @@ restore_all(struct pass *p, struct err *e)
 
 /* --- telling the writers ---------------------------------------------------- */
 
+/* What became of it, and a second word if it is not where it was. */
 static const char *
 status_of(const struct unit *u)
 {
+	bool alternate = u->verdict == VERDICT_ALTERNATE;
+
 	if (u->verdict == VERDICT_STAGED && u->done)
-		return "none"; /* where it belongs, nothing has changed */
+		return "none staged"; /* where it belongs nothing has changed */
 	if (u->done)
-		return "all";
-	return u->touched ? "failed" : "none";
+		return alternate ? "all alternate" : "all";
+	if (!u->touched)
+		return "none";
+	return alternate ? "failed alternate" : "failed";
 }
 
 /* Of what was changed behind the writers' backs, nothing is known any more. */
@@ -934,10 +939,7 @@ tell_outcomes(struct pass *p, struct err *e)
 		v[n].writer = u->pick->writer;
 		v[n].component = u->pick->component;
 		v[n].succeeded = u->done;
-		/* NULL: the writer does not want to hear of this one. */
-		if (method_tells_after(u->document->events, u->document->method,
-				       !u->done))
-			v[n].restore = status_of(u);
+		v[n].restore = status_of(u);
 		n++;
 	}
 	rc = client_complete(p->client, p->scene.gen->record.id,
@@ -1189,23 +1191,48 @@ next_image(const struct run *r, uint32_t above,
 }
 
 static int
+open_image(const struct run *r, const struct dossier_ref *ref,
+	   struct view_gen **out, struct err *e)
+{
+	if (view_open(r->store, ref->number, out, e) < 0)
+		return err_prefix(e, "an image of the data is in generation %u",
+				  (unsigned)ref->number);
+	if (memcmp((*out)->record.id, ref->id, sizeof(ref->id)) == 0)
+		return 0;
+	view_unref(*out);
+	return err_set(e, ERR_MISSING,
+		       "an image of the data is in a generation %u that is not "
+		       "there any more",
+		       (unsigned)ref->number);
+}
+
+static int
 run_image(struct run *r, const struct dossier_ref *ref, struct err *e)
 {
 	struct view_gen *gen;
 	int rc;
 
-	if (view_open(r->store, ref->number, &gen, e) < 0)
-		return err_prefix(e, "an image of the data is in generation %u",
-				  (unsigned)ref->number);
-	if (memcmp(gen->record.id, ref->id, sizeof(ref->id)) != 0)
-		rc = err_set(e, ERR_MISSING,
-			     "an image of the data is in a generation %u that "
-			     "is not there any more",
-			     (unsigned)ref->number);
-	else
-		rc = run_pass(r, gen, e);
+	if (open_image(r, ref, &gen, e) < 0)
+		return -1;
+	rc = run_pass(r, gen, e);
 	view_unref(gen);
 	return rc;
+}
+
+/* Are all images there?  Half a replay is worse than none. */
+static int
+check_images(const struct run *r, struct err *e)
+{
+	const struct dossier_ref *ref = NULL;
+	struct view_gen *gen;
+	uint32_t number = 0;
+
+	while ((number = next_image(r, number, &ref)) != 0) {
+		if (open_image(r, ref, &gen, e) < 0)
+			return -1;
+		view_unref(gen);
+	}
+	return 0;
 }
 
 static int
@@ -1215,6 +1242,8 @@ run_passes(struct run *r, struct err *e)
 	uint32_t number = 0;
 	size_t failed;
 
+	if (check_images(r, e) < 0)
+		return -1;
 	while ((number = next_image(r, number, &ref)) != 0) {
 		failed = r->out->failed;
 		if (run_image(r, ref, e) < 0)

@@ -595,7 +595,7 @@ tw_06_one_file_in_the_way_sends_all_to_the_alternate_location(void **state)
 	assert_false(is_there("/d/a"));
 	assert_false(is_there("/log"));
 	must_note("alternate");
-	must_log(TOLD "gap w:c\npost-restore w:c all\nclose\n");
+	must_log(TOLD "gap w:c\npost-restore w:c all alternate\nclose\n");
 	end();
 }
 
@@ -703,7 +703,7 @@ rm_06_at_reboot_files_are_staged_and_nothing_is_touched(void **state)
 	must_be_at("/log/.asof-at-reboot-42/1", "/log/1");
 	assert_int_equal(W.out.staged, 1);
 	must_note("move them yourself");
-	must_log(TOLD "gap w:c\npost-restore w:c none\nclose\n");
+	must_log(TOLD "gap w:c\npost-restore w:c none staged\nclose\n");
 	end();
 }
 
@@ -810,7 +810,7 @@ nt_01_a_new_target_overrides_all_other_places(void **state)
 	assert_false(is_there("/d"));
 	must_log("identify\ncomponent w:c additional-restores=no generation=42 "
 		 "new-targets=\"%/d=%/new/place\"\npre-restore\ngap w:c\n"
-		 "post-restore w:c all\nclose\n");
+		 "post-restore w:c all alternate\nclose\n");
 	end();
 }
 
@@ -920,7 +920,7 @@ a_writer_that_fails_in_pre_restore_keeps_what_it_has(void **state)
 }
 
 static void
-a_writer_may_want_no_events_or_only_those_of_failures(void **state)
+a_writer_may_want_no_events(void **state)
 {
 	(void)state;
 	begin(plain, N_OF(plain),
@@ -934,7 +934,7 @@ a_writer_may_want_no_events_or_only_those_of_failures(void **state)
 	begin(plain, N_OF(plain),
 	      DOC("restore-if-can-replace writer-restore=if-replace-fails"));
 	must_restore();
-	must_log(TOLD "gap w:c\npost-restore w:c untold\nclose\n");
+	must_log(TOLD "gap w:c\npost-restore w:c all\nclose\n");
 	end();
 }
 
@@ -1385,7 +1385,7 @@ main(void)
 		cmocka_unit_test(
 			a_writer_that_fails_in_pre_restore_keeps_what_it_has),
 		cmocka_unit_test(
-			a_writer_may_want_no_events_or_only_those_of_failures),
+			a_writer_may_want_no_events),
 		cmocka_unit_test(
 			ri_03_writers_are_told_that_more_follows_and_their_options),
 		cmocka_unit_test(ro_01_there_is_one_option_text_for_a_component),
