@@ -1,7 +1,7 @@
 /*
  * control - the control filesystem: writers speak by files.
  *
- * doc/control.md, section 11 (and 2: rights, errors, limits).  A small
+ * doc/control.md, section 13 (and 2: rights, errors, limits).  A small
  * mount of its own, in a process of its own, over a desk (src/writer/party.h).
  * Direct I/O everywhere; nothing depends on flush or close; a pending read of
  * `events` holds no thread.  The uid is the kernel's.

@@ -1,7 +1,7 @@
 /*
  * control_tree - names in the control filesystem, who may use them, inodes.
  *
- * doc/control.md, section 11, has the tree.  A node is a name that the kernel
+ * doc/control.md, section 13, has the tree.  A node is a name that the kernel
  * knows or somebody has open; it is there as long as that.  A writer that is
  * registered again under an old name is another node: whoever has a file of the
  * old one open does not get at the new one.
