@@ -89,6 +89,7 @@ librequester_a_SOURCES = \
 	%D%/requester/finder.c %D%/requester/finder.h \
 	%D%/requester/guise.c %D%/requester/guise.h \
 	%D%/requester/history.c %D%/requester/history.h \
+	%D%/requester/images.c \
 	%D%/requester/journals.c \
 	%D%/requester/method.c %D%/requester/method.h \
 	%D%/requester/places.c %D%/requester/places.h \

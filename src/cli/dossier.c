@@ -54,12 +54,26 @@ row_text(int indent, const char *key, const char *value)
 	row(indent, key, value, value != NULL ? strlen(value) : 0);
 }
 
+/* Has the generation what it needs of another one itself? */
+static bool
+is_kept(struct view_gen *g, const struct dossier_ref *ref)
+{
+	struct view_gen *image = NULL;
+	struct err why = { 0 };
+	int rc = view_image(g, ref->number, ref->id, &image, &why);
+
+	if (rc == 0)
+		view_unref(image);
+	err_clear(&why);
+	return rc == 0;
+}
+
 static void
-print_images(const struct dossier_component *c)
+print_images(struct view_gen *g, const struct dossier_component *c)
 {
 	size_t i;
 
-	if (!c->carried)
+	if (!c->carried && c->images == 0)
 		return;
 	ui_printf("    %-14s", "carried");
 	ui_printf(" %zu file set%s; images", c->carried_sets,
@@ -67,6 +81,11 @@ print_images(const struct dossier_component *c)
 	for (i = 0; i < c->images; i++)
 		ui_printf(" %u", c->image[i].number);
 	ui_printf("\n");
+	for (i = 0; i + 1 < c->images; i++)
+		ui_printf("    %-14s %s of generation %u\n", "image",
+			  is_kept(g, &c->image[i]) ? "its own copy"
+						   : "none kept",
+			  c->image[i].number);
 }
 
 static void
@@ -93,7 +112,7 @@ print_file(const struct dossier_file *f)
 }
 
 static void
-print_component(const struct dossier_component *c)
+print_component(struct view_gen *g, const struct dossier_component *c)
 {
 	size_t i;
 
@@ -108,7 +127,7 @@ print_component(const struct dossier_component *c)
 	row(4, "stamp", c->stamp, c->stamp_len);
 	row(4, "previous stamp", c->previous_stamp, c->previous_len);
 	row_text(4, "metadata", c->metadata);
-	print_images(c);
+	print_images(g, c);
 	for (i = 0; i < c->files; i++)
 		print_file(&c->file[i]);
 	for (i = 0; i < c->attachments; i++)
@@ -116,7 +135,7 @@ print_component(const struct dossier_component *c)
 }
 
 static void
-print_writer(const struct dossier_writer *w)
+print_writer(struct view_gen *g, const struct dossier_writer *w)
 {
 	size_t i;
 
@@ -130,7 +149,7 @@ print_writer(const struct dossier_writer *w)
 	ui_printf("\n");
 	row_text(2, "why", w->text);
 	for (i = 0; i < w->components; i++)
-		print_component(&w->component[i]);
+		print_component(g, &w->component[i]);
 }
 
 int
@@ -143,7 +162,7 @@ dossier_show(struct view_gen *g, struct err *e)
 	if (rc < 0)
 		return -1;
 	for (i = 0; rc == 0 && i < d.writers; i++)
-		print_writer(&d.writer[i]);
+		print_writer(g, &d.writer[i]);
 	dossier_clear(&d);
 	return CODE_DONE;
 }

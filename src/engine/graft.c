@@ -29,11 +29,16 @@
 
 #define TWIG_DEPTH_MAX 256
 
+/* In the session's tree a path may stand behind names of its own. */
+#define SESSION_PREFIX_MAX   64
+#define SESSION_PREFIX_NAMES 2
+
 /* A name that is changed, or on the way to one. */
 struct twig {
 	char *name;
 	size_t len;
-	uint8_t *bytes; /* a file's entry; NULL: a directory on the way */
+	uint8_t *bytes; /* its entry, of a directory without what is in it;
+			   NULL: a directory on the way */
 	size_t bytes_len;
 	struct twig **child; /* sorted by name */
 	size_t children;
@@ -122,11 +127,14 @@ check_path(const char *path, bool absolute, struct err *e)
 	char shown[PATH_SHOW_LEN];
 	const char *name;
 	size_t len, pos = 0, depth = 0;
-	bool ok = (path[0] == '/') == absolute && strlen(path) <= PATH_LEN_MAX;
+	size_t more = absolute ? 0 : SESSION_PREFIX_MAX;
+	size_t deeper = absolute ? 0 : SESSION_PREFIX_NAMES;
+	bool ok = (path[0] == '/') == absolute &&
+		  strlen(path) <= PATH_LEN_MAX + more;
 
 	for (; ok && path_next(path, &pos, &name, &len); depth++)
 		ok = path_name_ok(name, len);
-	if (ok && depth > 0 && depth <= TWIG_DEPTH_MAX &&
+	if (ok && depth > 0 && depth <= TWIG_DEPTH_MAX + deeper &&
 	    path[strlen(path) - 1] != '/')
 		return 0;
 	return err_set(e, ERR_SOURCE, "%s: cannot be the place of a file",
@@ -391,6 +399,49 @@ graft_session(struct graft *g, const char *name, const void *p, size_t len,
 	return rc;
 }
 
+/*
+ * The entry as one of this run: its file system is a number in a table of the
+ * generation that it comes from, and so is its place in a table of links.
+ */
+static int
+adopt(struct graft *g, const char *name, const struct record *from,
+      const struct entry *en, struct buf *out, struct err *e)
+{
+	static const struct tree_root empty;
+	const char *slash = strrchr(name, '/');
+	struct entry own = *en;
+	uint32_t fs = 0;
+
+	if (backup_fs_of(g->b, from, en->fs, &fs, e) < 0)
+		return -1;
+	name = slash != NULL ? slash + 1 : name;
+	own.name = (const uint8_t *)name;
+	own.name_len = strlen(name);
+	own.fs = fs;
+	own.bytes = NULL;
+	own.flags &= ~ENTRY_LINKED;
+	own.nlink = 1;
+	if (own.type == ENTRY_DIR)
+		own.dir = empty;
+	return entry_encode(&own, out, e);
+}
+
+int
+graft_session_entry(struct graft *g, const char *name,
+		    const struct record *from, const struct entry *en,
+		    struct err *e)
+{
+	struct buf bytes = { 0 };
+	int rc = -1;
+
+	if (check_path(name, false, e) < 0)
+		return -1;
+	if (adopt(g, name, from, en, &bytes, e) == 0)
+		rc = twig_set(&g->session, name, bytes.data, bytes.len, e);
+	buf_clear(&bytes);
+	return rc;
+}
+
 /* --- making the trees ----------------------------------------------------------------- */
 
 /* Metadata of a directory on the way, from the source or, if need be, none. */
@@ -434,7 +485,7 @@ static int make_tree(struct graft *g, const struct twig *t,
 		     const struct entry *old, bool session,
 		     struct tree_root *out, struct err *e);
 
-/* A directory on the way. */
+/* A directory on the way, or one of the session's whose entry is known. */
 static int
 add_way(struct making *m, const struct twig *t, const struct entry *old,
 	struct err *e)
@@ -452,9 +503,12 @@ add_way(struct making *m, const struct twig *t, const struct entry *old,
 		goto out;
 	if (old != NULL)
 		en = *old;
-	else if (m->session)
+	else if (t->bytes != NULL &&
+		 entry_decode(t->bytes, t->bytes_len, false, &en, e) < 0)
+		goto out;
+	else if (t->bytes == NULL && m->session)
 		session_entry(g, ENTRY_DIR, 0700, &en);
-	else if (new_dir(g, &en, &xattrs, e) < 0)
+	else if (t->bytes == NULL && new_dir(g, &en, &xattrs, e) < 0)
 		goto out;
 	if (make_tree(g, t, old, m->session, &en.dir, e) < 0)
 		goto out;
@@ -481,6 +535,12 @@ add_twig(struct making *m, const struct twig *t, const struct entry *old,
 		return add_way(m, t, old, e);
 	if (entry_decode(t->bytes, t->bytes_len, false, &en, e) < 0)
 		return -1;
+	if (en.type == ENTRY_DIR)
+		return add_way(m, t, old, e);
+	if (t->children > 0)
+		return err_set(e, ERR_CORRUPT,
+			       "what was stored has a file where it has a "
+			       "directory");
 	if (!m->session &&
 	    (collect_swap(m->g->c, old, &en, e) < 0 ||
 	     (old != NULL &&

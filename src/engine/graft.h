@@ -18,6 +18,7 @@ struct claim;
 struct entry;
 struct err;
 struct graft;
+struct record;
 
 /*
  * Read a file (as any other: claims apply to `path`; `from` is where it lies,
@@ -41,5 +42,15 @@ int graft_find(struct graft *g, const char *path, struct buf *out,
  */
 int graft_session(struct graft *g, const char *name, const void *p, size_t len,
 		  struct err *e);
+
+/*
+ * An entry of another generation at a name of the session's tree: a file's with
+ * its contents, of which nothing is read; a directory's for what it is itself,
+ * without what is in it.  `from`: the record by whose tables it is to be
+ * understood.  Hard links are none there.  ERR_SOURCE: too deep, or too long.
+ */
+int graft_session_entry(struct graft *g, const char *name,
+			const struct record *from, const struct entry *en,
+			struct err *e);
 
 #endif

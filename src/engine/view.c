@@ -476,6 +476,67 @@ view_session(struct view_gen *g, const char *path, struct buf *out,
 	return in_generation(g, e);
 }
 
+/* A directory of the session's tree, to be a top; 1 when there is none. */
+static int
+find_top(struct view_gen *g, const char *where, const uint8_t id[16],
+	 struct entry *out, struct err *e)
+{
+	struct tree_hit hit = { 0 };
+	struct buf path = { 0 };
+	int rc = -1;
+
+	buf_add_str(&path, where);
+	buf_add_char(&path, '/');
+	for (size_t i = 0; i < 16; i++)
+		buf_printf(&path, "%02x", id[i]);
+	(void)buf_str(&path);
+	if (buf_ok(&path, e) == 0)
+		rc = find_beneath(g, &g->record.session, buf_str(&path), &hit,
+				  e);
+	buf_clear(&path);
+	if (rc != 0)
+		return rc < 0 ? in_generation(g, e) : 1;
+	*out = hit.entry;
+	/* What lies in the node's bytes does not live on. */
+	out->name = out->bytes = out->xattr_bytes = NULL;
+	out->name_len = out->len = out->xattr_len = 0;
+	out->xattrs = 0;
+	out->flags &= ~ENTRY_XATTRS;
+	tree_hit_clear(&hit);
+	return out->type == ENTRY_DIR ? 0 : 1;
+}
+
+int
+view_image(struct view_gen *keeper, uint32_t number, const uint8_t id[16],
+	   struct view_gen **out, struct err *e)
+{
+	struct entry top;
+	struct entry session;
+	struct view_gen *g = NULL;
+	struct record *rec;
+	int rc;
+
+	if (keeper->record.session.type != ENTRY_DIR)
+		return 1;
+	rc = find_top(keeper, "images", id, &top, e);
+	if (rc == 0)
+		rc = find_top(keeper, "records", id, &session, e);
+	if (rc == 0)
+		rc = view_open(keeper->store, keeper->number, &g, e);
+	if (rc != 0)
+		return rc;
+	rec = &g->record;
+	rec->root = top;
+	rec->session = session;
+	memset(&rec->links, 0, sizeof(rec->links));
+	memset(&rec->exceptions, 0, sizeof(rec->exceptions));
+	rec->link_count = rec->exception_count = 0;
+	memcpy(rec->id, id, sizeof(rec->id));
+	g->number = number;
+	*out = g;
+	return 0;
+}
+
 /* --- facts about a node -------------------------------------------------- */
 
 int

@@ -90,6 +90,15 @@ int view_list(struct view_gen *g, const struct node *dir, uint64_t start,
 int view_session(struct view_gen *g, const char *path, struct buf *out,
 		 size_t max, struct err *e);
 
+/*
+ * What a generation keeps of another one, whose data it stands on (`images` in
+ * doc/format.md, section 17), as if it were that generation: its tree, its
+ * session's files, its id; all else is the keeper's.  1 when it keeps nothing
+ * of it.
+ */
+int view_image(struct view_gen *keeper, uint32_t number, const uint8_t id[16],
+	       struct view_gen **out, struct err *e);
+
 /* nlink as shown: links inside the generation; 2 + directories for one. */
 int view_nlink(struct view_gen *g, const struct node *n, uint64_t *out,
 	       struct err *e);

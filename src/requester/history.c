@@ -248,35 +248,76 @@ history_base(struct history *h, const char *writer, const char *component,
 
 /* --- images -------------------------------------------------------------- */
 
+/* Image lists while they grow: the newest first. */
+struct images {
+	struct dossier_ref *ref;
+	size_t count;
+};
+
+static int
+add_images(struct images *l, const struct dossier_ref *from, size_t n,
+	   struct err *e)
+{
+	struct dossier_ref *grown =
+		mem_resize(l->ref, l->count + n, sizeof(*grown));
+	size_t i;
+
+	if (grown == NULL)
+		return err_nomem(e);
+	l->ref = grown;
+	for (i = 0; i < n; i++)
+		grown[l->count++] = from[n - 1 - i];
+	return 0;
+}
+
+/*
+ * What the i-th newest says.  1: no earlier one is needed, because all was
+ * current in it, or because it says itself what came before.
+ */
+static int
+find_images(struct history *h, size_t i, const char *writer,
+	    const char *component, struct images *l, struct err *e)
+{
+	const struct generation *g = h->item[i].generation;
+	bool updates = updates_history(g->record.session_type);
+	const struct dossier_component *c;
+	struct dossier_ref own;
+
+	if (find(h, i, writer, component, &c, e) < 0)
+		return -1;
+	if (c == NULL || !c->succeeded ||
+	    !(updates || g->record.session_type == GEN_LOG))
+		return 0;
+	refer(g, &own);
+	if (c->images > 0)
+		return add_images(l, c->image, c->images, e) < 0 ? -1 : 1;
+	if (add_images(l, &own, 1, e) < 0)
+		return -1;
+	return updates && !c->carried;
+}
+
 int
 history_images(struct history *h, const char *writer, const char *component,
 	       struct dossier_ref **out, size_t *n, struct err *e)
 {
-	struct dossier_ref *ref = mem_array(h->count + 1, sizeof(*ref));
-	const struct dossier_component *c;
-	size_t found = h->count; /* filled from the end: the oldest first */
-	bool current = false;
+	struct images l = { 0 };
+	struct dossier_ref swap;
+	int rc = 0;
 	size_t i;
 
-	if (ref == NULL)
-		return err_nomem(e);
-	for (i = 0; i < h->count && !current; i++) {
-		const struct generation *g = h->item[i].generation;
-		unsigned session = g->record.session_type;
-
-		if (find(h, i, writer, component, &c, e) < 0) {
-			mem_free(ref);
-			return -1;
-		}
-		if (c == NULL || !c->succeeded ||
-		    !(updates_history(session) || session == GEN_LOG))
-			continue;
-		refer(g, &ref[--found]);
-		current = updates_history(session) && !c->carried;
+	for (i = 0; i < h->count && rc == 0; i++)
+		rc = find_images(h, i, writer, component, &l, e);
+	if (rc < 0) {
+		mem_free(l.ref);
+		return -1;
 	}
-	*n = h->count - found;
-	memmove(ref, ref + found, *n * sizeof(*ref));
-	*out = ref;
+	for (i = 0; i < l.count / 2; i++) {
+		swap = l.ref[i];
+		l.ref[i] = l.ref[l.count - 1 - i];
+		l.ref[l.count - 1 - i] = swap;
+	}
+	*out = l.ref;
+	*n = l.count;
 	return 0;
 }
 

@@ -62,8 +62,10 @@ int history_base(struct history *h, const char *writer, const char *component,
 
 /*
  * The image list of a component that is carried now: oldest first, from the
- * newest generation in which it was current up to the newest of all.  The one
- * that is being made is not among them: it has no number yet.  mem_free.
+ * generation in which it was current up to the newest of all.  Those that were
+ * forgotten are in it, too: the newest one's own record names them, and keeps
+ * what they stored.  The one that is being made is not among them: it has no
+ * number yet.  mem_free; NULL when there are none.
  */
 int history_images(struct history *h, const char *writer, const char *component,
 		   struct dossier_ref **out, size_t *n, struct err *e);

@@ -198,7 +198,8 @@ postcopy(void *run, struct graft *g, struct err *e)
 	if (client_copied(r->client, e) < 0 || cast_look(r, e) < 0 ||
 	    fail_gone(r, e) < 0 || journals_read(r, e) < 0 ||
 	    renew_all(r, g, e) < 0 || graft_unmet(r, g, e) < 0 ||
-	    writer_claims_missing(r->claims, e) < 0 || make_plain(r, g, e) < 0)
+	    writer_claims_missing(r->claims, e) < 0 ||
+	    images_keep(r, g, e) < 0 || make_plain(r, g, e) < 0)
 		return -1;
 	return writeup(r, g, e);
 }

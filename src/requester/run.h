@@ -4,6 +4,7 @@
  *   cast      who takes part: documents, choice, bases, what writers are told
  *   journals  what was declared, read anew whenever it may have changed
  *   postcopy  what is still added when the walk is over
+ *   images    what a carried component stands on, kept with this session
  *   writeup   the dossier of it all
  *   backup    leads
  *
@@ -54,7 +55,7 @@ struct run_component {
 	struct history_base base; /* component NULL: none */
 	struct reduced *reduced;  /* the latest; claims may point into */
 	struct reduced *before;   /* the one that the walk went by */
-	struct dossier_ref *image;
+	struct dossier_ref *image; /* kept by images_keep: the earlier ones */
 	size_t images;
 };
 
@@ -110,6 +111,11 @@ bool cast_is_in(const struct run *r, size_t component);
 /* Read them up to now, twice at most: what was read last becomes `before`. */
 int journals_read(struct run *r, struct err *e);
 void journals_free(struct reduced *d); /* takes NULL */
+
+/* --- images.c ------------------------------------------------------------ */
+
+/* One whose images cannot be kept has failed. */
+int images_keep(struct run *r, struct graft *g, struct err *e);
 
 /* --- postcopy.c, writeup.c ----------------------------------------------- */
 

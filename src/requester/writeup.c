@@ -156,14 +156,11 @@ static int
 add_images(struct desk_work *d, size_t i, struct dossier_component *c,
 	   struct err *e)
 {
-	struct run_component *own = &d->r->component[i];
+	const struct run_component *own = &d->r->component[i];
 	struct dossier_ref *image;
 
-	if (!c->carried || !c->succeeded)
+	if (!c->succeeded || own->images == 0)
 		return 0;
-	if (history_images(d->r->history, d->r->claim[i].writer, own->name,
-			   &own->image, &own->images, e) < 0)
-		return -1;
 	image = run_take(d->r, (own->images + 1) * sizeof(*image), e);
 	if (image == NULL)
 		return -1;

@@ -359,6 +359,61 @@ try "all of them" cmp "out$T/src/log/3" src/log/3
 try "and carries the data" cmp "out$T/src/db/a.db" a.then
 cp a.then src/db/a.db
 
+# --- what is forgotten ------------------------------------------------------------------------------
+
+# hex GEN: the id of a generation, as names in a session's tree have it.
+hex() { asof show "$1" --json >/dev/null && sed -n 's/^ *"id": "\([0-9a-f]*\)",*$/\1/p' "$T/stdout" | head -n 1; }
+# kept ID PATH FILE: the newest generation itself has PATH as ID stored it.
+kept() { asof session latest -f "images/$1$2" && cmp "$T/stdout" "$3"; }
+rm -f src/log/* && echo one >src/log/1 && ln src/log/1 src/log/linked
+echo label >w/label
+echo "attach main $T/src/db/label from=$T/w/label" >w/on-post-copy
+try "A3: a full" made -t full
+first=$(field generation)
+first_id=$(hex "$first")
+quiet
+cp src/log/1 log1.then
+cp src/db/a.db a.then
+rm src/log/1 src/log/linked && echo two >src/log/2
+try "A3: a log backup behind it" made -t log
+second_id=$(hex "$(field generation)")
+cp src/log/2 log2.then
+rm src/log/2 && echo three >src/log/3
+try "A3: another, when those logs are gone" made -t log
+third=$(field generation)
+third_id=$(hex "$third")
+rm src/log/3 && echo four >src/log/4
+try "A3: the newest log backup" asof show "$third" --writers
+try "tells that it has what it stands on" \
+	printed "its own copy of generation $first\$"
+try "A3: the ones before are forgotten" asof forget "$first" "$((first + 1))"
+change 5
+try "A3: an incremental carries the data behind forgotten ones" made
+last=$(field generation)
+try "A3: names all images" \
+	tells "images $first $((first + 1)) $third $last\$"
+asof generations >/dev/null
+numbers=$(sed -n 's/^ *\([0-9][0-9]*\) .*/\1/p' "$T/stdout" | grep -vx "$last")
+# shellcheck disable=SC2086
+try "A3: all others are forgotten, too" asof forget $numbers
+asof generations >/dev/null
+try "A3: one is left" [ "$(grep -c "^ *[0-9]" "$T/stdout")" = 1 ]
+full=$last
+try "A3: which reaches the data that were carried" \
+	kept "$first_id" "$T/src/db/a.db" a.then
+try "A3: what was attached" kept "$first_id" "$T/src/db/label" w/label
+try "A3: the logs of the full" kept "$first_id" "$T/src/log/1" log1.then
+try "A3: by all their names" kept "$first_id" "$T/src/log/linked" log1.then
+try "A3: and of the log backups" kept "$second_id" "$T/src/log/2" log2.then
+echo three >log3.then
+try "A3: all of them" kept "$third_id" "$T/src/log/3" log3.then
+try "A3: and the records of these sessions" \
+	asof session latest -f "records/$first_id/documents/mydb"
+try "A3: with what was said in them" printed 'database-files main'
+try "A3: all of it is sound" asof check
+try "A3: and tells so" tells "its own copy of generation $((first + 1))\$"
+cp a.then src/db/a.db
+
 # --- who is chosen ---------------------------------------------------------------------------------------
 
 plain

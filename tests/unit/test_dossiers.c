@@ -182,6 +182,37 @@ b4_a_stamp_that_two_kept_generations_hold_is_ambiguous(void **state)
 }
 
 static void
+a3_images_that_were_forgotten_are_named_by_the_newest(void **state)
+{
+	static const struct row t[] = {
+		{ 4, GEN_LOG,
+		  "log succeeded carried\n"
+		  "image 1 id=01000000000000000000000000000000\n"
+		  "image 3 id=03000000000000000000000000000000\n"
+		  "image 0 id=04000000000000000000000000000000",
+		  0 },
+		{ 5, GEN_LOG, "log failed carried", 0 },
+		{ 6, GEN_INCREMENTAL, "incremental succeeded carried", 0 },
+	};
+	static const uint32_t want[] = { 1, 3, 4, 6 };
+	struct world w;
+	struct history *h = opened(&w, t, 3, set0);
+	struct dossier_ref *ref;
+	size_t n;
+	size_t i;
+
+	(void)state;
+	assert_int_equal(history_images(h, "w", "c", &ref, &n, NULL), 0);
+	assert_int_equal(n, 4);
+	for (i = 0; i < n; i++) {
+		assert_int_equal(ref[i].number, want[i]);
+		assert_int_equal(ref[i].id[0], want[i]);
+	}
+	mem_free(ref);
+	history_close(h);
+}
+
+static void
 a3_images_go_back_to_where_the_component_was_current(void **state)
 {
 	static const struct row t[] = {
@@ -297,6 +328,8 @@ main(void)
 			a5_a_log_session_has_the_newest_full_incremental_or_log),
 		cmocka_unit_test(
 			b4_a_stamp_that_two_kept_generations_hold_is_ambiguous),
+		cmocka_unit_test(
+			a3_images_that_were_forgotten_are_named_by_the_newest),
 		cmocka_unit_test(
 			a3_images_go_back_to_where_the_component_was_current),
 		cmocka_unit_test(
