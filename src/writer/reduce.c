@@ -415,7 +415,7 @@ note_inode(struct reduce *r, struct file *f, const struct facts *now,
 /* What every line is good for, whatever it promises. */
 static int
 take_changes(struct reduce *r, struct file *f, const struct journal_entry *en,
-	     const struct statement *s, struct err *e)
+	     const struct statement *s, bool closed, struct err *e)
 {
 	const struct ranges *set = &s->ranges;
 	uint64_t end;
@@ -435,7 +435,10 @@ take_changes(struct reduce *r, struct file *f, const struct journal_entry *en,
 	if (en->facts.known && en->facts.size < f->f.min_size)
 		f->f.min_size = en->facts.size;
 	end = ranges_end(set);
-	if ((!en->facts.known || en->facts.size < end) && end > f->f.beyond)
+	if (en->facts.known && en->facts.size >= end)
+		/* It speaks for all the time since the base: that was wrong. */
+		f->f.beyond = closed ? 0 : f->f.beyond;
+	else if (end > f->f.beyond)
 		f->f.beyond = end;
 	f->f.metadata = NULL;
 	if (s->text != NULL && keep(r, s->text, &f->f.metadata, e) < 0)
@@ -503,7 +506,7 @@ add_partial(struct reduce *r, const struct journal_entry *en,
 
 	if (!closed && is_read_already(r, en, s))
 		return 0;
-	if (get_file(r, s->path, &f, e) < 0 || take_changes(r, f, en, s, e) < 0)
+	if (get_file(r, s->path, &f, e) < 0 || take_changes(r, f, en, s, closed, e) < 0)
 		return -1;
 	if (closed || s->since == SINCE_NOTHING)
 		take_promise(r, f, en, closed);

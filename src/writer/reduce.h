@@ -73,7 +73,9 @@ struct reduce_file {
 	uint64_t min_size;    /* lowest known; UINT64_MAX when none is */
 	/*
 	 * Where ranges end that, when they were said, were beyond the end of
-	 * the file, or may have been; 0 none.
+	 * the file, or may have been; 0 none.  A closed line that names the
+	 * base, and whose ranges lay within the file, is the last word: what
+	 * was said before it is no error any more, but counts as changed.
 	 */
 	uint64_t beyond;
 	/*

@@ -168,7 +168,18 @@ try "A1: a generation in which it failed is not its base" must_fail 3 made
 try "but the one before it" grep -q 'previous-stamp main s8' w/heard
 quiet
 stamped s10
-try "what was wrong counts until the next full" made -t full
+change 3
+partial '24576:8192 since=s8'
+try "B5: a closed line within the file ends it" made
+try "and what it names is read" has bytes_declared 8192
+try "with what was named beyond the end" same
+quiet
+stamped s9
+partial '800000:1 since=s10'
+try "it is wrong again" must_fail 3 made
+quiet
+stamped s10
+try "and then counts until the next full" made -t full
 
 # --- writers that fail ------------------------------------------------------------------
 

@@ -986,6 +986,59 @@ c9_a_range_past_the_end_fails_unless_it_lay_within_once(void **state)
 	ranges_clear(&ranges);
 }
 
+static void
+c9_a_closed_line_within_the_file_ends_what_was_wrong_before_it(void **state)
+{
+	static const struct {
+		struct step step[2];
+		bool fails;
+	} t[] = {
+		{ { { 'S', OPEN("0:2001"), 9, WINDOW, 0 },
+		    { 'S', CLOSED("0:10"), 9, WINDOW, 0 } },
+		  false },
+		{ { { 'S', OPEN("0:2001"), 9, WINDOW, 0 },
+		    { 'S', BY_ID("none"), 9, 0, 0 } },
+		  false },
+		/* In the other order it comes after the last word. */
+		{ { { 'S', CLOSED("0:10"), 9, WINDOW, 0 },
+		    { 'S', OPEN("0:2001"), 9, WINDOW, 0 } },
+		  true },
+		/* One that speaks of another time says nothing of this one. */
+		{ { { 'S', OPEN("0:2001"), 9, WINDOW, 0 },
+		    { 'S', OPEN("0:10"), 9, WINDOW, 0 } },
+		  true },
+		{ { { 'S', OPEN("0:2001"), 9, WINDOW, 0 },
+		    { 'S', OLD("0:10"), 9, 0, 0 } },
+		  true },
+		/* Wrong again, or nobody knows how long the file was. */
+		{ { { 'S', OPEN("0:2001"), 9, WINDOW, 0 },
+		    { 'S', CLOSED("0:1500"), 9, WINDOW, 0 } },
+		  true },
+		{ { { 'S', OPEN("0:2001"), 9, WINDOW, 0 },
+		    { 'S', CLOSED("0:10"), 0, WINDOW, 0 } },
+		  true },
+	};
+	const struct reduce_input in = usual_input();
+	struct ranges ranges = { 0 };
+	struct reduced out = { 0 };
+	size_t i;
+	int rc;
+
+	(void)state;
+	for (i = 0; i < N_OF(t); i++) {
+		feed(&in, t[i].step, 2, &out);
+		rc = reduce_ranges(reduced_find(&out, "/db/f"), 5000, 1400,
+				   &ranges, NULL);
+		if ((rc < 0) != t[i].fails)
+			fail_msg("%zu: %d", i, rc);
+		/* What was said stays said: all below the end counts. */
+		if (rc == 0)
+			assert_int_equal(ranges_end(&ranges), 1400);
+		reduced_clear(&out);
+	}
+	ranges_clear(&ranges);
+}
+
 /* --- honest writers in a bad world ------------------------------------------- */
 
 /*
@@ -1702,6 +1755,8 @@ main(void)
 		cmocka_unit_test(b5_size_and_the_size_at_each_line_are_known),
 		cmocka_unit_test(
 			c9_a_range_past_the_end_fails_unless_it_lay_within_once),
+		cmocka_unit_test(
+			c9_a_closed_line_within_the_file_ends_what_was_wrong_before_it),
 		cmocka_unit_test(b2_of_honest_writers_nothing_is_left_unread),
 		cmocka_unit_test(e4_ten_thousand_files_with_a_hundred_lines),
 		cmocka_unit_test(
