@@ -197,7 +197,7 @@ tests_unit_test_value_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_wildcard_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_intake_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_party_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
-tests_unit_test_party_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=journal_append
+tests_unit_test_party_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=journal_append_all
 tests_unit_test_registry_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_mailbox_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_client_SOURCES = %D%/unit/test_client.c \

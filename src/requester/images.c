@@ -79,7 +79,7 @@ put(struct taking *t, const char *path, const struct entry *en, struct err *e)
 static int
 put_way(struct taking *t, struct err *e)
 {
-	char *path = buf_str(&t->dir);
+	char *path = (char *)t->dir.data; /* with its end, see go_to */
 	struct node n = { 0 };
 	size_t i;
 	int rc = 0;

@@ -94,14 +94,46 @@ load_document(struct party *p, int dirfd)
 	party_gap(p, NULL, NULL, "the writer's document was lost");
 }
 
+/*
+ * The quota is the owner's: what his other writers have used is not there for
+ * this one.
+ */
+static void
+limit_journal(struct party *p)
+{
+	const struct desk *d = p->desk;
+	uint64_t left = d->journal_quota;
+	uint64_t bytes;
+	size_t i;
+
+	for (i = 0; i < d->parties; i++) {
+		const struct party *o = d->party[i];
+
+		if (o == p || o->journal == NULL || o->registration == NULL ||
+		    o->registration->owner != p->registration->owner)
+			continue;
+		bytes = journal_bytes(o->journal);
+		left -= bytes < left ? bytes : left;
+	}
+	journal_limit(p->journal, left);
+}
+
 int
 desk_append(struct party *p, struct journal_entry *en, struct err *e)
+{
+	return desk_append_all(p, en, 1, e);
+}
+
+int
+desk_append_all(struct party *p, struct journal_entry *en, size_t n,
+		struct err *e)
 {
 	struct err why = { 0 };
 
 	if (p->journal == NULL)
 		return refuse_set(e, EIO, "the writer's journal is broken");
-	if (journal_append(p->journal, en, &why) == 0)
+	limit_journal(p);
+	if (journal_append_all(p->journal, en, n, &why) == 0)
 		return 0;
 	if (why.kind != ERR_USAGE) {
 		journal_abandon(p->journal);
@@ -123,8 +155,8 @@ desk_open_journal(struct party *p)
 		p->journalfd =
 			registry_journal_dir(&p->desk->registry, p->name, &e);
 	if (p->journalfd >= 0 &&
-	    journal_open(p->journalfd, PARTY_JOURNAL_QUOTA, &p->journal, &fresh,
-			 &note, &e) < 0)
+	    journal_open(p->journalfd, p->desk->journal_quota, &p->journal,
+			 &fresh, &note, &e) < 0)
 		p->journal = NULL;
 	if (p->journal == NULL)
 		party_log(p, "no journal: %s", e.text);
@@ -350,6 +382,7 @@ desk_open(const char *repository, const uint8_t repository_id[16],
 	d->lockfd = -1;
 	d->registry.dirfd = -1;
 	d->uid = geteuid();
+	d->journal_quota = PARTY_JOURNAL_QUOTA;
 	d->root = d->uid == 0;
 	memcpy(d->repository_id, repository_id, sizeof(d->repository_id));
 	if (make_lock(d, e) < 0) {

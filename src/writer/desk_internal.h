@@ -40,5 +40,7 @@ void desk_open_journal(struct party *p);
  * opened anew when the next statement comes.
  */
 int desk_append(struct party *p, struct journal_entry *en, struct err *e);
+int desk_append_all(struct party *p, struct journal_entry *en, size_t n,
+		    struct err *e);
 
 #endif

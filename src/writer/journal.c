@@ -495,25 +495,27 @@ write_frame(struct journal *j, const struct journal_entry *en,
 		rc = buf_ok(&sum, e);
 	if (rc == 0)
 		rc = io_write_at(j->fd, sum.data, sum.len, at, PREFIX, e);
-	if (rc == 0)
-		rc = io_sync(j->fd, PREFIX, e);
 	buf_clear(&sum);
 	return rc;
 }
 
 /*
- * Append, whatever the quota says.  A failure is the journal's end: what is
- * in the file now, nobody knows.
+ * Append, whatever the quota says, without a sync but for that of a segment that
+ * ends here.  A failure is the journal's end: what is in the file now, nobody
+ * knows.
  */
 static int
-write_entry(struct journal *j, struct journal_entry *en, struct err *e)
+put_entry(struct journal *j, struct journal_entry *en, struct err *e)
 {
 	struct buf head = { 0 };
 	uint64_t len;
 	int rc = 0;
 
-	if (j->seg[j->segs - 1].end >= SEGMENT_BYTES)
-		rc = begin_segment(j, NULL, e);
+	if (j->seg[j->segs - 1].end >= SEGMENT_BYTES) {
+		rc = io_sync(j->fd, PREFIX, e);
+		if (rc == 0)
+			rc = begin_segment(j, NULL, e);
+	}
 	en->seq = j->next;
 	if (rc == 0)
 		rc = journal_encode_head(en, &head, e);
@@ -530,6 +532,21 @@ write_entry(struct journal *j, struct journal_entry *en, struct err *e)
 	}
 	buf_clear(&head);
 	return rc;
+}
+
+static int
+sync_entries(struct journal *j, struct err *e)
+{
+	if (io_sync(j->fd, PREFIX, e) == 0)
+		return 0;
+	j->dead = true;
+	return -1;
+}
+
+static int
+write_entry(struct journal *j, struct journal_entry *en, struct err *e)
+{
+	return put_entry(j, en, e) < 0 ? -1 : sync_entries(j, e);
 }
 
 static int
@@ -596,13 +613,38 @@ check_alive(const struct journal *j, struct err *e)
 int
 journal_append(struct journal *j, struct journal_entry *en, struct err *e)
 {
-	uint64_t bytes = 0;
+	return journal_append_all(j, en, 1, e);
+}
+
+/* Bytes that all will take together, each with its time; as measure. */
+static int
+measure_all(struct journal_entry *en, size_t n, uint64_t *out, struct err *e)
+{
+	uint64_t bytes;
+	size_t i;
+
+	*out = 0;
+	for (i = 0; i < n; i++) {
+		bytes = 0;
+		if (en[i].when.sec == 0 && en[i].when.nsec == 0)
+			en[i].when = time_now();
+		if (measure(&en[i], &bytes, e) < 0)
+			return -1;
+		*out = bytes < UINT64_MAX - *out ? *out + bytes : UINT64_MAX;
+	}
+	return 0;
+}
+
+int
+journal_append_all(struct journal *j, struct journal_entry *en, size_t n,
+		   struct err *e)
+{
+	uint64_t bytes;
+	size_t i;
 
 	if (check_alive(j, e) < 0)
 		return -1;
-	if (en->when.sec == 0 && en->when.nsec == 0)
-		en->when = time_now();
-	if (measure(en, &bytes, e) < 0) {
+	if (measure_all(en, n, &bytes, e) < 0) {
 		j->dead = true;
 		return -1;
 	}
@@ -613,7 +655,22 @@ journal_append(struct journal *j, struct journal_entry *en, struct err *e)
 			return -1;
 		j->owed = false;
 	}
-	return write_entry(j, en, e);
+	for (i = 0; i < n; i++)
+		if (put_entry(j, &en[i], e) < 0)
+			return -1;
+	return sync_entries(j, e);
+}
+
+uint64_t
+journal_bytes(const struct journal *j)
+{
+	return j->used;
+}
+
+void
+journal_limit(struct journal *j, uint64_t quota)
+{
+	j->quota = quota;
 }
 
 int

@@ -124,6 +124,17 @@ uint64_t journal_first(const struct journal *j);
 int journal_append(struct journal *j, struct journal_entry *en, struct err *e);
 
 /*
+ * The same of n entries, which are durable together: all, or none when the
+ * quota does not suffice for all.
+ */
+int journal_append_all(struct journal *j, struct journal_entry *en, size_t n,
+		       struct err *e);
+
+/* Bytes that it has, and another quota from now on (may be less than that). */
+uint64_t journal_bytes(const struct journal *j);
+void journal_limit(struct journal *j, uint64_t quota);
+
+/*
  * Entries below `seq` will not be asked for any more.  May keep some.  After a
  * failure as after one of journal_append.
  */

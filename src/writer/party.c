@@ -65,10 +65,23 @@ struct moment {
 	bool window;
 };
 
+/*
+ * The window is set when prepare-backup is sent: until it is delivered the
+ * writer knows nothing of it, and answers for nothing.
+ */
+static bool
+is_in_window(const struct party *p)
+{
+	const struct mailbox *m = &p->mailbox;
+
+	return p->window && !(m->event == EVENT_PREPARE_BACKUP &&
+			      m->delivered_ns == 0);
+}
+
 static struct moment
 moment_now(const struct party *p)
 {
-	struct moment m = { { 0 }, 0, p->window };
+	struct moment m = { { 0 }, 0, is_in_window(p) };
 
 	if (p->session != NULL)
 		memcpy(m.session, p->session->raw_id, sizeof(m.session));
@@ -482,32 +495,53 @@ warn(struct party *p, const struct statement *s)
 			  s->path);
 }
 
-static int
-append(struct party *p, const struct taking *t, const struct moment *m,
-       struct err *e)
+static void
+make_entry(const struct taking *t, const struct moment *m,
+	   struct journal_entry *en)
 {
 	const struct statement *s = t->s;
-	struct journal_entry en = { 0 };
 
-	put_moment(&en, m);
+	put_moment(en, m);
 	if (s->kind == STATEMENT_GAP) {
-		en.kind = JOURNAL_GAP;
-		en.component = s->component;
-		en.path = s->path;
-		en.why = "the writer said so";
-	} else {
-		en.kind = JOURNAL_STATEMENT;
-		en.text = (const char *)t->text.data;
-		en.text_len = t->text.len;
-		en.facts = t->facts;
-		en.ranges = t->has_ranges ? &t->ranges : NULL;
+		en->kind = JOURNAL_GAP;
+		en->component = s->component;
+		en->path = s->path;
+		en->why = "the writer said so";
+		return;
 	}
-	if (desk_append(p, &en, e) < 0)
-		return -1;
-	p->statements++;
-	partylog_line(p, "accepted", t->text.data, t->text.len, NULL);
-	warn(p, s);
-	return note_in_session(p, s, m->event, e);
+	en->kind = JOURNAL_STATEMENT;
+	en->text = (const char *)t->text.data;
+	en->text_len = t->text.len;
+	en->facts = t->facts;
+	en->ranges = t->has_ranges ? &t->ranges : NULL;
+}
+
+/* All of them or none, with one sync; then what is told of them. */
+static int
+append(struct party *p, const struct taking *t, size_t n,
+       const struct moment *m, struct err *e)
+{
+	struct journal_entry *en = mem_array(n, sizeof(*en));
+	size_t i;
+	int rc = -1;
+
+	if (en == NULL)
+		return err_nomem(e);
+	for (i = 0; i < n; i++)
+		make_entry(&t[i], m, &en[i]);
+	if (desk_append_all(p, en, n, e) < 0)
+		goto out;
+	rc = 0;
+	for (i = 0; i < n && rc == 0; i++) {
+		p->statements++;
+		partylog_line(p, "accepted", t[i].text.data, t[i].text.len,
+			      NULL);
+		warn(p, t[i].s);
+		rc = note_in_session(p, t[i].s, m->event, e);
+	}
+out:
+	mem_free(en);
+	return rc;
 }
 
 /* Two lines of one transaction must not say two things. */
@@ -575,7 +609,6 @@ party_accept(struct party *p, struct statement *const *s, size_t n,
 	struct moment was;
 	struct moment now;
 	bool copies = false;
-	size_t i;
 	int rc = -1;
 
 	party_begin_busy(p);
@@ -595,9 +628,7 @@ party_accept(struct party *p, struct statement *const *s, size_t n,
 		goto out;
 	now = moment_now(p);
 	now = moment_both(&was, &now);
-	rc = 0;
-	for (i = 0; i < n && rc == 0; i++)
-		rc = append(p, &t[i], &now, e);
+	rc = append(p, t, n, &now, e);
 	desk_changed(p->desk, p);
 out:
 	clear_taking(t, n);

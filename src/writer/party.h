@@ -27,8 +27,8 @@ struct metadata;
 struct round;
 struct statement;
 
-/* Limits per owner (doc/control.md, section 2). */
-#define PARTY_JOURNAL_QUOTA (UINT64_C(256) << 20)
+/* Limits (doc/control.md, section 2). */
+#define PARTY_JOURNAL_QUOTA (UINT64_C(256) << 20) /* all of an owner's */
 #define PARTY_LOG_MAX       (UINT64_C(4) << 20) /* of each of the two files */
 #define PARTY_PENDING_MAX   ((size_t)8 << 20)   /* bytes of what `declare` shows */
 
@@ -63,7 +63,8 @@ struct party {
 	struct party_component *component;
 	size_t components;
 	bool edits;  /* its edit window is open */
-	bool window; /* between prepare-backup's delivery and its end */
+	bool window; /* from prepare-backup on (it counts from its delivery on)
+			until the edit window ends */
 	bool program; /* its voice is a program in writers.d/, not the files */
 	uint64_t statements; /* of this session, for telling */
 	unsigned busy; /* calls that release the lock and come back */
@@ -93,6 +94,7 @@ struct desk {
 	size_t formers;
 	struct round *session[16]; /* in progress */
 	uint64_t event_ids;
+	uint64_t journal_quota; /* bytes of all journals of an owner's writers */
 	/* A live reader of the party may have something to read, or to end. */
 	void (*wake)(void *ctx, struct party *p);
 	void *wake_ctx;

@@ -15,6 +15,7 @@
 #include "base/src.h"
 #include "base/sys.h"
 #include "base/time.h"
+#include "src/writer/desk_internal.h"
 #include "src/writer/intake.h"
 #include "src/writer/metadata.h"
 #include "src/writer/partylog.h"
@@ -46,21 +47,21 @@ static const uint8_t id[16] = { 0xab, 0xcd, 0xef, 1 };
 /* The errno that the journal's next appends fail with; 0: they do not. */
 static int append_fails;
 
-int __real_journal_append(struct journal *j, struct journal_entry *en,
-			  struct err *e);
-int __wrap_journal_append(struct journal *j, struct journal_entry *en,
-			  struct err *e);
+int __real_journal_append_all(struct journal *j, struct journal_entry *en,
+			      size_t n, struct err *e);
+int __wrap_journal_append_all(struct journal *j, struct journal_entry *en,
+			      size_t n, struct err *e);
 
 /* The linker puts it in the place of the journal's (tests/local.mk). */
 int
-__wrap_journal_append(struct journal *j, struct journal_entry *en,
-		      struct err *e)
+__wrap_journal_append_all(struct journal *j, struct journal_entry *en,
+			  size_t n, struct err *e)
 {
 	if (append_fails == EIO)
 		return err_set(e, ERR_SYS, "the disk is gone");
 	if (append_fails != 0)
 		return refuse_set(e, append_fails, "the journal is full");
-	return __real_journal_append(j, en, e);
+	return __real_journal_append_all(j, en, n, e);
 }
 
 /* A mailbox that takes any answer to what was delivered. */
@@ -1114,6 +1115,103 @@ c2_a_transaction_is_in_the_journal_whole_or_not_at_all(void **state)
 }
 
 static void
+b2_the_window_begins_with_the_delivery(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	enter_session(&f);
+	f.p->mailbox.event = EVENT_PREPARE_BACKUP;
+	f.p->mailbox.state = MAIL_WAITING;
+	f.p->mailbox.delivered_ns = 0;
+	assert_int_equal(SAY(&f, "partial-file db %s 0:1 since=s",
+			     at(&f, "db/one")),
+			 0);
+	assert_false(last_entry(&f)->window);
+	f.p->mailbox.state = MAIL_DELIVERED;
+	f.p->mailbox.delivered_ns = 1;
+	assert_int_equal(SAY(&f, "partial-file db %s 0:1 since=s",
+			     at(&f, "db/one")),
+			 0);
+	assert_true(last_entry(&f)->window);
+	/* Its reader went away: it is delivered once more, in the same time. */
+	f.p->mailbox.state = MAIL_WAITING;
+	assert_int_equal(SAY(&f, "partial-file db %s 0:1 since=s",
+			     at(&f, "db/one")),
+			 0);
+	assert_true(last_entry(&f)->window);
+	/* And then the next event waits. */
+	f.p->mailbox.event = EVENT_POST_COPY;
+	f.p->mailbox.delivered_ns = 0;
+	assert_int_equal(SAY(&f, "partial-file db %s 0:1 since=s",
+			     at(&f, "db/one")),
+			 0);
+	assert_true(last_entry(&f)->window);
+	end(&f);
+}
+
+static void
+c2_a_transaction_without_room_leaves_nothing_in_the_journal(void **state)
+{
+	struct fixture f;
+	struct journal_entry en[3];
+	uint64_t next;
+	uint64_t one;
+	size_t i;
+
+	(void)state;
+	begin(&f);
+	memset(en, 0, sizeof(en));
+	for (i = 0; i < 3; i++) {
+		en[i].kind = JOURNAL_STATEMENT;
+		en[i].text = "gap db";
+		en[i].text_len = 6;
+	}
+	one = journal_bytes(f.p->journal);
+	assert_int_equal(journal_append(f.p->journal, en, NULL), 0);
+	one = journal_bytes(f.p->journal) - one;
+	next = journal_next(f.p->journal);
+	/* 4096 bytes are kept back; then there is room for two. */
+	journal_limit(f.p->journal,
+		      journal_bytes(f.p->journal) + 4096 + 2 * one);
+	assert_int_equal(journal_append_all(f.p->journal, en, 3, NULL), -1);
+	/* A gap of all is what is left of it. */
+	assert_int_equal(journal_next(f.p->journal), next + 1);
+	assert_gap(&f, NULL, NULL);
+	journal_limit(f.p->journal, PARTY_JOURNAL_QUOTA);
+	assert_int_equal(SAY(&f, "begin\ngap db\ngap other\ncommit"), 0);
+	assert_int_equal(journal_next(f.p->journal), next + 3);
+	end(&f);
+}
+
+static void
+e4_writers_of_one_owner_share_the_quota(void **state)
+{
+	static char text[60000];
+	struct journal_entry en = { .kind = JOURNAL_STATEMENT };
+	struct fixture f;
+	struct party *other;
+	struct party *third;
+
+	(void)state;
+	begin(&f);
+	other = add(&f, "w2", geteuid(), NULL);
+	third = add(&f, "w3", OTHER, f.data);
+	f.d->journal_quota = 100000;
+	memset(text, 'x', sizeof(text));
+	en.text = text;
+	en.text_len = sizeof(text);
+	assert_int_equal(desk_append(f.p, &en, NULL), 0);
+	assert_int_equal(desk_append(other, &en, NULL), -1);
+	assert_int_equal(desk_append(third, &en, NULL), 0);
+	en.text_len = 1000;
+	assert_int_equal(desk_append(other, &en, NULL), 0);
+	f.d->journal_quota = PARTY_JOURNAL_QUOTA;
+	end(&f);
+}
+
+static void
 b3_a_journal_that_is_full_refuses(void **state)
 {
 	struct fixture f;
@@ -1732,6 +1830,10 @@ main(void)
 		cmocka_unit_test(b2_a_ctime_younger_than_a_tick_is_waited_for),
 		cmocka_unit_test(b2_a_file_that_is_not_there_has_no_facts),
 		cmocka_unit_test(b2_lines_in_the_sessions_window_say_so),
+		cmocka_unit_test(b2_the_window_begins_with_the_delivery),
+		cmocka_unit_test(
+			c2_a_transaction_without_room_leaves_nothing_in_the_journal),
+		cmocka_unit_test(e4_writers_of_one_owner_share_the_quota),
 		cmocka_unit_test(
 			b3_refused_lines_leave_the_narrowest_gap_and_a_line_in_the_log),
 		cmocka_unit_test(b3_gap_is_a_statement),
