@@ -365,6 +365,9 @@ take_link(struct collector *c, struct slice *sl, struct item *it,
 		return -1;
 	en.name = (const uint8_t *)it->name;
 	en.name_len = it->name_len;
+	/* Of what befell it, each name's writer is told. */
+	if (it->claim != NULL && (en.flags & ENTRY_TORN) != 0)
+		it->claim->torn = true;
 	return keep_entry(c, sl, it, &en, e);
 }
 

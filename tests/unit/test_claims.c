@@ -8,6 +8,7 @@
 #endif
 #include "tests/lib/claims_rig.h"
 
+#include "base/sys.h"
 #include "src/engine/exclude.h"
 #include "tests/lib/rng.h"
 
@@ -726,6 +727,44 @@ a_whole_read_that_is_torn_fails_the_member(void **state)
 	rig_end(&r);
 }
 
+/* --- links ---------------------------------------------------- */
+
+static struct rig *scribbled;
+
+static ssize_t
+scribble_and_read(int fd, void *p, size_t n, off_t at)
+{
+	struct rig *r = scribbled;
+
+	scribbled = NULL;
+	if (r != NULL)
+		scribble(r, fd);
+	return sys_real.pread(fd, p, n, at);
+}
+
+static void
+a1_a_member_that_is_torn_under_another_name_is_torn(void **state)
+{
+	struct sys_ops ops = sys_real;
+	struct rig r;
+	uint8_t *p;
+
+	(void)state;
+	rig_begin(&r);
+	r.opt.readers = 1;
+	p = make_big(&r, "db", 300 * KIB, 3);
+	assert_int_equal(link(rig_at(&r, "db"), rig_at(&r, "a")), 0);
+	(void)rig_add(&r, "db", CLAIM_WHOLE, 0);
+	ops.pread = scribble_and_read;
+	scribbled = &r;
+	sys_source = &ops;
+	(void)rig_backup(&r, GEN_FULL, true);
+	sys_source = &sys_real;
+	rig_told(&r, "db: ok (torn)\n");
+	mem_free(p);
+	rig_end(&r);
+}
+
 /* --- outside of the sources --------------------------------------------------------- */
 
 static void
@@ -1314,6 +1353,8 @@ main(void)
 		cmocka_unit_test(a3_a_directory_that_is_gone_is_carried_whole),
 		cmocka_unit_test(a3_what_cannot_be_carried_fails_and_is_read),
 		cmocka_unit_test(a_whole_read_that_is_torn_fails_the_member),
+		cmocka_unit_test(
+			a1_a_member_that_is_torn_under_another_name_is_torn),
 		cmocka_unit_test(a8_claimed_names_outside_the_sources_are_added),
 		cmocka_unit_test(
 			a8_a_users_exclude_fails_the_member_and_says_so),
