@@ -300,10 +300,13 @@ static int
 add_promises(struct writer_claims *w, size_t i, struct err *e)
 {
 	const struct reduced *r = w->o->component[i].reduced;
-	struct promise *old = w->promise[i];
-	struct promise *p = mem_array(r->files + 1, sizeof(*p));
+	struct promise *p;
 	size_t k;
 
+	/* Those of another component that is renewed stay. */
+	if (w->promise[i] != NULL)
+		return 0;
+	p = mem_array(r->files + 1, sizeof(*p));
 	if (p == NULL)
 		return err_nomem(e);
 	for (k = 0; k < r->files; k++) {
@@ -311,7 +314,6 @@ add_promises(struct writer_claims *w, size_t i, struct err *e)
 		p[k].component = i;
 		p[k].file = &r->file[k];
 	}
-	mem_free(old);
 	w->promise[i] = p;
 	return 0;
 }

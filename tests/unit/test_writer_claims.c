@@ -567,6 +567,30 @@ renewed_journals_answer_anew_and_remember_what_was_read(void **state)
 	end(&r);
 }
 
+static void
+what_was_read_of_one_component_stays_when_another_is_renewed(void **state)
+{
+	struct reduce_file file[4];
+	struct reduced other = { .file = file, .files = 1 };
+	const char *refused;
+	struct rig r;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	declare(&r, "/etc/db/x", true, true);
+	memcpy(file, r.file, sizeof(file));
+	r.file[0].path = "/srv/db/a.db";
+	r.component[1].reduced = &other;
+	open_claims(&r);
+	r.c->read(r.c, 0, "/srv/db/a.db", 17, true);
+	r.c->read(r.c, 1, "/etc/db/x", 18, true);
+	assert_int_equal(writer_claims_renew(r.w, 0, &r.reduced, NULL), 0);
+	assert_int_equal(writer_claims_renew(r.w, 1, &other, NULL), 0);
+	assert_int_equal(writer_claims_read(r.w, 0, 0, &refused), 17);
+	assert_int_equal(writer_claims_read(r.w, 1, 0, &refused), 18);
+	end(&r);
+}
+
 /* --- ranges and audits ----------------------------------------------------- */
 
 #define SIZE (256u << 10)
@@ -886,6 +910,8 @@ main(void)
 			only_declared_bytes_are_read_when_the_facts_are_equal),
 		cmocka_unit_test(
 			b5_bytes_beyond_the_lowest_size_are_always_read),
+		cmocka_unit_test(
+			what_was_read_of_one_component_stays_when_another_is_renewed),
 		cmocka_unit_test(a_range_beyond_the_end_fails_the_component),
 		cmocka_unit_test(b11_an_audit_finds_a_lie_and_reads_whole),
 		cmocka_unit_test(
