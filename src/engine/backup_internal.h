@@ -188,6 +188,7 @@ struct dir {
 
 	struct listing *listing; /* while names are left */
 	char *error; /* a sentence about the directory itself, or NULL */
+	const char *missed; /* of these, one that made names be missing */
 
 	/* Under the feed's lock. */
 	enum scan_state state;

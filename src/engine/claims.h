@@ -108,6 +108,14 @@ struct claims {
 			const char *why, bool torn);
 
 	/*
+	 * Names in this directory, or beneath it, could not be had: it cannot
+	 * be opened, or listed to its end, or its base is lost.  Called as
+	 * `outcome` is, for directories in or beneath which something is
+	 * claimed.  May be NULL: nobody wants to know.
+	 */
+	void (*missed)(struct claims *c, const char *path, const char *why);
+
+	/*
 	 * How much of a claimed file was read, just before its outcome, and
 	 * whether by ranges.  May be NULL: nobody wants to know.
 	 */

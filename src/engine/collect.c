@@ -650,6 +650,23 @@ drop_dir(struct collector *c, struct dir *d, struct err *e)
 	return 0;
 }
 
+/* Names are missing that may be claimed: their writer's side is told. */
+static int
+tell_missed(struct collector *c, const struct dir *d, struct err *e)
+{
+	struct claims *claims = c->b->claims;
+
+	if (d->missed == NULL || !d->asks || claims->missed == NULL)
+		return 0;
+	buf_reset(&c->path);
+	dir_path(d, NULL, &c->path);
+	(void)buf_str(&c->path);
+	if (buf_ok(&c->path, e) < 0)
+		return -1;
+	claims->missed(claims, buf_str(&c->path), d->missed);
+	return 0;
+}
+
 /* Its entry: the base's bytes if nothing at all is new. */
 static int
 finish_dir(struct collector *c, struct dir *d, struct err *e)
@@ -684,6 +701,8 @@ finish_dir(struct collector *c, struct dir *d, struct err *e)
 	if (entry_encode(&en, &c->entry, e) < 0)
 		return -1;
 	if (d->error != NULL && tell_error(c, d, NULL, d->error, e) < 0)
+		return -1;
+	if (tell_missed(c, d, e) < 0)
 		return -1;
 	if (it == NULL) {
 		buf_add(&c->out->root_bytes, c->entry.data, c->entry.len);

@@ -303,6 +303,16 @@ dir_fail(struct dir *d, struct err *why, struct err *e)
 	return 0;
 }
 
+/* The same, and names are missing for it. */
+static int
+dir_miss(struct dir *d, struct err *why, struct err *e)
+{
+	if (dir_fail(d, why, e) < 0)
+		return -1;
+	d->missed = d->error;
+	return 0;
+}
+
 /* --- listing ---------------------------------------------------------------- */
 
 static int
@@ -519,7 +529,7 @@ unreadable_dir(struct dir *d, struct err *why, struct err *e)
 	}
 	d->meta.flags |= ENTRY_UNREADABLE | ENTRY_PARTIAL_LIST;
 	d->meta_kept = false;
-	return dir_fail(d, why, e);
+	return dir_miss(d, why, e);
 }
 
 bool
@@ -612,7 +622,7 @@ list_names(struct backup *b, struct dir *d, struct scan_scratch *s,
 				&why);
 	while (more == 1);
 	if (more < 0 && (mark_partial(b, d, e) < 0 ||
-			 dir_fail(d, &why, e) < 0))
+			 dir_miss(d, &why, e) < 0))
 		return -1;
 	sort_names(l);
 	return 0;
@@ -663,7 +673,7 @@ list_carried(struct backup *b, struct dir *d, struct scan_scratch *s,
 		return -1;
 	}
 	why.kind = ERR_SOURCE;
-	return dir_fail(d, &why, e);
+	return dir_miss(d, &why, e);
 }
 
 /* A directory that is no more: all there is of it is in the base. */

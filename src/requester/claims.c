@@ -1135,6 +1135,21 @@ answer_outcome(struct claims *c, size_t owner, const char *path,
 	(void)each_beneath(w, path, dir_len(path), fail_one, &f);
 }
 
+/* Every component that may have a file in it or beneath it. */
+static void
+answer_missed(struct claims *c, const char *path, const char *why)
+{
+	struct writer_claims *w = of_engine(c);
+	char text[ERR_TEXT_LEN + PATH_SHOW_LEN];
+	char shown[PATH_SHOW_LEN];
+	struct failing_way f = { .w = w, .sentence = text };
+
+	(void)snprintf(text, sizeof(text), "%s: %s",
+		       path_show_in(shown, path, strlen(path)), why);
+	(void)each_above(w, path, dir_len(path), fail_one, &f);
+	(void)each_beneath(w, path, dir_len(path), fail_one, &f);
+}
+
 static int
 answer_copied(struct claims *c, struct graft *g, struct err *e)
 {
@@ -1199,6 +1214,20 @@ on_unmet(void *ctx, const char *path, struct err *e)
 	return rc;
 }
 
+/* What cannot be listed fails the component. */
+static int
+find_unmet(struct unmet *u, const struct metadata_spec *spec, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (finder_each(spec, on_unmet, u, &why) == 0)
+		return 0;
+	if (why.kind == ERR_SOURCE)
+		return fail(u->w, u->p->component, why.text, e);
+	err_move(e, &why);
+	return -1;
+}
+
 int
 writer_claims_unmet(struct writer_claims *w, claims_path_fn fn, void *ctx,
 		    struct err *e)
@@ -1219,13 +1248,13 @@ writer_claims_unmet(struct writer_claims *w, claims_path_fn fn, void *ctx,
 		u.p = p;
 		spec = p->set->spec;
 		u.alternate = false;
-		if (log && finder_each(&spec, on_unmet, &u, e) < 0)
+		if (log && find_unmet(&u, &spec, e) < 0)
 			return -1;
 		if (p->set->alternate == NULL)
 			continue;
 		spec.dir = p->set->alternate;
 		u.alternate = true;
-		if (finder_each(&spec, on_unmet, &u, e) < 0)
+		if (find_unmet(&u, &spec, e) < 0)
 			return -1;
 	}
 	return 0;
@@ -1236,6 +1265,7 @@ writer_claims_members(struct writer_claims *w, size_t component,
 		      claims_path_fn fn, void *ctx, struct err *e)
 {
 	const struct claims_component *c = &w->o->component[component];
+	struct err why = { 0 };
 	size_t i;
 
 	for (i = 0; c->reduced != NULL && i < c->reduced->files; i++)
@@ -1245,8 +1275,14 @@ writer_claims_members(struct writer_claims *w, size_t component,
 	for (i = 0; i < w->places; i++)
 		if (w->place[i].component == component &&
 		    w->place[i].kind == PLACE_SET && w->place[i].carried &&
-		    finder_each(&w->place[i].set->spec, fn, ctx, e) < 0)
-			return -1;
+		    finder_each(&w->place[i].set->spec, fn, ctx, &why) < 0) {
+			/* It has failed already: what there is, is taken. */
+			if (why.kind != ERR_SOURCE) {
+				err_move(e, &why);
+				return -1;
+			}
+			err_clear(&why);
+		}
 	return 0;
 }
 
@@ -1361,6 +1397,7 @@ writer_claims_new(const struct claims_options *o, struct writer_claims **out,
 	w->engine.carries = answer_carries;
 	w->engine.ranges = answer_ranges;
 	w->engine.outcome = answer_outcome;
+	w->engine.missed = answer_missed;
 	w->engine.read = answer_read;
 	w->engine.copied = answer_copied;
 	if (build(w, e) < 0)

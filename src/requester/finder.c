@@ -13,11 +13,13 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "base/src.h"
 #include "src/writer/metadata.h"
 #include "src/writer/wildcard.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -37,6 +39,7 @@ struct find {
 	size_t dir_len;  /* of it, the directory's with its slash */
 	int fd;
 	bool stopped;
+	struct err missed; /* the first directory that cannot be listed */
 	char scratch[SCRATCH_LEN];
 };
 
@@ -90,6 +93,24 @@ on_name(void *ctx, const struct src_dirent *d, struct err *e)
 	return rc < 0 ? -1 : 0;
 }
 
+/* What that means: nothing, something is missing, or the end. */
+static int
+cannot_list(struct find *f, const char *dir, struct err *why, struct err *e)
+{
+	char shown[PATH_SHOW_LEN];
+
+	if (why->kind != ERR_SOURCE) {
+		err_move(e, why);
+		return -1;
+	}
+	if (why->saved_errno != ENOENT && why->saved_errno != ENOTDIR &&
+	    why->saved_errno != ELOOP && f->missed.kind == ERR_NONE)
+		(void)err_set(&f->missed, ERR_SOURCE, "%s: %s",
+			      path_show_in(shown, dir, strlen(dir)), why->text);
+	err_clear(why);
+	return 0;
+}
+
 static int
 list(struct find *f, const char *dir, struct err *e)
 {
@@ -98,7 +119,7 @@ list(struct find *f, const char *dir, struct err *e)
 
 	f->fd = src_open(AT_FDCWD, dir, O_DIRECTORY, &why);
 	if (f->fd < 0)
-		return why.kind == ERR_SOURCE ? 0 : (err_move(e, &why), -1);
+		return cannot_list(f, dir, &why, e);
 	buf_reset(&f->path);
 	buf_add_str(&f->path, dir);
 	if (strcmp(dir, "/") != 0)
@@ -109,11 +130,7 @@ list(struct find *f, const char *dir, struct err *e)
 			      &why);
 	while (rc == 1 && !f->stopped);
 	src_close(f->fd);
-	if (rc < 0 && why.kind != ERR_SOURCE) {
-		err_move(e, &why);
-		return -1;
-	}
-	return 0;
+	return rc < 0 ? cannot_list(f, dir, &why, e) : 0;
 }
 
 int
@@ -139,6 +156,10 @@ finder_each(const struct metadata_spec *spec, finder_fn fn, void *ctx,
 	}
 	if (rc == 0 && f->stopped)
 		rc = 1;
+	if (rc == 0 && f->missed.kind != ERR_NONE)
+		rc = -1;
+	if (rc < 0)
+		err_move(e, &f->missed);
 	buf_clear(&f->path);
 	mem_free(f);
 	return rc;

@@ -15,10 +15,11 @@ struct metadata_spec;
 
 /*
  * Call fn for every regular file of `spec` that is there, in no order, with its
- * path (valid during the call).  Follows no symlink.  What cannot be listed
- * counts as empty, and so does a directory that is not there: the caller asks
- * for files, and whether they must be there is his affair.  fn: 0 go on, 1
- * stop, -1 failed.  Returns 0, 1 stopped, -1.
+ * path (valid during the call).  Follows no symlink.  A directory that is not
+ * there counts as empty: the caller asks for files, and whether they must be
+ * there is his affair.  fn: 0 go on, 1 stop, -1 failed.  Returns 0, 1 stopped,
+ * -1; with ERR_SOURCE from here a directory cannot be listed, and fn was called
+ * for all that is elsewhere.
  */
 typedef int (*finder_fn)(void *ctx, const char *path, struct err *e);
 int finder_each(const struct metadata_spec *spec, finder_fn fn, void *ctx,

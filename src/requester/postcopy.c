@@ -53,6 +53,21 @@ on_path(void *ctx, const char *path, struct err *e)
 	return graft_one(ctx, path, NULL, e);
 }
 
+/* What cannot be listed is the component's failure, too. */
+static int
+graft_each(struct late *l, const struct metadata_spec *spec, struct err *e)
+{
+	struct err why = { 0 };
+
+	if (finder_each(spec, on_path, l, &why) == 0)
+		return 0;
+	if (why.kind == ERR_SOURCE)
+		return writer_claims_fail(l->r->claims, l->component, e, "%s",
+					  why.text);
+	err_move(e, &why);
+	return -1;
+}
+
 /* --- what was said since ------------------------------------------------- */
 
 static bool
@@ -105,7 +120,7 @@ graft_late(struct late *l, const struct reduced *old, struct err *e)
 						    d->recursive, 0 };
 
 		if ((log || is_new_differenced(old, d)) &&
-		    finder_each(&spec, on_path, l, e) < 0)
+		    graft_each(l, &spec, e) < 0)
 			return -1;
 	}
 	for (i = 0; i < now->attachments; i++)

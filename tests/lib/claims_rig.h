@@ -182,6 +182,12 @@ rig_outcome(struct claims *c, size_t owner, const char *path, const char *why,
 }
 
 static inline void
+rig_missed(struct claims *c, const char *path, const char *why)
+{
+	rig_outcome(c, 0, path, why, false);
+}
+
+static inline void
 rig_read(struct claims *c, size_t owner, const char *path, uint64_t bytes,
 	 bool partial)
 {
@@ -223,6 +229,7 @@ rig_begin(struct rig *r)
 		.carries = rig_carries,
 		.ranges = rig_ranges,
 		.outcome = rig_outcome,
+		.missed = rig_missed,
 		.read = rig_read,
 		.copied = rig_copied,
 		.extra = r->extra,

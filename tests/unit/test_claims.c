@@ -727,7 +727,53 @@ a_whole_read_that_is_torn_fails_the_member(void **state)
 	rig_end(&r);
 }
 
-/* --- links ---------------------------------------------------- */
+/* --- what is missing, and links ---------------------------------------------------- */
+
+static int
+cannot_open_d(int dirfd, const char *path, int flags, mode_t mode)
+{
+	if (strcmp(path, "d") != 0)
+		return sys_real.openat(dirfd, path, flags, mode);
+	errno = EIO;
+	return -1;
+}
+
+static ssize_t
+cannot_list(int fd, void *p, size_t n)
+{
+	(void)fd;
+	(void)p;
+	(void)n;
+	errno = EIO;
+	return -1;
+}
+
+static void
+a1_that_a_directory_cannot_be_read_is_told(void **state)
+{
+	struct sys_ops ops = sys_real;
+	struct rig r;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	ops.openat = cannot_open_d;
+	sys_source = &ops;
+	(void)rig_backup(&r, GEN_FULL, true);
+	assert_string_equal(r.log, "");
+	(void)rig_add(&r, "d/*", CLAIM_WHOLE, 0);
+	(void)rig_backup(&r, GEN_FULL, true);
+	rig_told(&r, "d: open d: Input/output error\n");
+	ops.openat = sys_real.openat;
+	ops.getdents64 = cannot_list;
+	(void)rig_backup(&r, GEN_FULL, true);
+	rig_told(&r, ": list directory: Input/output error\n");
+	sys_source = &sys_real;
+	(void)rig_backup(&r, GEN_FULL, true);
+	rig_told(&r, "d/x: ok\n");
+	assert_null(strstr(r.log, "error"));
+	rig_end(&r);
+}
 
 static struct rig *scribbled;
 
@@ -1353,6 +1399,7 @@ main(void)
 		cmocka_unit_test(a3_a_directory_that_is_gone_is_carried_whole),
 		cmocka_unit_test(a3_what_cannot_be_carried_fails_and_is_read),
 		cmocka_unit_test(a_whole_read_that_is_torn_fails_the_member),
+		cmocka_unit_test(a1_that_a_directory_cannot_be_read_is_told),
 		cmocka_unit_test(
 			a1_a_member_that_is_torn_under_another_name_is_torn),
 		cmocka_unit_test(a8_claimed_names_outside_the_sources_are_added),

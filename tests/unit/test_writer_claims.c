@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/src.h"
+#include "base/sys.h"
 #include "src/engine/filemap.h"
 #include "src/engine/plan.h"
 #include "src/engine/view.h"
@@ -22,6 +23,7 @@
 #include "tests/lib/scratch.h"
 #include "tests/lib/words.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -591,6 +593,99 @@ what_was_read_of_one_component_stays_when_another_is_renewed(void **state)
 	end(&r);
 }
 
+/* --- what is missing ------------------------------------------------------- */
+
+static void
+a1_a_directory_that_cannot_be_read_fails_who_may_have_a_file_there(
+	void **state)
+{
+	static const struct {
+		const char *path;
+		bool db, conf;
+	} t[] = {
+		{ "/srv/db", true, false },      { "/srv", true, false },
+		{ "/srv/db/deep", false, false }, { "/etc/db/deep", false, true },
+		{ "/", true, true },             { "/home", false, false },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+		struct rig r;
+
+		begin(&r, METADATA_INCREMENTAL);
+		open_claims(&r);
+		r.c->missed(r.c, t[i].path, "open: no");
+		if (r.component[0].failed != t[i].db ||
+		    r.component[1].failed != t[i].conf)
+			fail_msg("%s", t[i].path);
+		end(&r);
+	}
+}
+
+static int
+cannot_open_log(int dirfd, const char *path, int flags, mode_t mode)
+{
+	size_t len = strlen(path);
+
+	if (len < 4 || strcmp(path + len - 4, "/log") != 0)
+		return sys_real.openat(dirfd, path, flags, mode);
+	errno = EIO;
+	return -1;
+}
+
+static int
+count_path(void *ctx, const char *path, struct err *e)
+{
+	(void)path;
+	(void)e;
+	++*(unsigned *)ctx;
+	return 0;
+}
+
+static void
+a5_logs_that_cannot_be_listed_fail_their_component(void **state)
+{
+	struct sys_ops ops = sys_real;
+	char text[1024];
+	struct scratch s;
+	unsigned met = 0;
+	struct rig r;
+
+	(void)state;
+	scratch_begin(&s);
+	assert_int_equal(mkdir(scratch_at(&s, "log"), 0700), 0);
+	assert_int_equal(mkdir(scratch_at(&s, "two"), 0700), 0);
+	scratch_write(scratch_at(&s, "log/1"), "1", 1);
+	scratch_write(scratch_at(&s, "two/2"), "2", 1);
+	(void)snprintf(text, sizeof(text),
+		       "writer w\nschema log\n" METHOD
+		       "component c database selectable=yes\n"
+		       "log-files c %s/log *\n"
+		       "log-files c %s/none *\n"
+		       "log-files c %s/two *\nend\n",
+		       s.path, s.path, s.path);
+	begin(&r, METADATA_LOG);
+	metadata_free(r.document);
+	r.document = words_document(text);
+	r.component[0].document = r.document;
+	r.component[0].reduced = NULL;
+	r.o.components = 1;
+	open_claims(&r);
+	assert_int_equal(writer_claims_unmet(r.w, count_path, &met, NULL), 0);
+	assert_int_equal(met, 2);
+	assert_false(r.component[0].failed);
+	ops.openat = cannot_open_log;
+	sys_source = &ops;
+	assert_int_equal(writer_claims_unmet(r.w, count_path, &met, NULL), 0);
+	sys_source = &sys_real;
+	assert_int_equal(met, 3);
+	assert_true(r.component[0].failed);
+	assert_non_null(strstr(r.component[0].why, "/log: open"));
+	end(&r);
+	scratch_end(&s);
+}
+
 /* --- ranges and audits ----------------------------------------------------- */
 
 #define SIZE (256u << 10)
@@ -912,6 +1007,10 @@ main(void)
 			b5_bytes_beyond_the_lowest_size_are_always_read),
 		cmocka_unit_test(
 			what_was_read_of_one_component_stays_when_another_is_renewed),
+		cmocka_unit_test(
+			a1_a_directory_that_cannot_be_read_fails_who_may_have_a_file_there),
+		cmocka_unit_test(
+			a5_logs_that_cannot_be_listed_fail_their_component),
 		cmocka_unit_test(a_range_beyond_the_end_fails_the_component),
 		cmocka_unit_test(b11_an_audit_finds_a_lie_and_reads_whole),
 		cmocka_unit_test(
