@@ -3,8 +3,10 @@
  *
  * A writer's journal is read once for all its components, from the lowest number
  * that one of them asks for: the cut of its base, or, without one, where this
- * session began.  A journal that cannot be read is as good as an empty one with
- * a gap: nothing is known, and all is read.
+ * session began.  A journal that cannot be read, or that its writer's side has
+ * lost, is as good as an empty one with a gap: nothing is known, and all is
+ * read.  If that is so at the end, too, the component has not succeeded: what
+ * it would have added is not known either.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -170,7 +172,7 @@ read_one(struct run *r, size_t writer, struct reduced **out,
 			journals_free(out[i]);
 			out[i] = NULL;
 		}
-	if (why.kind != ERR_CORRUPT) {
+	if (why.kind == ERR_NOMEM || why.kind == ERR_CANCELLED) {
 		err_move(e, &why);
 		return -1;
 	}

@@ -151,6 +151,20 @@ renew_all(struct run *r, struct graft *g, struct err *e)
 
 /* --- who failed ---------------------------------------------------------- */
 
+/* What a component would have added is not known. */
+static int
+fail_unheard(struct run *r, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < r->components; i++)
+		if (r->component[i].reduced == NULL &&
+		    writer_claims_fail(r->claims, i, e,
+				       "what it declared cannot be read") < 0)
+			return -1;
+	return 0;
+}
+
 /* A writer that is not with us any more takes its components along. */
 static int
 fail_gone(struct run *r, struct err *e)
@@ -168,6 +182,22 @@ fail_gone(struct run *r, struct err *e)
 			    w->said != NULL ? w->said : "it has gone") < 0)
 			return -1;
 	}
+	return 0;
+}
+
+/*
+ * What the walk has put together from promises is read whole, whether they hold
+ * still or not.
+ */
+static int
+graft_promised(struct late *l, const struct reduced *d, struct err *e)
+{
+	size_t i;
+
+	for (i = 0; d != NULL && i < d->files; i++)
+		if (d->file[i].promised &&
+		    graft_one(l, d->file[i].path, NULL, e) < 0)
+			return -1;
 	return 0;
 }
 
@@ -190,6 +220,7 @@ make_plain(struct run *r, struct graft *g, struct err *e)
 				       r->claim[i].writer);
 		l.component = i;
 		if (writer_claims_fail(r->claims, i, e, "failed") < 0 ||
+		    graft_promised(&l, r->component[i].before, e) < 0 ||
 		    writer_claims_members(r->claims, i, on_path, &l, e) < 0)
 			return -1;
 	}
@@ -212,7 +243,8 @@ postcopy(void *run, struct graft *g, struct err *e)
 
 	if (client_copied(r->client, e) < 0 || cast_look(r, e) < 0 ||
 	    fail_gone(r, e) < 0 || journals_read(r, e) < 0 ||
-	    renew_all(r, g, e) < 0 || graft_unmet(r, g, e) < 0 ||
+	    fail_unheard(r, e) < 0 || renew_all(r, g, e) < 0 ||
+	    graft_unmet(r, g, e) < 0 ||
 	    writer_claims_missing(r->claims, e) < 0 ||
 	    images_keep(r, g, e) < 0 || make_plain(r, g, e) < 0)
 		return -1;

@@ -7,8 +7,9 @@ begin dd cmp
 
 # --- the writer ----------------------------------------------------------------
 
-# It says what is in w/document, and at an event what is in w/on-EVENT; it
-# answers ok, or what is in w/answer-EVENT.  What it hears is kept in w/heard.
+# It says what is in w/document, and at an event what is in w/on-EVENT, when it
+# has run w/run-EVENT; it answers ok, or what is in w/answer-EVENT.  What it
+# hears is kept in w/heard.
 mkdir w writers.d src src/db
 cat >writers.d/mydb <<END
 #!/bin/sh
@@ -18,6 +19,7 @@ while read -r event id rest; do
 	identify) cat $T/w/document ;;
 	component | previous-stamp | base) continue ;;
 	esac
+	[ ! -e $T/w/run-\$event ] || sh $T/w/run-\$event
 	[ ! -e $T/w/on-\$event ] || cat $T/w/on-\$event
 	if [ -e $T/w/answer-\$event ]; then
 		echo "fail \$id \$(cat $T/w/answer-\$event)"
@@ -47,7 +49,7 @@ END
 # say EVENT, with lines on standard input; quiet forgets all of it.
 say() { cat >"w/on-$1"; }
 fails() { echo "$2" >"w/answer-$1"; }
-quiet() { rm -f w/on-* w/answer-* w/heard; }
+quiet() { rm -f w/on-* w/run-* w/answer-* w/heard; }
 stamped() { echo "backup-stamp main $1" >>w/on-prepare-backup; }
 partial() { echo "partial-file main $T/src/db/a.db $*" >>w/on-prepare-backup; }
 
@@ -198,6 +200,28 @@ try "A1: who fails at post-copy" must_fail 3 made
 try "has no stamp" silent 'stamp *s11'
 try "and what it promised does not count" same
 quiet
+stamped s12
+change 11
+partial "none since=s10"
+echo "partial-file main $T/src/db/a.db 0:1 since=s10" >w/on-post-copy
+fails post-copy 'fatal "no more"'
+try "A1: who fails in an event in which he declared" must_fail 3 made
+try "has plain files, too, as far as he was believed before" same
+quiet
+stamped s13
+partial 'none since=s10'
+echo "rm $T/state/*/writers/mydb/journal/journal.*" >w/run-post-copy
+try "A1: whose journal is lost on the way" must_fail 3 made
+try "has not succeeded" tells 'declared cannot be read'
+try "and has plain files" same
+quiet
+echo "rm $T/state/*/writers/mydb/journal/journal.*" >w/run-prepare-backup
+stamped s14
+try "A1: whose journal fails" must_fail 3 made
+try "keeps nobody from a backup" same
+quiet
+stamped s15
+try "what was lost is read" made
 fails prepare-backup 'fatal "never"'
 asof generations >/dev/null
 cp stdout before
