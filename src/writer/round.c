@@ -224,8 +224,23 @@ round_component(struct round *s, const struct round_component *c,
 void
 round_take_cut(struct part *p)
 {
-	if (p->party->journal != NULL)
-		p->cut = journal_next(p->party->journal);
+	const struct journal *j = p->party->journal;
+
+	if (j == NULL)
+		return;
+	p->cut = journal_next(j);
+	memcpy(p->cut_journal, journal_id(j), sizeof(p->cut_journal));
+}
+
+uint64_t
+round_cut(const struct part *p)
+{
+	const struct journal *j = p->party != NULL ? p->party->journal : NULL;
+
+	if (j == NULL || memcmp(p->cut_journal, journal_id(j),
+				sizeof(p->cut_journal)) != 0)
+		return 0;
+	return p->cut;
 }
 
 /* Those that nothing was chosen of are done. */

@@ -76,6 +76,7 @@ struct part {
 	uint64_t window_end_ns; /* of its freeze, once that is answered */
 	bool snapshot_done; /* post-snapshot was answered: no abort */
 	uint64_t cut;    /* journal_next() when freeze, or prepare-backup, was sent */
+	uint8_t cut_journal[JOURNAL_ID_LEN]; /* and of which journal: see round_cut */
 	struct coprocess *program; /* or NULL: it reads `events` */
 	char *program_path;
 	bool awaited;    /* an event is out, and its answer is waited for */
@@ -165,6 +166,12 @@ struct round_outcome {
 int round_complete(struct round *s, const uint8_t generation_id[16],
 		     uint32_t generation, const struct round_outcome *outcome,
 		     size_t outcomes, struct err *e);
+
+/*
+ * The cut, as a number of the journal that the writer has now; 0, below all that
+ * it has, when that is not the one the cut was taken in.
+ */
+uint64_t round_cut(const struct part *p);
 
 /* Abort what is under way; may be repeated. */
 void round_abort(struct round *s);

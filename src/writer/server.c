@@ -175,7 +175,7 @@ put_part(struct buf *out, const struct part *part)
 	wire_put_number(out, "state", (uint64_t)part->state);
 	wire_put_number(out, "failed-at", (uint64_t)part->failed_at);
 	wire_put_number(out, "failure", (uint64_t)part->failure);
-	wire_put_number(out, "cut", part->cut);
+	wire_put_number(out, "cut", round_cut(part));
 	if (part->program_path != NULL)
 		buf_add_str(out, " program");
 	if (part->text.len == 0)

@@ -464,6 +464,22 @@ b1_without_a_snapshot_the_cut_is_taken_at_prepare_backup(void **state)
 }
 
 static void
+b1_a_cut_in_a_journal_that_was_lost_is_below_all_of_the_next(void **state)
+{
+	struct journal_entry en = { .kind = JOURNAL_STATEMENT, .text = "" };
+
+	(void)state;
+	start(NULL);
+	MUST(journal_append(desk->party[0]->journal, &en, &e));
+	go_to(PHASE_PREPARED);
+	assert_int_equal(round_cut(part("a")), 2);
+	desk->party[0]->journal->id[0] ^= 1;
+	assert_int_equal(round_cut(part("a")), 0);
+	desk->party[0]->journal->id[0] ^= 1;
+	assert_int_equal(round_cut(part("a")), 2);
+}
+
+static void
 d5_the_edit_window_ends_with_post_copy(void **state)
 {
 	(void)state;
@@ -1026,6 +1042,7 @@ main(void)
 		T(d5_complete_tells_type_outcome_and_generation),
 		T(b1_the_cut_is_taken_when_freeze_is_sent),
 		T(b1_without_a_snapshot_the_cut_is_taken_at_prepare_backup),
+		T(b1_a_cut_in_a_journal_that_was_lost_is_below_all_of_the_next),
 		T(d5_the_edit_window_ends_with_post_copy),
 		T(c10_a_writer_whose_events_nobody_reads_is_absent),
 		T(c6_a_writer_is_in_one_session_only),
