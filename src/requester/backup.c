@@ -342,7 +342,9 @@ add_up(struct run *r)
 	for (i = 0; i < r->writers; i++) {
 		out->writers += r->writer[i].taking;
 		out->absent +=
-			r->writer[i].state == PART_ABSENT && r->choice[i].any;
+			!r->writer[i].taking &&
+			(cast_has_failed(r, i) ||
+			 (r->writer[i].state == PART_ABSENT && r->choice[i].any));
 	}
 	out->components = r->components;
 	for (i = 0; i < r->components; i++) {

@@ -25,13 +25,14 @@ struct requester_options {
 	size_t wishes;
 	bool skip_unsupported;  /* --unsupported=skip: leave such writers out */
 	bool abort_on_failure;  /* --writer-failure=abort: then nothing is made */
-	bool require;           /* --require-writers: an absent one is exit 3 */
+	bool require;           /* --require-writers: see `absent` */
 	unsigned audit;         /* percent of undeclared bytes that are compared */
 	unsigned window_s;      /* of freeze; 0: 60 */
 };
 
 struct requester_result {
 	struct backup_result backup;
+	/* absent: not there, or failed before anything was chosen of them. */
 	size_t writers, components, succeeded, absent, failed;
 	uint64_t declared_bytes; /* of partial files that were used as such */
 	uint64_t member_bytes;   /* read of writers' files */

@@ -187,6 +187,14 @@ choose_all(struct run *r, struct err *e)
 	return choose(r->choice, r->writers, &in, e);
 }
 
+bool
+cast_has_failed(const struct run *r, size_t writer)
+{
+	const struct run_writer *w = &r->writer[writer];
+
+	return w->state == PART_FAILED || w->state == PART_GONE;
+}
+
 static void
 tell_choice(const struct run *r)
 {
@@ -197,7 +205,15 @@ tell_choice(const struct run *r)
 		const struct choose_writer *c = &r->choice[i];
 
 		(void)shown_name(&r->writer[i], shown);
-		if (c->any && !c->present)
+		if (cast_has_failed(r, i))
+			run_note(r,
+				 "writer %s failed: its files are plain files "
+				 "in this backup: %s",
+				 shown,
+				 r->writer[i].said != NULL
+					 ? r->writer[i].said
+					 : "it has gone");
+		else if (c->any && !c->present)
 			run_note(r,
 				 "writer %s is absent: its files are plain "
 				 "files in this backup",

@@ -193,6 +193,13 @@ try "is told of" said 'not now'
 try "has plain files" same
 try "and is in the session's record" tells 'failed at prepare-backup (retryable)'
 quiet
+fails identify 'fatal "who am I"'
+try "A1: who fails at identify" made
+try "is told of" said 'who am I'
+try "A1: and --require-writers does not like it" \
+	must_fail 3 made --require-writers
+try "it has plain files" same
+quiet
 stamped s11
 partial '73728:8192 since=s10'
 fails post-copy 'fatal "no more"'
