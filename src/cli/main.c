@@ -193,6 +193,8 @@ prepare_process(void)
 	(void)mallopt(M_MMAP_THRESHOLD, MALLOC_MMAP_THRESHOLD);
 	raise_open_files();
 	(void)signal(SIGPIPE, SIG_IGN);
+	/* Ignored, it would take the status of every child away. */
+	(void)signal(SIGCHLD, SIG_DFL);
 }
 
 /* --- one run -------------------------------------------------------------- */

@@ -323,9 +323,9 @@ has_read_all(const struct coprocess *c)
 	       ioctl(c->in, FIONREAD, &left) == 0 && left == 0;
 }
 
-/* For what it did not answer, its exit status does. */
+/* For what it did not answer, its exit status does, if that is known. */
 static void
-answer_by_status(struct coprocess *c, int status)
+answer_by_status(struct coprocess *c, bool known, int status)
 {
 	enum failure f = FAILURE_FATAL;
 	char text[100];
@@ -336,6 +336,9 @@ answer_by_status(struct coprocess *c, int status)
 		(void)snprintf(text, sizeof(text),
 			       "it was killed: it had no more time, or printed "
 			       "too much");
+	else if (!known)
+		(void)snprintf(text, sizeof(text),
+			       "it is not known how its program ended");
 	else if (WIFSIGNALED(status))
 		(void)snprintf(text, sizeof(text),
 			       "its program was ended by signal %d",
@@ -347,7 +350,7 @@ answer_by_status(struct coprocess *c, int status)
 			       WEXITSTATUS(status) == 0 ?
 				       ", and had not read the event" :
 				       "");
-	if (!c->killed && WIFEXITED(status)) {
+	if (!c->killed && known && WIFEXITED(status)) {
 		if (WEXITSTATUS(status) == EXIT_RETRYABLE)
 			f = FAILURE_RETRYABLE;
 		else if (WEXITSTATUS(status) == 0 && has_read_all(c))
@@ -360,16 +363,19 @@ static void
 wait_for_it(struct coprocess *c)
 {
 	int status = 0;
+	pid_t ended;
 
-	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
-		;
+	/* Where SIGCHLD is ignored, the kernel does not tell. */
+	do
+		ended = waitpid(c->pid, &status, 0);
+	while (ended < 0 && errno == EINTR);
 	if (c->line.len > 0)
 		take_output(c, "\n", 1);
 	end_log_line(c);
 	(void)pthread_mutex_lock(&c->desk->lock);
 	intake_close(&c->intake);
 	c->ended = true;
-	answer_by_status(c, status);
+	answer_by_status(c, ended == c->pid, status);
 	desk_changed(c->desk, c->party);
 	(void)pthread_mutex_unlock(&c->desk->lock);
 }
@@ -402,15 +408,6 @@ read_some(struct coprocess *c, int fd,
 	return true;
 }
 
-/* Is something there? */
-static bool
-readable(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-
-	return fd >= 0 && poll(&p, 1, 0) > 0 && (p.revents & POLLIN) != 0;
-}
-
 /* Has it ended, without being waited for? */
 static bool
 has_exited(const struct coprocess *c)
@@ -422,13 +419,21 @@ has_exited(const struct coprocess *c)
 	       info.si_pid != 0;
 }
 
-/* It has ended: what it left in the pipes. */
+/*
+ * It has ended: what it left in a pipe, and no more than lies there now.
+ * Somebody who fled from its group may hold the other end, and print for ever.
+ */
 static void
-read_the_rest(struct coprocess *c)
+read_the_rest(struct coprocess *c, int fd,
+	      void (*take)(struct coprocess *c, const char *p, size_t n))
 {
-	while (readable(c->out) && read_some(c, c->out, take_output))
-		;
-	while (readable(c->log) && read_some(c, c->log, take_log))
+	size_t until;
+	int left = 0;
+
+	if (fd < 0 || ioctl(fd, FIONREAD, &left) < 0)
+		return;
+	until = c->printed + (size_t)left;
+	while (c->printed < until && read_some(c, fd, take))
 		;
 }
 
@@ -512,7 +517,8 @@ run(void *arg)
 			break;
 	}
 	(void)kill(-c->pid, SIGKILL);
-	read_the_rest(c);
+	read_the_rest(c, c->out, take_output);
+	read_the_rest(c, c->log, take_log);
 	wait_for_it(c);
 	return NULL;
 }

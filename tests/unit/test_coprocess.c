@@ -403,6 +403,35 @@ a_program_that_does_not_end_by_itself_is_killed_after_a_while(void **state)
 	assert_log("program: eof");
 }
 
+/* It is not in the group any more, and holds the other end of the pipe. */
+static void
+d4_a_process_that_fled_and_prints_on_does_not_hold_up_the_end(void **state)
+{
+	uint64_t before;
+
+	(void)state;
+	program("w", "#!/bin/sh\nread -r ev id rest\n"
+		     "setsid timeout 30 yes x &\n"
+		     "sleep 0.3\necho ok $id\n");
+	before = time_monotonic_ns();
+	begin(60);
+	end();
+	assert_true(time_monotonic_ns() - before < UINT64_C(15000000000));
+}
+
+/* Nobody can know then how it ended. */
+static void
+an_end_that_nobody_saw_is_no_answer(void **state)
+{
+	(void)state;
+	program("w", LOOP(WITH_DOCUMENT "prepare-backup) exit 1;;\n"));
+	(void)signal(SIGCHLD, SIG_IGN);
+	begin(20);
+	prepare();
+	(void)signal(SIGCHLD, SIG_DFL);
+	assert_failed(EVENT_PREPARE_BACKUP, FAILURE_FATAL, "not known how");
+}
+
 /* --- how it is started ---------------------------------------------------- */
 
 static void
@@ -569,6 +598,8 @@ main(void)
 		T(d4_a_program_and_its_group_are_killed_at_the_deadline),
 		T(d4_a_program_that_prints_too_much_is_killed),
 		T(a_program_that_does_not_end_by_itself_is_killed_after_a_while),
+		T(d4_a_process_that_fled_and_prints_on_does_not_hold_up_the_end),
+		T(an_end_that_nobody_saw_is_no_answer),
 		T(d4_nothing_of_ours_goes_with_it),
 		T(d4_it_runs_as_the_owner_of_the_writer),
 		T(d4_programs_that_others_can_change_are_not_run),
