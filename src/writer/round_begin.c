@@ -117,10 +117,15 @@ round_part(struct round *s, const char *name)
 	return NULL;
 }
 
-/* A program without a registration is registered, for whom the desk is. */
+/*
+ * A program without a registration is registered, for whom the desk is.  One
+ * whose owner took the writer away is his again: it was meant to run as him, and
+ * must not come to other rights by what he does.
+ */
 static int
 register_program(struct desk *d, const char *name, struct err *e)
 {
+	const struct registration *kept = registry_find(&d->registry, name);
 	char own_name[256];
 	struct registration what = { .name = own_name, .owner = d->uid };
 	struct party *p;
@@ -130,7 +135,9 @@ register_program(struct desk *d, const char *name, struct err *e)
 	if (strlen(name) >= sizeof(own_name))
 		return err_set(e, ERR_USAGE, "its name is too long");
 	memcpy(own_name, name, strlen(name) + 1);
-	return desk_register(d, d->uid, &what, &p, e);
+	if (kept != NULL && kept->dormant)
+		what.owner = kept->owner;
+	return desk_register(d, what.owner, &what, &p, e);
 }
 
 /*

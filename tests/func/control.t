@@ -572,6 +572,27 @@ try "B3: one that was killed does" \
 	test "$(grep -c 'gap gap #' "$T/read")" -gt "$gaps"
 stop
 
+# --- programs --------------------------------------------------------------------
+
+mkdir -m 777 "$T/ran"
+mkdir -m 755 "$T/writers.d"
+cat >"$T/writers.d/job" <<END
+#!/bin/sh
+id -u >>"$T/ran/as"
+END
+chmod 755 "$T/writers.d/job"
+control
+asof writer add job --owner 1 --grant "$T/src"
+try "E1: an owner may take his program's writer away" \
+	says ok x @1 "rmdir:$W/job"
+asof backup -q "$T/src" >/dev/null
+try "E1: ... and it does not run as somebody else for that" \
+	sh -c "[ \"\$(sort -u '$T/ran/as')\" = 1 ]"
+try "E1: ... and has the grants that it had" asof writer show job
+try "... those" printed "grant $T/src"
+rm -r "$T/writers.d"
+stop
+
 # --- beside a mount (C1) ---------------------------------------------------------
 
 echo x >"$T/src/x"
