@@ -267,6 +267,23 @@ claimed_open_parent(const char *path, const char **name, struct err *e)
 	return -1;
 }
 
+int
+claimed_open_from(struct backup *b, const struct claim *c, struct err *e)
+{
+	const char *name = NULL;
+	int dir;
+	int fd;
+
+	if (b->claims->open != NULL)
+		return b->claims->open(b->claims, c->from_owner, c->from, e);
+	dir = claimed_open_parent(c->from, &name, e);
+	if (dir < 0)
+		return -1;
+	fd = src_open(dir, name, 0, e);
+	src_close(dir);
+	return fd;
+}
+
 /* --- telling --------------------------------------------------------------------- */
 
 void

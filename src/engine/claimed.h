@@ -57,6 +57,9 @@ void claimed_stat(const struct entry *en, struct statx *out);
  */
 int claimed_open_parent(const char *path, const char **name, struct err *e);
 
+/* Open what the claim says its bytes are to be read from (claim.from). */
+int claimed_open_from(struct backup *b, const struct claim *c, struct err *e);
+
 /* Tell the writers' side what became of the item. */
 void claimed_tell(struct backup *b, const struct item *it, const char *path);
 

@@ -49,6 +49,7 @@ struct claim {
 	void *promise;         /* RANGES: for `ranges` below */
 	const char *from;      /* not NULL: read from this path instead; no
 				  part of it may be a symlink */
+	size_t from_owner;     /* the component that says so */
 	bool log_recovery;     /* may change while it is read */
 	bool fixed;            /* RANGES, or likely to be: fixed chunks */
 };
@@ -121,6 +122,15 @@ struct claims {
 	 */
 	void (*read)(struct claims *c, size_t owner, const char *path,
 		     uint64_t bytes, bool partial);
+
+	/*
+	 * Open the regular file that a component named as one to be read in
+	 * place of another: as the one who named it may.  The descriptor, or
+	 * -1; ERR_SOURCE is the file's fault.  May be NULL: as this process
+	 * may, and no part of it may be a symlink.
+	 */
+	int (*open)(struct claims *c, size_t owner, const char *path,
+		    struct err *e);
 
 	/*
 	 * Directories outside of the sources whose claimed names are stored,

@@ -306,8 +306,10 @@ check_place(struct graft *g, const char *path, struct err *e)
 }
 
 int
-graft_file(struct graft *g, const char *path, const char *from, struct err *e)
+graft_file(struct graft *g, const char *path, const char *from, size_t owner,
+	   struct err *e)
 {
+	const struct claim source = { .from = from, .from_owner = owner };
 	char shown[PATH_SHOW_LEN];
 	struct slice *sl = NULL;
 	const char *name = NULL;
@@ -322,7 +324,7 @@ graft_file(struct graft *g, const char *path, const char *from, struct err *e)
 		return -1;
 	}
 	err_clear(&why);
-	if (scan_lone(g->b, path, from, parent < 0 ? -1 : parent, &sl, e) ==
+	if (scan_lone(g->b, path, &source, parent < 0 ? -1 : parent, &sl, e) ==
 		    0 &&
 	    collect_lone(g->c, sl, e) == 0)
 		rc = twig_set(&g->tree, path, sl->item[0].bytes,

@@ -22,14 +22,15 @@ struct record;
 
 /*
  * Read a file (as any other: claims apply to `path`; `from` is where it lies,
- * NULL: at `path`) and put it at `path`, in place of what is there.  Missing
- * directories on the way are made from those of the source.  A file of several
- * names is replaced under this one only, and is no link any more.  ERR_SOURCE:
- * the file's fault (also: no regular file, a directory in its place, no sensible
- * path), nothing was changed and no outcome told.
+ * as the component `owner` may open it, claims.h; NULL: at `path`) and put it
+ * at `path`, in place of what is there.  Missing directories on the way are
+ * made from those of the source.  A file of several names is replaced under
+ * this one only, and is no link any more.  ERR_SOURCE: the file's fault (also:
+ * no regular file, a directory in its place, no sensible path), nothing was
+ * changed and no outcome told.
  */
 int graft_file(struct graft *g, const char *path, const char *from,
-	       struct err *e);
+	       size_t owner, struct err *e);
 
 /* What there is at `path`: its encoded entry into *out; 1 when nothing is. */
 int graft_find(struct graft *g, const char *path, struct buf *out,

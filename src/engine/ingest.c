@@ -186,19 +186,12 @@ struct reading {
 
 /* Where its bytes are: mostly under its own name. */
 static int
-open_source(const struct job *j, const struct item *it, struct err *e)
+open_source(struct backup *b, const struct job *j, const struct item *it,
+	    struct err *e)
 {
-	const char *name = NULL;
-	int dir, fd;
-
 	if (it->claim == NULL || it->claim->claim.from == NULL)
 		return src_open(j->dir->fd, it->name, 0, e);
-	dir = claimed_open_parent(it->claim->claim.from, &name, e);
-	if (dir < 0)
-		return -1;
-	fd = src_open(dir, name, 0, e);
-	src_close(dir);
-	return fd;
+	return claimed_open_from(b, &it->claim->claim, e);
 }
 
 /* 0 open, 1 done with (gone or unreadable), -1 failed. */
@@ -208,7 +201,7 @@ open_file(struct backup *b, struct job *j, struct file_result *fr,
 {
 	struct err why = { 0 };
 
-	r->fd = open_source(j, fr->item, &why);
+	r->fd = open_source(b, j, fr->item, &why);
 	if (r->fd < 0) {
 		if (why.saved_errno == ENOENT) {
 			fr->gone = true;

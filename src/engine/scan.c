@@ -1110,19 +1110,19 @@ scan_absent(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 	return carry(b, d, sl, it, plain, path, e) < 0 ? -1 : 0;
 }
 
-/* Where the writer says that the file is read from. */
+/* What is there where the writer says that the file is read from. */
 static int
-stat_from(struct backup *b, struct item *it, struct err *e)
+stat_from(struct backup *b, struct item *it, const struct claim *c,
+	  struct err *e)
 {
-	const char *name = NULL;
-	int fd = claimed_open_parent(it->claim->claim.from, &name, e);
+	int fd = claimed_open_from(b, c, e);
 	int rc;
 
 	if (fd < 0)
 		return -1;
-	rc = src_stat(fd, name, &it->st, e);
+	rc = src_stat(fd, "", &it->st, e);
 	if (rc == 0)
-		rc = backup_fs(b, &it->st, fd, name, &it->fs, e);
+		rc = backup_fs(b, &it->st, fd, NULL, &it->fs, e);
 	src_close(fd);
 	return rc;
 }
@@ -1157,7 +1157,7 @@ scan_claimed(struct backup *b, struct dir *d, struct slice *sl,
 	struct plan plan;
 	int there = 1;
 
-	if (ic->claim.from != NULL && stat_from(b, it, &why) < 0) {
+	if (ic->claim.from != NULL && stat_from(b, it, &ic->claim, &why) < 0) {
 		ic->why = "what it is to be read from cannot be had";
 		if (mark_partial(b, d, e) < 0)
 			return -1;
@@ -1271,7 +1271,8 @@ lone_dir(struct backup *b, struct slice *sl, const char *path, int fd,
 
 /* Nobody's: it is read because somebody hands it over. */
 static int
-lone_claim(struct slice *sl, struct item *it, const char *from, struct err *e)
+lone_claim(struct slice *sl, struct item *it, const struct claim *from,
+	   struct err *e)
 {
 	struct item_claim *ic = it->claim;
 
@@ -1285,8 +1286,10 @@ lone_claim(struct slice *sl, struct item *it, const char *from, struct err *e)
 		ic->nobodys = true;
 		it->claim = ic;
 	}
-	if (from != NULL)
-		ic->claim.from = from;
+	if (from->from != NULL) {
+		ic->claim.from = from->from;
+		ic->claim.from_owner = from->from_owner;
+	}
 	if (ic->claim.kind == CLAIM_EXCLUDED)
 		return err_set(e, ERR_SOURCE, "its writer excludes it");
 	return 0;
@@ -1294,23 +1297,21 @@ lone_claim(struct slice *sl, struct item *it, const char *from, struct err *e)
 
 static int
 lone_stat(struct backup *b, struct slice *sl, const char *path,
-	  const char *from, struct err *e)
+	  const struct claim *from, struct err *e)
 {
 	struct item *it = &sl->item[0];
-	const char *name = it->name;
-	int fd = sl->dir->fd, rc;
+	int fd = sl->dir->fd;
+	int rc;
 
-	if (from != NULL)
-		fd = claimed_open_parent(from, &name, e);
-	else if (fd < 0)
-		return err_set(e, ERR_SOURCE, "its directory is not there");
-	if (fd < 0)
-		return -1;
-	rc = src_stat(fd, name, &it->st, e);
-	if (rc == 0)
-		rc = backup_fs(b, &it->st, fd, name, &it->fs, e);
-	if (from != NULL)
-		src_close(fd);
+	if (from->from != NULL) {
+		rc = stat_from(b, it, from, e);
+	} else if (fd < 0) {
+		rc = err_set(e, ERR_SOURCE, "its directory is not there");
+	} else {
+		rc = src_stat(fd, it->name, &it->st, e);
+		if (rc == 0)
+			rc = backup_fs(b, &it->st, fd, it->name, &it->fs, e);
+	}
 	if (rc == 0 && !S_ISREG(it->st.stx_mode))
 		return err_set(e, ERR_SOURCE, "is no regular file");
 	if (rc < 0 || claimed_ask(b, sl, it, path, &it->st, e) < 0)
@@ -1319,8 +1320,8 @@ lone_stat(struct backup *b, struct slice *sl, const char *path,
 }
 
 int
-scan_lone(struct backup *b, const char *path, const char *from, int parent,
-	  struct slice **out, struct err *e)
+scan_lone(struct backup *b, const char *path, const struct claim *from,
+	  int parent, struct slice **out, struct err *e)
 {
 	struct scan_scratch *s = mem_zalloc(sizeof(*s));
 	struct slice *sl = slice_new(NULL, 2);

@@ -7,6 +7,8 @@
 
 #include "src/engine/backup_internal.h"
 
+struct claim;
+
 /* Buffers of one scanning thread. */
 struct scan_scratch {
 	uint8_t dents[32768];
@@ -41,12 +43,12 @@ void slice_free(struct slice *s);
 /*
  * For a file that is put into the tree after the walk: an item of its own, in
  * a slice and a directory of its own, judged as in a walk.  `parent` (taken
- * over; -1: it is not there) is the directory of `path`.  From `from`, if that
- * is not NULL.  What nobody claims is read whole.  On 0 slice_free and
+ * over; -1: it is not there) is the directory of `path`.  From from->from, if
+ * that is not NULL, for from->from_owner.  What nobody claims is read whole.  On 0 slice_free and
  * dir_unref are the caller's.
  */
-int scan_lone(struct backup *b, const char *path, const char *from, int parent,
-	      struct slice **out, struct err *e);
+int scan_lone(struct backup *b, const char *path, const struct claim *from,
+	      int parent, struct slice **out, struct err *e);
 
 /* Give up the directories that a slice has found. */
 void slice_drop_dirs(struct slice *s);

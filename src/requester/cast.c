@@ -89,6 +89,26 @@ cast_is_anybody(const struct run *r)
 
 /* --- meeting ------------------------------------------------------------- */
 
+/* A writer that is not root's opens what it names as its owner. */
+static int
+take_rights(const struct client_writer *from, struct run_writer *to,
+	    struct err *e)
+{
+	const struct registration who = {
+		.name = from->name,
+		.owner = from->owner,
+		.grant = from->grant,
+		.grants = from->grants,
+	};
+
+	if (from->owner == 0)
+		return 0;
+	if (resolver_set(&to->resolver, &who, geteuid() != 0, e) < 0)
+		return -1;
+	to->resolved = true;
+	return 0;
+}
+
 static int
 meet_one(struct run *r, const struct client_writer *from, struct run_writer *to,
 	 struct err *e)
@@ -101,6 +121,8 @@ meet_one(struct run *r, const struct client_writer *from, struct run_writer *to,
 		return err_nomem(e);
 	to->owner = from->owner;
 	to->state = from->state;
+	if (take_rights(from, to, e) < 0)
+		return -1;
 	if (from->document == NULL)
 		return 0;
 	buf_add(&to->text, from->document, from->document_len);
@@ -301,6 +323,7 @@ appoint_one(struct run *r, size_t writer, size_t component, struct err *e)
 	claim->chosen = r->choice[writer].chosen;
 	claim->component = component;
 	claim->root = w->owner == 0;
+	claim->resolver = w->resolved ? &w->resolver : NULL;
 	claim->effective = r->choice[writer].effective;
 	r->components++;
 	if (find_base(r, c, claim, e) < 0)
@@ -438,6 +461,8 @@ cast_clear(struct run *r)
 		struct run_writer *w = &r->writer[i];
 
 		mem_free(w->name);
+		if (w->resolved)
+			resolver_clear(&w->resolver);
 		metadata_free(w->document);
 		buf_clear(&w->text);
 		mem_free(w->incrementals);

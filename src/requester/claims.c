@@ -29,8 +29,10 @@
 #include "src/requester/finder.h"
 #include "src/writer/metadata.h"
 #include "src/writer/reduce.h"
+#include "src/writer/resolve.h"
 #include "src/writer/wildcard.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -88,6 +90,7 @@ struct writer_claims {
 	uint64_t seed;
 	pthread_mutex_t lock; /* texts, promises, the components' outcomes */
 	struct text *texts;
+	pthread_mutex_t opening; /* the components' resolvers */
 };
 
 static struct writer_claims *
@@ -801,6 +804,7 @@ find_alternate(struct said *s, struct claim *out, struct err *e)
 	if (src_stat(AT_FDCWD, buf_str(&path), &st, NULL) == 0 &&
 	    S_ISREG(st.stx_mode)) {
 		out->from = keep_text(s->w, buf_str(&path));
+		out->from_owner = out->owner;
 		if (out->from == NULL) {
 			err_nomem(e);
 			goto out;
@@ -1072,6 +1076,49 @@ answer_ranges(struct claims *c, const struct claim *claim, int fd,
 out:
 	ranges_clear(&r);
 	return rc;
+}
+
+/* --- other places ---------------------------------------------------------- */
+
+/* Without a resolver the engine's own rule: no symlink in the path. */
+static int
+open_own(const char *path, struct err *e)
+{
+	int root = src_open(AT_FDCWD, "/", O_DIRECTORY | O_PATH, e);
+	int fd;
+
+	if (root < 0)
+		return -1;
+	fd = src_open_beneath(root, path + 1, 0, e);
+	src_close(root);
+	return fd;
+}
+
+static int
+answer_open(struct claims *c, size_t owner, const char *path, struct err *e)
+{
+	struct writer_claims *w = of_engine(c);
+	struct resolver *who = w->o->component[owner].resolver;
+	struct err why = { 0 };
+	int fd = -1;
+	int rc;
+
+	if (who == NULL)
+		return open_own(path, e);
+	(void)pthread_mutex_lock(&w->opening);
+	rc = resolve_regular(who, path, &fd, &why);
+	(void)pthread_mutex_unlock(&w->opening);
+	if (rc == 0)
+		return fd;
+	if (rc == 1) {
+		errno = ENOENT;
+		return err_source(e, "open");
+	}
+	/* What is refused is the writer's fault, and so the file's. */
+	if (why.kind == ERR_USAGE)
+		return err_set(e, ERR_SOURCE, "%s", why.text);
+	err_move(e, &why);
+	return -1;
 }
 
 /* --- what the walk tells ------------------------------------------------- */
@@ -1374,6 +1421,7 @@ writer_claims_new(const struct claims_options *o, struct writer_claims **out,
 	if (w == NULL)
 		return err_nomem(e);
 	(void)pthread_mutex_init(&w->lock, NULL);
+	(void)pthread_mutex_init(&w->opening, NULL);
 	w->o = o;
 	w->promise = mem_array(o->components + 1, sizeof(*w->promise));
 	w->plain = mem_array(o->components + 1, sizeof(*w->plain));
@@ -1396,6 +1444,7 @@ writer_claims_new(const struct claims_options *o, struct writer_claims **out,
 	w->engine.find = answer_find;
 	w->engine.carries = answer_carries;
 	w->engine.ranges = answer_ranges;
+	w->engine.open = answer_open;
 	w->engine.outcome = answer_outcome;
 	w->engine.missed = answer_missed;
 	w->engine.read = answer_read;
@@ -1447,5 +1496,6 @@ writer_claims_free(struct writer_claims *w)
 	mem_free(w->plain);
 	mem_free(w->extra);
 	(void)pthread_mutex_destroy(&w->lock);
+	(void)pthread_mutex_destroy(&w->opening);
 	mem_free(w);
 }

@@ -22,6 +22,7 @@ struct err;
 struct metadata;
 struct metadata_files;
 struct reduced;
+struct resolver;
 struct view_gen;
 struct writer_claims;
 
@@ -36,6 +37,11 @@ struct claims_component {
 	struct view_gen *base;         /* NULL: none, so all of it is read */
 	const struct reduced *reduced; /* NULL: nothing is known */
 	bool untrusted;                /* an audit found a lie before */
+	/*
+	 * Whose rights its other places are opened with; NULL: this process's,
+	 * for a writer of its own.  Used by one thread at a time.
+	 */
+	struct resolver *resolver;
 
 	/* What became of it; final once no walk is going on. */
 	bool failed;

@@ -171,6 +171,9 @@ list(struct taking *t, const char *path, struct err *e)
 	struct node n = { 0 };
 	int rc = go_to(t, path, &n, e);
 
+	/* Empty directories are part of a tree, too. */
+	if (rc == 0 && t->spec->recursive)
+		rc = put_way(t, e);
 	if (rc == 0)
 		rc = view_list(t->image, &n, 0, on_entry, t, e);
 	node_clear(&n);

@@ -34,7 +34,7 @@ graft_one(struct late *l, const char *path, const char *from, struct err *e)
 	struct err why = { 0 };
 	char shown[PATH_SHOW_LEN];
 
-	if (graft_file(l->g, path, from, &why) == 0)
+	if (graft_file(l->g, path, from, l->component, &why) == 0)
 		return 0;
 	if (why.kind != ERR_SOURCE) {
 		err_move(e, &why);

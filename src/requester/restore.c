@@ -1190,16 +1190,25 @@ next_image(const struct run *r, uint32_t above,
 	return best;
 }
 
+/* The generation itself, or, when that is forgotten, what this one keeps of it. */
 static int
 open_image(const struct run *r, const struct dossier_ref *ref,
 	   struct view_gen **out, struct err *e)
 {
-	if (view_open(r->store, ref->number, out, e) < 0)
-		return err_prefix(e, "an image of the data is in generation %u",
-				  (unsigned)ref->number);
-	if (memcmp((*out)->record.id, ref->id, sizeof(ref->id)) == 0)
+	struct err why = { 0 };
+	int rc = view_open(r->store, ref->number, out, &why);
+
+	if (rc == 0 && memcmp((*out)->record.id, ref->id, sizeof(ref->id)) == 0)
 		return 0;
-	view_unref(*out);
+	if (rc == 0)
+		view_unref(*out);
+	err_clear(&why);
+	rc = view_image(r->gen, ref->number, ref->id, out, e);
+	if (rc < 0)
+		return err_prefix(e, "an image of the data, of generation %u",
+				  (unsigned)ref->number);
+	if (rc == 0)
+		return 0;
 	return err_set(e, ERR_MISSING,
 		       "an image of the data is in a generation %u that is not "
 		       "there any more",

@@ -21,6 +21,7 @@
 #include "src/requester/history.h"
 #include "src/writer/client.h"
 #include "src/writer/reduce.h"
+#include "src/writer/resolve.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,6 +36,8 @@ struct metadata;
 struct run_writer {
 	char *name;
 	uid_t owner;
+	struct resolver resolver; /* not of root's: its rights */
+	bool resolved;
 	struct metadata *document; /* NULL: none that can be used */
 	struct buf text;           /* of it */
 	uint32_t *incrementals, *differentials; /* per component, before */

@@ -359,6 +359,14 @@ resolve_ranges(struct resolver *r, const char *path, uint64_t room,
 }
 
 int
+resolve_regular(struct resolver *r, const char *path, int *fd, struct err *e)
+{
+	struct statx st = { 0 };
+
+	return open_regular(r, path, fd, &st, e);
+}
+
+int
 resolve_readable(struct resolver *r, const char *path, struct err *e)
 {
 	struct statx st = { 0 };

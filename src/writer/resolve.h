@@ -65,6 +65,13 @@ void resolve_wait(struct ts ripe);
 int resolve_ranges(struct resolver *r, const char *path, uint64_t room,
 		   struct ranges *out, struct err *e);
 
+/*
+ * Open a regular file for reading, which it was all the time.  1: there is no
+ * such file.
+ */
+int resolve_regular(struct resolver *r, const char *path, int *fd,
+		    struct err *e);
+
 /* Could it be read?  A regular file must be there. */
 int resolve_readable(struct resolver *r, const char *path, struct err *e);
 

@@ -367,5 +367,12 @@ replayed() {
 try "in order, and says that more follows" replayed
 try "the data are there" all_back
 try "and the later logs" back log/2
+try "A3: the full may be forgotten" asof forget "$full"
+spoil
+rm -r data log
+try "the restore replays it all the same" restore_writer db:c
+try "both, in order" replayed
+try "A3: the data are there" all_back
+try "A3: and the later logs" back log/2
 
 finish

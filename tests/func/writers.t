@@ -485,6 +485,54 @@ try "its files are there" same
 try "a writer is forgotten" asof writer remove lazy
 try "and not there" must_fail 1 asof writer show lazy
 
+# --- other people's writers -----------------------------------------------------------------------------------
+
+if [ "$(id -u)" = 0 ] && id daemon >/dev/null 2>&1; then
+	chmod 711 "$T"
+	mkdir own && echo his >own/x.db && echo label >own/label
+	chown -R daemon own
+	echo secret >own/secret && chmod 600 own/secret
+	cat >writers.d/his <<END
+#!/bin/sh
+while read -r event id rest; do
+	case \$event in
+	identify)
+		echo 'writer his'
+		echo 'restore-method restore-if-can-replace'
+		echo 'component main database selectable=yes'
+		echo 'database-files main $T/own *.db'
+		echo 'end' ;;
+	prepare-backup) echo 'attach main $T/own/kept from=$T/own/label' ;;
+	post-copy)
+		[ ! -e $T/own/swap ] || sh $T/own/swap ;;
+	esac
+	echo "ok \$id"
+done
+END
+	chmod 755 writers.d/his
+	try "E2: a writer of another user's" \
+		asof writer add his --owner daemon --grant "$T/own"
+	try "hands over what he can read" made -t full own
+	rm -rf out
+	try "which is kept" asof restore latest --to out
+	try "as it was" cmp "out$T/own/kept" own/label
+	echo "mv $T/own/secret $T/own/label" >own/swap
+	try "E2: what he cannot read is not read for him" \
+		must_fail 3 made -t full own
+	try "and his component has failed" tells 'may not open it'
+	rm -rf out
+	try "E2: nothing of it" asof restore latest --to out
+	try "is in the backup" [ ! -e "out$T/own/kept" ]
+	rm -f own/secret own/label && echo label >own/label
+	chown -R daemon own
+	ln -s "$T/own" away
+	echo "rm $T/own/label; ln -s $T/file $T/own/label" >own/swap
+	try "E2: a symlink that comes in between is not followed" \
+		must_fail 3 made -t full own
+	try "and told of" tells 'symlink is in the path'
+	rm -f writers.d/his
+fi
+
 # --- other questions -----------------------------------------------------------------------------------------------
 
 try "the record as it is" asof session latest

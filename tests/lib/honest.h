@@ -101,7 +101,7 @@ honest_copied(struct claims *c, struct graft *g, struct err *e)
 
 	(void)c;
 	if (honest_graft != NULL &&
-	    graft_file(g, honest_graft, NULL, &why) < 0 &&
+	    graft_file(g, honest_graft, NULL, 0, &why) < 0 &&
 	    why.kind != ERR_SOURCE) {
 		err_move(e, &why);
 		return -1;

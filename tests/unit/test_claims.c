@@ -906,9 +906,9 @@ graft_some(struct rig *r, struct graft *g, struct err *e)
 
 	(void)snprintf(from, sizeof(from), "%s/label", r->f.scratch.path);
 	scratch_write(from, "START WAL", 9);
-	if (graft_file(g, rig_at(r, "d/label"), from, e) < 0 ||
-	    graft_file(g, rig_at(r, "d/new/deep/label"), from, e) < 0 ||
-	    graft_file(g, rig_at(r, "a"), NULL, e) < 0 ||
+	if (graft_file(g, rig_at(r, "d/label"), from, 0, e) < 0 ||
+	    graft_file(g, rig_at(r, "d/new/deep/label"), from, 0, e) < 0 ||
+	    graft_file(g, rig_at(r, "a"), NULL, 0, e) < 0 ||
 	    graft_session(g, "session", "what it was\n", 12, e) < 0 ||
 	    graft_session(g, "documents/w", "writer w\nend\n", 13, e) < 0 ||
 	    graft_session(g, "documents/empty", "", 0, e) < 0)
@@ -920,16 +920,16 @@ graft_some(struct rig *r, struct graft *g, struct err *e)
 	assert_int_equal(graft_find(g, "/", &found, e), 0);
 	buf_clear(&found);
 	/* The file's fault: nothing is changed. */
-	assert_int_equal(graft_file(g, rig_at(r, "b"), "/none/here", e), -1);
+	assert_int_equal(graft_file(g, rig_at(r, "b"), "/none/here", 0, e), -1);
 	assert_int_equal(e->kind, ERR_SOURCE);
 	err_clear(e);
-	assert_int_equal(graft_file(g, rig_at(r, "d"), from, e), -1);
+	assert_int_equal(graft_file(g, rig_at(r, "d"), from, 0, e), -1);
 	assert_int_equal(e->kind, ERR_SOURCE);
 	err_clear(e);
-	assert_int_equal(graft_file(g, rig_at(r, "b/x"), from, e), -1);
+	assert_int_equal(graft_file(g, rig_at(r, "b/x"), from, 0, e), -1);
 	assert_int_equal(e->kind, ERR_SOURCE);
 	err_clear(e);
-	assert_int_equal(graft_file(g, "relative", from, e), -1);
+	assert_int_equal(graft_file(g, "relative", from, 0, e), -1);
 	err_clear(e);
 	return 0;
 }
@@ -998,8 +998,8 @@ d1_what_is_handed_over_at_the_end_is_in_the_tree(void **state)
 static int
 graft_log(struct rig *r, struct graft *g, struct err *e)
 {
-	return graft_file(g, rig_at(r, "d/x"), NULL, e) < 0 ||
-			       graft_file(g, rig_at(r, "d/log.2"), NULL, e) <
+	return graft_file(g, rig_at(r, "d/x"), NULL, 0, e) < 0 ||
+			       graft_file(g, rig_at(r, "d/log.2"), NULL, 0, e) <
 				       0 ?
 		       -1 :
 		       0;
@@ -1067,7 +1067,7 @@ a_log_run_without_a_base_is_full(void **state)
 static int
 graft_ranges(struct rig *r, struct graft *g, struct err *e)
 {
-	return graft_file(g, rig_at(r, "db"), NULL, e);
+	return graft_file(g, rig_at(r, "db"), NULL, 0, e);
 }
 
 static void
