@@ -100,6 +100,7 @@ librequester_a_SOURCES = \
 	%D%/requester/selection.c %D%/requester/selection.h \
 	%D%/requester/service.c %D%/requester/service.h \
 	%D%/requester/session_file.c %D%/requester/session_file.h \
+	%D%/requester/stored.c \
 	%D%/requester/writeup.c
 
 bin_PROGRAMS += asof

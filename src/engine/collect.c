@@ -807,6 +807,11 @@ collect_swap(struct collector *c, const struct entry *old,
 		o->entries++;
 		o->inodes++;
 	}
+	if (new == NULL) {
+		o->entries--;
+		o->inodes--;
+		return 0;
+	}
 	o->xattrs += new->xattrs > 0;
 	if (new->type == ENTRY_FILE) {
 		o->files++;

@@ -44,7 +44,10 @@ struct collector;
  */
 int collect_lone(struct collector *c, struct slice *sl, struct err *e);
 
-/* An entry comes to stand in the place of another (NULL: of none). */
+/*
+ * An entry comes to stand in the place of another (NULL: of none), or none does
+ * (NULL: then there was one).
+ */
 int collect_swap(struct collector *c, const struct entry *old,
 		 const struct entry *new, struct err *e);
 

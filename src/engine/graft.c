@@ -40,6 +40,7 @@ struct twig {
 	uint8_t *bytes; /* its entry, of a directory without what is in it;
 			   NULL: a directory on the way */
 	size_t bytes_len;
+	bool gone; /* nothing is there any more; no bytes */
 	struct twig **child; /* sorted by name */
 	size_t children;
 };
@@ -160,6 +161,7 @@ twig_set(struct twig *top, const char *path, const uint8_t *bytes, size_t n,
 	mem_free(t->bytes);
 	t->bytes = copy;
 	t->bytes_len = n;
+	t->gone = false;
 	return 0;
 }
 
@@ -267,6 +269,8 @@ graft_find(struct graft *g, const char *path, struct buf *out, struct err *e)
 	}
 	if (check_path(path, true, e) < 0 || find_twig(g, path, &t, e) < 0)
 		return -1;
+	if (t != NULL && t->gone)
+		return 1;
 	if (t != NULL && t->bytes != NULL) {
 		buf_add(out, t->bytes, t->bytes_len);
 		return buf_ok(out, e);
@@ -339,6 +343,34 @@ graft_file(struct graft *g, const char *path, const char *from, size_t owner,
 		dir_unref(d);
 	}
 	return rc;
+}
+
+int
+graft_remove(struct graft *g, const char *path, struct err *e)
+{
+	struct tree_hit hit = { 0 };
+	const struct twig *there;
+	struct twig *t = &g->tree;
+	const char *name;
+	size_t len;
+	size_t pos = 0;
+	int rc;
+
+	if (check_place(g, path, e) < 0 || find_twig(g, path, &there, e) < 0)
+		return -1;
+	rc = find_walked(g, path, &hit, e);
+	tree_hit_clear(&hit);
+	if (rc < 0 || (rc == 1 && there == NULL))
+		return rc;
+	while (t != NULL && path_next(path, &pos, &name, &len))
+		t = twig_child(t, name, len);
+	if (t == NULL)
+		return err_nomem(e);
+	mem_free(t->bytes);
+	t->bytes = NULL;
+	t->bytes_len = 0;
+	t->gone = true;
+	return 0;
 }
 
 /* --- the session's own files --------------------------------------------------------- */
@@ -526,6 +558,17 @@ out:
 	return rc;
 }
 
+/* Nothing comes in the place of what was there. */
+static int
+drop_twig(struct making *m, const struct entry *old, struct err *e)
+{
+	if (old == NULL)
+		return 0;
+	if (collect_swap(m->g->c, old, NULL, e) < 0)
+		return -1;
+	return collect_unlink(m->g->c, &m->old->dir.id, old, e);
+}
+
 /* A changed name, in the place of `old`, if there is one. */
 static int
 add_twig(struct making *m, const struct twig *t, const struct entry *old,
@@ -533,6 +576,8 @@ add_twig(struct making *m, const struct twig *t, const struct entry *old,
 {
 	struct entry en;
 
+	if (t->gone)
+		return drop_twig(m, old, e);
 	if (t->bytes == NULL)
 		return add_way(m, t, old, e);
 	if (entry_decode(t->bytes, t->bytes_len, false, &en, e) < 0)

@@ -32,6 +32,12 @@ struct record;
 int graft_file(struct graft *g, const char *path, const char *from,
 	       size_t owner, struct err *e);
 
+/*
+ * Nothing is at `path` any more; what is there is no directory (ERR_SOURCE).
+ * 1: nothing was there.
+ */
+int graft_remove(struct graft *g, const char *path, struct err *e);
+
 /* What there is at `path`: its encoded entry into *out; 1 when nothing is. */
 int graft_find(struct graft *g, const char *path, struct buf *out,
 	       struct err *e);

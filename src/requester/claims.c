@@ -27,6 +27,7 @@
 #include "src/engine/view.h"
 #include "src/requester/audit.h"
 #include "src/requester/finder.h"
+#include "src/requester/stored.h"
 #include "src/writer/metadata.h"
 #include "src/writer/reduce.h"
 #include "src/writer/resolve.h"
@@ -1276,8 +1277,8 @@ find_unmet(struct unmet *u, const struct metadata_spec *spec, struct err *e)
 }
 
 int
-writer_claims_unmet(struct writer_claims *w, claims_path_fn fn, void *ctx,
-		    struct err *e)
+writer_claims_unmet(struct writer_claims *w, size_t component,
+		    claims_path_fn fn, void *ctx, struct err *e)
 {
 	struct unmet u = { .w = w, .fn = fn, .ctx = ctx };
 	struct metadata_spec spec;
@@ -1288,7 +1289,8 @@ writer_claims_unmet(struct writer_claims *w, claims_path_fn fn, void *ctx,
 		bool log =
 			w->o->component[p->component].effective == METADATA_LOG;
 
-		if (p->kind != PLACE_SET || p->carried ||
+		if (p->component != component || p->kind != PLACE_SET ||
+		    p->carried ||
 		    w->plain[p->component] ||
 		    (!log && p->set->alternate == NULL))
 			continue;
@@ -1302,6 +1304,75 @@ writer_claims_unmet(struct writer_claims *w, claims_path_fn fn, void *ctx,
 		spec.dir = p->set->alternate;
 		u.alternate = true;
 		if (find_unmet(&u, &spec, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Log files of an earlier generation. */
+struct gone {
+	const struct metadata_files *set;
+	claims_path_fn fn;
+	void *ctx;
+};
+
+/* Is nothing there, for sure? */
+static bool
+is_gone(const char *path)
+{
+	struct err why = { 0 };
+	struct statx st;
+	int rc = src_stat(AT_FDCWD, path, &st, &why);
+	bool gone = rc < 0 && (why.saved_errno == ENOENT ||
+			       why.saved_errno == ENOTDIR);
+
+	err_clear(&why);
+	return gone;
+}
+
+static int
+on_stored(void *ctx, const char *path, const struct entry *en, struct err *e)
+{
+	const struct gone *g = ctx;
+	struct buf other = { 0 };
+	bool gone;
+	int rc = 0;
+
+	if (en->type == ENTRY_DIR || !is_gone(path))
+		return 0;
+	gone = true;
+	if (g->set->alternate != NULL) {
+		buf_add_str(&other, dir_len(g->set->alternate) > 0 ?
+					    g->set->alternate :
+					    "");
+		buf_add_str(&other, path + dir_len(g->set->spec.dir));
+		(void)buf_str(&other);
+		rc = buf_ok(&other, e);
+		gone = rc == 0 && is_gone(buf_str(&other));
+		buf_clear(&other);
+	}
+	return gone ? g->fn(g->ctx, path, e) : rc;
+}
+
+int
+writer_claims_gone(struct writer_claims *w, size_t component,
+		   struct view_gen *before, claims_path_fn fn, void *ctx,
+		   struct err *e)
+{
+	struct gone g = { .fn = fn, .ctx = ctx };
+	size_t i;
+
+	if (w->plain[component] ||
+	    w->o->component[component].effective != METADATA_LOG)
+		return 0;
+	for (i = 0; i < w->places; i++) {
+		const struct place *p = &w->place[i];
+
+		if (p->component != component || p->kind != PLACE_SET ||
+		    p->carried)
+			continue;
+		g.set = p->set;
+		if (stored_each(before, &p->set->spec, on_stored, &g, e) < 0)
 			return -1;
 	}
 	return 0;

@@ -89,14 +89,18 @@ int writer_claims_fail(struct writer_claims *w, size_t component, struct err *e,
 int writer_claims_missing(struct writer_claims *w, struct err *e);
 
 /*
- * Call fn for the files that the walk did not meet and that have to be read:
- * those that only are at an alternate path, in a log session all log files.
- * `all` of a component: every member that was not read whole, because it has
- * failed since.
+ * Call fn for files of a component: unmet, those that the walk did not meet and
+ * that have to be read (those that only are at an alternate path, in a log
+ * session all log files); gone, in a log session, the log files that an earlier
+ * generation has and the disk has not; members, every one that was not read
+ * whole, because the component has failed since.
  */
 typedef int (*claims_path_fn)(void *ctx, const char *path, struct err *e);
-int writer_claims_unmet(struct writer_claims *w, claims_path_fn fn, void *ctx,
-			struct err *e);
+int writer_claims_unmet(struct writer_claims *w, size_t component,
+			claims_path_fn fn, void *ctx, struct err *e);
+int writer_claims_gone(struct writer_claims *w, size_t component,
+		       struct view_gen *before, claims_path_fn fn, void *ctx,
+		       struct err *e);
 int writer_claims_members(struct writer_claims *w, size_t component,
 			  claims_path_fn fn, void *ctx, struct err *e);
 

@@ -18,13 +18,11 @@
 #include "src/requester/run.h"
 
 #include "base/err.h"
-#include "base/mem.h"
-#include "base/path.h"
 #include "src/engine/graft.h"
 #include "src/engine/view.h"
 #include "src/requester/session_file.h"
+#include "src/requester/stored.h"
 #include "src/writer/metadata.h"
-#include "src/writer/wildcard.h"
 
 #include <string.h>
 
@@ -34,18 +32,8 @@
 struct taking {
 	struct graft *g;
 	struct view_gen *image;
-	const struct metadata_spec *spec;
-	struct buf dir;  /* the directory at hand; empty for the top */
-	struct buf path; /* a name in it */
-	struct buf at;   /* where that goes in the session's tree */
-	bool has_way;   /* the directory's own entry is there, and all above */
-	struct waiting *waiting;
-};
-
-/* A directory that is still to be listed. */
-struct waiting {
-	struct waiting *next;
-	char path[];
+	struct buf way; /* a directory, and those above it */
+	struct buf at;  /* where something goes in the session's tree */
 };
 
 /* --- names --------------------------------------------------------------- */
@@ -75,155 +63,64 @@ put(struct taking *t, const char *path, const struct entry *en, struct err *e)
 				   e);
 }
 
-/* The directories on the way to the one at hand, as they were. */
+/* --- files --------------------------------------------------------------- */
+
+/* The directories above the path, as they were. */
 static int
-put_way(struct taking *t, struct err *e)
+put_way(struct taking *t, const char *path, struct err *e)
 {
-	char *path = (char *)t->dir.data; /* with its end, see go_to */
 	struct node n = { 0 };
 	size_t i;
 	int rc = 0;
 
-	if (t->has_way)
-		return 0;
-	for (i = 0; i <= t->dir.len && rc == 0; i++) {
-		char was = path[i];
-
-		if (was != '/' && was != '\0')
+	for (i = 0; path[i] != '\0' && rc == 0; i++) {
+		if (path[i] != '/')
 			continue;
-		path[i] = '\0';
-		rc = view_path(t->image, i == 0 ? "/" : path, &n, e);
+		buf_reset(&t->way);
+		buf_add(&t->way, path, i);
+		(void)buf_str(&t->way);
+		if (buf_ok(&t->way, e) < 0)
+			return -1;
+		rc = view_path(t->image, i == 0 ? "/" : buf_str(&t->way), &n,
+			       e);
 		if (rc == 0)
-			rc = put(t, path, &n.entry, e);
-		path[i] = was;
+			rc = put(t, buf_str(&t->way), &n.entry, e);
 		node_clear(&n);
 	}
-	t->has_way = rc == 0;
-	return rc == 1 ? err_set(e, ERR_CORRUPT, "a directory is lost") : rc;
-}
-
-/* --- files --------------------------------------------------------------- */
-
-static int
-wait_for(struct taking *t, const char *path, size_t len, struct err *e)
-{
-	struct waiting *w = mem_alloc(sizeof(*w) + len + 1);
-
-	if (w == NULL)
-		return err_nomem(e);
-	memcpy(w->path, path, len);
-	w->path[len] = '\0';
-	w->next = t->waiting;
-	t->waiting = w;
-	return 0;
-}
-
-/* A name in the directory at hand. */
-static int
-put_name(struct taking *t, const struct entry *en, struct err *e)
-{
-	return put_way(t, e) < 0 ? -1 : put(t, buf_str(&t->path), en, e);
-}
-
-static int
-on_entry(void *ctx, const struct node *n, uint64_t position, struct err *e)
-{
-	struct taking *t = ctx;
-
-	(void)position;
-	buf_reset(&t->path);
-	buf_add(&t->path, t->dir.data, t->dir.len);
-	buf_add_char(&t->path, '/');
-	buf_add(&t->path, n->entry.name, n->entry.name_len);
-	(void)buf_str(&t->path);
-	if (buf_ok(&t->path, e) < 0)
-		return -1;
-	if (n->entry.type == ENTRY_DIR)
-		return t->spec->recursive ?
-			       wait_for(t, buf_str(&t->path), t->path.len, e) :
-			       0;
-	if (!wildcard_match(t->spec->pattern,
-			    buf_str(&t->path) + t->dir.len + 1))
-		return 0;
-	return put_name(t, &n->entry, e);
-}
-
-/* Go to a directory: 1 when there is none. */
-static int
-go_to(struct taking *t, const char *path, struct node *out, struct err *e)
-{
-	int rc = view_path(t->image, path, out, e);
-
-	buf_reset(&t->dir);
-	buf_add_str(&t->dir, strcmp(path, "/") == 0 ? "" : path);
-	(void)buf_str(&t->dir);
-	t->has_way = false;
-	if (rc == 0 && out->entry.type != ENTRY_DIR) {
-		node_clear(out);
-		rc = 1;
-	}
-	return rc != 0 ? rc : buf_ok(&t->dir, e);
-}
-
-static int
-list(struct taking *t, const char *path, struct err *e)
-{
-	struct node n = { 0 };
-	int rc = go_to(t, path, &n, e);
-
-	/* Empty directories are part of a tree, too. */
-	if (rc == 0 && t->spec->recursive)
-		rc = put_way(t, e);
-	if (rc == 0)
-		rc = view_list(t->image, &n, 0, on_entry, t, e);
-	node_clear(&n);
 	return rc < 0 ? -1 : 0;
+}
+
+static int
+on_stored(void *ctx, const char *path, const struct entry *en, struct err *e)
+{
+	return put(ctx, strcmp(path, "/") == 0 ? "" : path, en, e);
 }
 
 /* All that the image has of a directory and pattern. */
 static int
 take_spec(struct taking *t, const struct metadata_spec *spec, struct err *e)
 {
-	struct waiting *w;
-	int rc = wait_for(t, spec->dir, strlen(spec->dir), e);
+	struct node n = { 0 };
+	int rc = view_path(t->image, spec->dir, &n, e);
 
-	t->spec = spec;
-	while (t->waiting != NULL) {
-		w = t->waiting;
-		t->waiting = w->next;
-		if (rc == 0)
-			rc = list(t, w->path, e);
-		mem_free(w);
-	}
-	return rc;
+	node_clear(&n);
+	if (rc != 0)
+		return rc < 0 ? -1 : 0;
+	if (put_way(t, spec->dir, e) < 0)
+		return -1;
+	return stored_each(t->image, spec, on_stored, t, e);
 }
 
 /* One file, when the image has it. */
 static int
 take_file(struct taking *t, const char *path, struct err *e)
 {
-	const char *name = strrchr(path, '/') + 1;
-	size_t len = (size_t)(name - 1 - path);
-	char *dir = mem_dup(len > 0 ? path : "/", len + 1);
 	struct node n = { 0 };
-	int rc;
+	int rc = view_path(t->image, path, &n, e);
 
-	if (dir == NULL)
-		return err_nomem(e);
-	dir[len > 0 ? len : 1] = '\0';
-	rc = go_to(t, dir, &n, e);
-	node_clear(&n);
-	mem_free(dir);
-	if (rc == 0)
-		rc = view_path(t->image, path, &n, e);
-	if (rc == 0 && n.entry.type != ENTRY_DIR) {
-		buf_reset(&t->path);
-		buf_add_str(&t->path, path);
-		(void)buf_str(&t->path);
-		rc = buf_ok(&t->path, e);
-		if (rc == 0)
-			rc = put_name(t, &n.entry, e);
-	}
+	if (rc == 0 && n.entry.type != ENTRY_DIR &&
+	    (put_way(t, path, e) < 0 || put(t, path, &n.entry, e) < 0))
+		rc = -1;
 	node_clear(&n);
 	return rc < 0 ? -1 : 0;
 }
@@ -427,8 +324,7 @@ keep_one(struct run *r, struct graft *g, size_t component, size_t k,
 					  0, e);
 		view_unref(t.image);
 	}
-	buf_clear(&t.dir);
-	buf_clear(&t.path);
+	buf_clear(&t.way);
 	buf_clear(&t.at);
 	if (rc < 0)
 		(void)err_prefix(e,

@@ -14,7 +14,9 @@
 
 #include "base/err.h"
 #include "base/path.h"
+#include "src/engine/generation.h"
 #include "src/engine/graft.h"
+#include "src/engine/view.h"
 #include "src/requester/finder.h"
 #include "src/writer/metadata.h"
 
@@ -232,8 +234,46 @@ static int
 graft_unmet(struct run *r, struct graft *g, struct err *e)
 {
 	struct late l = { .r = r, .g = g };
+	size_t i;
 
-	return writer_claims_unmet(r->claims, on_path, &l, e);
+	for (i = 0; i < r->components; i++) {
+		l.component = i;
+		if (!r->claim[i].failed &&
+		    writer_claims_unmet(r->claims, i, on_path, &l, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+on_gone(void *ctx, const char *path, struct err *e)
+{
+	const struct late *l = ctx;
+
+	return graft_remove(l->g, path, e) < 0 ? -1 : 0;
+}
+
+/* A log session has the tree of its base: logs that are gone leave it. */
+static int
+remove_gone(struct run *r, struct graft *g, struct err *e)
+{
+	struct late l = { .r = r, .g = g };
+	struct view_gen *before = NULL;
+	size_t i;
+	int rc = 0;
+
+	if (r->type != METADATA_LOG || r->facts.base == NULL)
+		return 0;
+	if (view_open(r->store, r->facts.base->number, &before, e) < 0)
+		return -1;
+	for (i = 0; i < r->components && rc == 0; i++) {
+		l.component = i;
+		if (!r->claim[i].failed)
+			rc = writer_claims_gone(r->claims, i, before, on_gone,
+						&l, e);
+	}
+	view_unref(before);
+	return rc;
 }
 
 int
@@ -246,7 +286,8 @@ postcopy(void *run, struct graft *g, struct err *e)
 	    fail_unheard(r, e) < 0 || renew_all(r, g, e) < 0 ||
 	    graft_unmet(r, g, e) < 0 ||
 	    writer_claims_missing(r->claims, e) < 0 ||
-	    images_keep(r, g, e) < 0 || make_plain(r, g, e) < 0)
+	    remove_gone(r, g, e) < 0 || images_keep(r, g, e) < 0 ||
+	    make_plain(r, g, e) < 0)
 		return -1;
 	return writeup(r, g, e);
 }

@@ -419,6 +419,11 @@ cp src/db/a.db a.then
 rm src/log/1 src/log/linked && echo two >src/log/2
 try "A3: a log backup behind it" made -t log
 second_id=$(hex "$(field generation)")
+rm -rf out
+try "A5: has the logs of now" asof restore "$((first + 1))" --to out
+try "A5: those that are there" diff -r "out$T/src/log" src/log
+try "with the data of its base" cmp "out$T/src/db/a.db" a.then
+try "and is sound" asof check
 cp src/log/2 log2.then
 rm src/log/2 && echo three >src/log/3
 try "A3: another, when those logs are gone" made -t log

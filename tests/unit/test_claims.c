@@ -1005,6 +1005,56 @@ graft_log(struct rig *r, struct graft *g, struct err *e)
 		       0;
 }
 
+static int
+graft_gone(struct rig *r, struct graft *g, struct err *e)
+{
+	struct buf found = { 0 };
+
+	assert_int_equal(graft_remove(g, rig_at(r, "none"), e), 1);
+	assert_int_equal(graft_remove(g, rig_at(r, "d"), e), -1);
+	assert_int_equal(e->kind, ERR_SOURCE);
+	err_clear(e);
+	/* One of two names, a whole file, and one that comes back. */
+	assert_int_equal(graft_remove(g, rig_at(r, "d/z"), e), 0);
+	assert_int_equal(graft_remove(g, rig_at(r, "a"), e), 0);
+	assert_int_equal(graft_remove(g, rig_at(r, "d/x"), e), 0);
+	assert_int_equal(graft_find(g, rig_at(r, "d/x"), &found, e), 1);
+	assert_int_equal(graft_file(g, rig_at(r, "d/x"), NULL, 0, e), 0);
+	assert_int_equal(graft_find(g, rig_at(r, "d/x"), &found, e), 0);
+	buf_clear(&found);
+	/* One that was put, and is taken away again. */
+	assert_int_equal(graft_file(g, rig_at(r, "d/log.2"), NULL, 0, e), 0);
+	return graft_remove(g, rig_at(r, "d/log.2"), e);
+}
+
+static void
+a5_what_is_gone_leaves_the_tree(void **state)
+{
+	struct check_result sum;
+	struct rig r;
+	uint32_t g;
+
+	(void)state;
+	rig_begin(&r);
+	make_two(&r);
+	assert_int_equal(link(rig_at(&r, "b"), rig_at(&r, "d/z")), 0);
+	(void)rig_backup(&r, GEN_FULL, true);
+	rig_write(&r, "d/log.2", "another");
+	r.copied = graft_gone;
+	g = rig_backup(&r, GEN_LOG, true);
+	rig_lacks(&r, g, "a");
+	rig_lacks(&r, g, "d/z");
+	rig_lacks(&r, g, "d/log.2");
+	rig_holds(&r, g, "b", "second");
+	rig_holds(&r, g, "d/x", "third");
+	assert_int_equal(r.gen[g]->record.counts.entries,
+			 1 + r.gen[g]->record.root.dir.beneath);
+	assert_int_equal(r.gen[g]->record.counts.inodes,
+			 r.gen[1]->record.counts.inodes - 1);
+	rig_check(&r, &sum);
+	rig_end(&r);
+}
+
 static void
 a5_a_log_run_takes_the_base_and_what_is_grafted(void **state)
 {
@@ -1407,6 +1457,7 @@ main(void)
 			a8_a_users_exclude_fails_the_member_and_says_so),
 		cmocka_unit_test(
 			d1_what_is_handed_over_at_the_end_is_in_the_tree),
+		cmocka_unit_test(a5_what_is_gone_leaves_the_tree),
 		cmocka_unit_test(
 			a5_a_log_run_takes_the_base_and_what_is_grafted),
 		cmocka_unit_test(a_log_run_without_a_base_is_full),

@@ -672,12 +672,12 @@ a5_logs_that_cannot_be_listed_fail_their_component(void **state)
 	r.component[0].reduced = NULL;
 	r.o.components = 1;
 	open_claims(&r);
-	assert_int_equal(writer_claims_unmet(r.w, count_path, &met, NULL), 0);
+	assert_int_equal(writer_claims_unmet(r.w, 0, count_path, &met, NULL), 0);
 	assert_int_equal(met, 2);
 	assert_false(r.component[0].failed);
 	ops.openat = cannot_open_log;
 	sys_source = &ops;
-	assert_int_equal(writer_claims_unmet(r.w, count_path, &met, NULL), 0);
+	assert_int_equal(writer_claims_unmet(r.w, 0, count_path, &met, NULL), 0);
 	sys_source = &sys_real;
 	assert_int_equal(met, 3);
 	assert_true(r.component[0].failed);
