@@ -344,6 +344,9 @@ document copy <<END
 component main database selectable=yes
 database-files main $T/src/db *.db
 END
+try "A4: a log session" made -t log
+try "A5: leaves out who has no log backups, and says so" \
+	tells 'writer mydb: left-out' "$(field generation)"
 try "A4: without incrementals a writer has a full" made
 try "and says so" said 'taken as a full one'
 try "in the record" tells 'took-part, full'
