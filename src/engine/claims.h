@@ -81,8 +81,10 @@ struct claims {
 	 * Must names be taken from a base that are not there now?  If so *base
 	 * is the generation whose directory of this path is to be merged with
 	 * what is listed (its names are then asked for with find), else NULL.
+	 * There may be several, for components with different bases: this is
+	 * the one with the lowest number from `from` on.
 	 */
-	int (*carries)(struct claims *c, const char *path,
+	int (*carries)(struct claims *c, const char *path, uint64_t from,
 		       struct view_gen **base, struct err *e);
 
 	/*

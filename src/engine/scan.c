@@ -638,34 +638,18 @@ add_carried(void *ctx, const struct node *n, uint64_t position, struct err *e)
 			true, e);
 }
 
-/*
- * Names of a component's base that must be taken from there are listed, too.
- * What is lost of that base cannot be carried, and is told.
- */
+/* The names of this directory in one base; s->path is its path. */
 static int
-list_carried(struct backup *b, struct dir *d, struct scan_scratch *s,
-	     struct err *e)
+add_base(struct dir *d, struct scan_scratch *s, struct view_gen *from,
+	 struct err *e)
 {
-	struct view_gen *from = NULL;
 	struct node n = { .ino = 0 };
 	struct err why = { 0 };
-	int rc;
+	int rc = view_path(from, buf_str(&s->path), &n, &why);
 
-	if (!d->asks || (d->skeleton != NULL && !d->skeleton->extra))
-		return 0;
-	buf_reset(&s->path);
-	dir_path(d, NULL, &s->path);
-	(void)buf_str(&s->path);
-	if (buf_ok(&s->path, e) < 0 ||
-	    b->claims->carries(b->claims, buf_str(&s->path), &from, e) < 0)
-		return -1;
-	if (from == NULL)
-		return 0;
-	rc = view_path(from, buf_str(&s->path), &n, &why);
 	if (rc == 0 && n.entry.type == ENTRY_DIR)
 		rc = view_list(from, &n, 0, add_carried, d->listing, &why);
 	node_clear(&n);
-	sort_names(d->listing);
 	if (rc >= 0)
 		return 0;
 	if (!scan_is_lost(&why)) {
@@ -674,6 +658,39 @@ list_carried(struct backup *b, struct dir *d, struct scan_scratch *s,
 	}
 	why.kind = ERR_SOURCE;
 	return dir_miss(d, &why, e);
+}
+
+/*
+ * Names of components' bases that must be taken from there are listed, too.
+ * What is lost of a base cannot be carried, and is told.
+ */
+static int
+list_carried(struct backup *b, struct dir *d, struct scan_scratch *s,
+	     struct err *e)
+{
+	struct view_gen *from = NULL;
+	uint64_t next = 0;
+	int rc = 0;
+
+	if (!d->asks || (d->skeleton != NULL && !d->skeleton->extra))
+		return 0;
+	buf_reset(&s->path);
+	dir_path(d, NULL, &s->path);
+	(void)buf_str(&s->path);
+	if (buf_ok(&s->path, e) < 0)
+		return -1;
+	for (;;) {
+		rc = b->claims->carries(b->claims, buf_str(&s->path), next,
+					&from, e);
+		if (rc < 0 || from == NULL)
+			break;
+		if (add_base(d, s, from, e) < 0)
+			return -1;
+		next = (uint64_t)from->number + 1;
+	}
+	if (next > 0)
+		sort_names(d->listing);
+	return rc;
 }
 
 /* A directory that is no more: all there is of it is in the base. */

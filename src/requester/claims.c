@@ -553,34 +553,57 @@ answer_dir(struct claims *c, const char *path)
 	return CLAIM_DIR_NOTHING;
 }
 
-/* The base of a carried set, of a component that is still in. */
+/*
+ * A place of a component that is still in: of carried sets that one whose base
+ * has the lowest number from `from` on.
+ */
 struct carrier {
 	const struct writer_claims *w;
+	uint64_t from;
 	const struct place *found;
 };
+
+static const struct view_gen *
+base_of(const struct carrier *c, const struct place *p)
+{
+	return c->w->o->component[p->component].base;
+}
 
 static bool
 carried_here(void *ctx, struct place *p)
 {
 	struct carrier *c = ctx;
 
-	if (p->kind != PLACE_SET || !p->carried || c->w->plain[p->component])
+	if (p->kind != PLACE_SET || !p->carried || c->w->plain[p->component] ||
+	    base_of(c, p)->number < c->from)
 		return false;
-	c->found = p;
-	return true;
+	if (c->found == NULL ||
+	    base_of(c, p)->number < base_of(c, c->found)->number)
+		c->found = p;
+	return base_of(c, c->found)->number == c->from;
+}
+
+/* The next base that has names to carry at the path or beneath it. */
+static bool
+find_carrier(struct carrier *c, const char *path)
+{
+	size_t len = dir_len(path);
+
+	c->found = NULL;
+	if (!each_above(c->w, path, len, carried_here, c))
+		(void)each_beneath(c->w, path, len, carried_here, c);
+	return c->found != NULL;
 }
 
 static int
-answer_carries(struct claims *c, const char *path, struct view_gen **base,
-	       struct err *e)
+answer_carries(struct claims *c, const char *path, uint64_t from,
+	       struct view_gen **base, struct err *e)
 {
-	struct carrier at = { .w = of_engine(c), .found = NULL };
-	size_t len = dir_len(path);
+	struct carrier at = { .w = of_engine(c), .from = from };
 
 	(void)e;
 	*base = NULL;
-	if (each_above(at.w, path, len, carried_here, &at) ||
-	    each_beneath(at.w, path, len, carried_here, &at))
+	if (find_carrier(&at, path))
 		*base = at.w->o->component[at.found->component].base;
 	return 0;
 }
@@ -855,7 +878,7 @@ claim_way(struct said *s, const struct statx *st, struct claim *out,
 {
 	struct carrier at = { .w = s->w, .found = NULL };
 	size_t len = strlen(s->path);
-	bool dir = true;
+	bool dir = false;
 
 	if (st != NULL) {
 		if (each_above(s->w, s->path, len, member_here, &at) ||
@@ -865,15 +888,15 @@ claim_way(struct said *s, const struct statx *st, struct claim *out,
 		}
 		return 0;
 	}
-	if (!each_above(s->w, s->path, len, carried_here, &at) &&
-	    !each_beneath(s->w, s->path, len, carried_here, &at))
-		return 0;
-	out->base = s->w->o->component[at.found->component].base;
-	if (was_directory(out->base, s->path, &dir, e) < 0)
-		return -1;
+	while (!dir && find_carrier(&at, s->path)) {
+		out->owner = at.found->component;
+		out->base = s->w->o->component[out->owner].base;
+		if (was_directory(out->base, s->path, &dir, e) < 0)
+			return -1;
+		at.from = (uint64_t)out->base->number + 1;
+	}
 	if (dir)
 		out->kind = CLAIM_CARRIED;
-	out->owner = at.found->component;
 	return 0;
 }
 

@@ -123,11 +123,12 @@ on_find(struct claims *c, const char *path, const struct statx *st,
 }
 
 static int
-on_carries(struct claims *c, const char *path, struct view_gen **base,
-	   struct err *e)
+on_carries(struct claims *c, const char *path, uint64_t from,
+	   struct view_gen **base, struct err *e)
 {
 	(void)c;
 	(void)path;
+	(void)from;
 	(void)e;
 	*base = NULL;
 	return 0;

@@ -464,6 +464,24 @@ try "A3: all of it is sound" asof check
 try "A3: and tells so" tells "its own copy of generation $((first + 1))\$"
 cp a.then src/db/a.db
 
+quiet
+mkdir src/both
+echo a >src/both/a && echo b >src/both/b && echo gone >src/both/b.gone
+document incremental <<END
+component one database selectable=yes
+database-files one $T/src/both a* backup=full
+component two database selectable=yes
+database-files two $T/src/both b* backup=full
+END
+try "A3: two components in one directory" made -t full
+rm src/both/b.gone
+try "A3: of which one has a newer base" must_fail 3 made -t full -e both/b
+try "A3: are carried" made
+rm -rf out
+try "each from its own" asof restore latest --to out
+try "with what is gone" grep -q gone "out$T/src/both/b.gone"
+rm -rf src/both
+
 # --- who is chosen ---------------------------------------------------------------------------------------
 
 plain

@@ -124,15 +124,16 @@ rig_find(struct claims *c, const char *path, const struct statx *st,
 }
 
 static inline int
-rig_carries(struct claims *c, const char *path, struct view_gen **base,
-	    struct err *e)
+rig_carries(struct claims *c, const char *path, uint64_t from,
+	    struct view_gen **base, struct err *e)
 {
 	struct rig *r = rig_of(c);
 	size_t n = r->carried_from != NULL ? strlen(r->carried_from) : 0;
 
 	(void)e;
 	*base = NULL;
-	if (n > 0 && strncmp(path, r->carried_from, n) == 0 &&
+	if (n > 0 && from <= r->carry_base &&
+	    strncmp(path, r->carried_from, n) == 0 &&
 	    (path[n] == '\0' || path[n] == '/'))
 		*base = r->gen[r->carry_base];
 	return 0;

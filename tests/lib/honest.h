@@ -44,11 +44,12 @@ honest_find(struct claims *c, const char *path, const struct statx *st,
 }
 
 static inline int
-honest_carries(struct claims *c, const char *path, struct view_gen **base,
-	       struct err *e)
+honest_carries(struct claims *c, const char *path, uint64_t from,
+	       struct view_gen **base, struct err *e)
 {
 	(void)c;
 	(void)path;
+	(void)from;
 	(void)e;
 	*base = NULL;
 	return 0;

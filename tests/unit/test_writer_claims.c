@@ -176,9 +176,9 @@ a3_what_this_type_does_not_require_is_carried(void **state)
 	kind_is(&r, "/srv/db/special.db", CLAIM_WHOLE);
 	assert_true(r.component[0].carried);
 	assert_false(r.component[1].carried);
-	assert_int_equal(r.c->carries(r.c, "/srv/db", &base, NULL), 0);
+	assert_int_equal(r.c->carries(r.c, "/srv/db", 0, &base, NULL), 0);
 	assert_ptr_equal(base, &r.base);
-	assert_int_equal(r.c->carries(r.c, "/etc/db", &base, NULL), 0);
+	assert_int_equal(r.c->carries(r.c, "/etc/db", 0, &base, NULL), 0);
 	assert_null(base);
 	/* A name of the base that is not there any more is taken, too. */
 	assert_int_equal(r.c->find(r.c, "/srv/db/gone.db", NULL, &out, NULL),
@@ -187,6 +187,49 @@ a3_what_this_type_does_not_require_is_carried(void **state)
 	assert_int_equal(r.c->find(r.c, "/srv/db/gone.ix", NULL, &out, NULL),
 			 0);
 	assert_int_not_equal(out.kind, CLAIM_CARRIED);
+	end(&r);
+}
+
+static void
+a3_components_with_different_bases_carry_from_all_of_them(void **state)
+{
+	static const char text[] =
+		"writer w\nschema incremental\n" METHOD
+		"component a database selectable=yes\n"
+		"component b database selectable=yes\n"
+		"component c database selectable=yes\n"
+		"database-files a /srv/w a* backup=full\n"
+		"database-files b /srv/w/b * backup=full\n"
+		"database-files c /srv/w c* backup=full\nend\n";
+	struct view_gen first = { .number = 1 };
+	struct view_gen third = { .number = 3 };
+	struct claims_component component[3];
+	struct view_gen *base = NULL;
+	struct rig r;
+	size_t i;
+
+	(void)state;
+	begin(&r, METADATA_INCREMENTAL);
+	metadata_free(r.document);
+	r.document = words_document(text);
+	r.chosen[1] = true;
+	for (i = 0; i < 3; i++) {
+		component[i] = r.component[1];
+		component[i].document = r.document;
+		component[i].component = i;
+		component[i].base = i == 0 ? &third : &first;
+	}
+	r.o.component = component;
+	r.o.components = 3;
+	open_claims(&r);
+	assert_int_equal(r.c->carries(r.c, "/srv/w", 0, &base, NULL), 0);
+	assert_ptr_equal(base, &first);
+	assert_int_equal(r.c->carries(r.c, "/srv/w", 2, &base, NULL), 0);
+	assert_ptr_equal(base, &third);
+	assert_int_equal(r.c->carries(r.c, "/srv/w", 4, &base, NULL), 0);
+	assert_null(base);
+	assert_int_equal(r.c->carries(r.c, "/srv/w/b", 2, &base, NULL), 0);
+	assert_null(base);
 	end(&r);
 }
 
@@ -970,6 +1013,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a3_what_this_type_does_not_require_is_carried),
+		cmocka_unit_test(
+			a3_components_with_different_bases_carry_from_all_of_them),
 		cmocka_unit_test(
 			a6_a_full_and_a_copy_read_whole_and_know_no_others),
 		cmocka_unit_test(
