@@ -679,6 +679,17 @@ hear(void *ctx, struct place *p)
 	return false;
 }
 
+/* Of two differenced entries for one name: does this one ask for more? */
+static bool
+asks_more(const struct reduce_differenced *d,
+	  const struct reduce_differenced *other)
+{
+	if (other == NULL)
+		return true;
+	return d->has_newer &&
+	       (!other->has_newer || ts_cmp(d->newer, other->newer) < 0);
+}
+
 /* Declarations count from the component that the file belongs to, or none. */
 static bool
 hear_declared(void *ctx, struct place *p)
@@ -694,7 +705,8 @@ hear_declared(void *ctx, struct place *p)
 	if (p->kind == PLACE_DIFFERENCED) {
 		if (!wildcard_match(p->pattern, s->name))
 			return false;
-		s->differenced = p->differenced;
+		if (asks_more(p->differenced, s->differenced))
+			s->differenced = p->differenced;
 	} else if (p->kind == PLACE_DECLARED) {
 		promise = promise_of(s->w, p->component, s->path);
 		if (promise == NULL || promise->file->lines == 0 ||

@@ -353,6 +353,43 @@ b8_the_earlier_of_the_writers_time_and_the_bases_decides(void **state)
 }
 
 static void
+b8_of_two_entries_for_one_name_that_counts_which_asks_for_more(void **state)
+{
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 6; i++) {
+		struct reduce_differenced d[3] = {
+			{ .dir = "/srv/db", .pattern = "*.ix" },
+			{ .dir = "/srv/db",
+			  .pattern = "a*",
+			  .has_newer = true,
+			  .newer = { 500, 0 } },
+			{ .dir = "/srv",
+			  .pattern = "*",
+			  .recursive = true,
+			  .has_newer = true,
+			  .newer = { 700, 0 } },
+		};
+		struct claim out;
+		struct rig r;
+
+		begin(&r, METADATA_INCREMENTAL);
+		r.reduced.differenced = d;
+		r.reduced.differenced_count = i < 3 ? 3 : 2;
+		if (i % 3 == 1)
+			d[0].pattern = "none";
+		if (i % 3 == 2)
+			d[2].newer.sec = 400;
+		open_claims(&r);
+		out = ask(&r, "/srv/db/a.ix");
+		assert_int_equal(out.kind, CLAIM_SINCE);
+		assert_int_equal(out.newer.sec, i == 2 ? 400 : 500);
+		end(&r);
+	}
+}
+
+static void
 a_promise_that_does_not_hold_is_read_whole_and_says_why(void **state)
 {
 	struct rig r;
@@ -1013,6 +1050,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a3_what_this_type_does_not_require_is_carried),
+		cmocka_unit_test(
+			b8_of_two_entries_for_one_name_that_counts_which_asks_for_more),
 		cmocka_unit_test(
 			a3_components_with_different_bases_carry_from_all_of_them),
 		cmocka_unit_test(
