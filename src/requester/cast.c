@@ -209,12 +209,34 @@ choose_all(struct run *r, struct err *e)
 	return choose(r->choice, r->writers, &in, e);
 }
 
+static const char *
+said_of(const struct run_writer *w)
+{
+	return w->said != NULL ? w->said : "it has gone";
+}
+
 bool
 cast_has_failed(const struct run *r, size_t writer)
 {
 	const struct run_writer *w = &r->writer[writer];
 
-	return w->state == PART_FAILED || w->state == PART_GONE;
+	return (w->state == PART_FAILED || w->state == PART_GONE) &&
+	       (w->document == NULL || r->choice[writer].any);
+}
+
+/* "--writer-failure=abort": there will be no generation. */
+static int
+abort_for_failed(const struct run *r, struct err *e)
+{
+	char shown[PATH_SHOW_LEN];
+	size_t i;
+
+	for (i = 0; r->o->abort_on_failure && i < r->writers; i++)
+		if (cast_has_failed(r, i))
+			return err_set(e, ERR_SOURCE, "writer %s failed: %s",
+				       shown_name(&r->writer[i], shown),
+				       said_of(&r->writer[i]));
+	return 0;
 }
 
 static void
@@ -231,10 +253,7 @@ tell_choice(const struct run *r)
 			run_note(r,
 				 "writer %s failed: its files are plain files "
 				 "in this backup: %s",
-				 shown,
-				 r->writer[i].said != NULL
-					 ? r->writer[i].said
-					 : "it has gone");
+				 shown, said_of(&r->writer[i]));
 		else if (c->any && !c->present)
 			run_note(r,
 				 "writer %s is absent: its files are plain "
@@ -369,6 +388,8 @@ cast_appoint(struct run *r, struct err *e)
 	    choose_all(r, e) < 0)
 		return -1;
 	tell_choice(r);
+	if (abort_for_failed(r, e) < 0)
+		return -1;
 	n = count_chosen(r);
 	r->component = mem_array(n + 1, sizeof(*r->component));
 	r->claim = mem_array(n + 1, sizeof(*r->claim));

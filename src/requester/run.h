@@ -108,7 +108,7 @@ int cast_look(struct run *r, struct err *e);
 void cast_clear(struct run *r);
 /* Does the component keep a place in this session? */
 bool cast_is_in(const struct run *r, size_t component);
-/* Has the writer failed, or gone? */
+/* Has the writer failed, or gone, that has files here, as far as is known? */
 bool cast_has_failed(const struct run *r, size_t writer);
 
 /* --- journals.c ---------------------------------------------------------- */

@@ -198,6 +198,8 @@ try "A1: who fails at identify" made
 try "is told of" said 'who am I'
 try "A1: and --require-writers does not like it" \
 	must_fail 3 made --require-writers
+try "A1: nor does --writer-failure=abort" \
+	must_fail 1 made --writer-failure=abort
 try "it has plain files" same
 quiet
 stamped s11
