@@ -26,6 +26,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/io.h"
 #include "base/path.h"
 #include "base/pool.h"
 #include "base/time.h"
@@ -185,6 +186,18 @@ mount_it(struct service *s, struct err *e)
 
 /* --- the end -------------------------------------------------------------- */
 
+/*
+ * A process is there until its last thread has come back from the kernel, and
+ * so are its locks: the next one is not to wait for that.  The desk stays locked
+ * here, so that nothing is written any more to what is another's then.
+ */
+static void
+give_up_state(struct desk *d)
+{
+	(void)pthread_mutex_lock(&d->lock);
+	(void)io_close(d->lockfd, "lock", NULL);
+}
+
 static void
 end_service(struct service *s)
 {
@@ -199,6 +212,7 @@ end_service(struct service *s)
 		    "ended without them");
 	device_close(&s->device);
 	control_place_leave(&s->place);
+	give_up_state(s->control.desk);
 	_exit(1);
 }
 

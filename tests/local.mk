@@ -358,6 +358,7 @@ endif
 FUNC_HELPERS = \
 	%D%/func/control_session \
 	%D%/func/facts \
+	%D%/func/hanging_fs \
 	%D%/func/image \
 	%D%/func/inject \
 	%D%/func/partial20g \
@@ -394,6 +395,8 @@ FUNC_TESTS = \
 	%D%/func/writers.t
 
 tests_func_control_session_LDADD = libwriter.a $(LDADD)
+tests_func_hanging_fs_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE_CFLAGS)
+tests_func_hanging_fs_LDADD = $(FUSE_LIBS)
 
 # --- which of them --------------------------------------------------------------
 

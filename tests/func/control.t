@@ -71,13 +71,16 @@ END
 reads() { cat "$1" >"$T/read" && contains "$T/read" "$2"; }
 lacks() { cat "$1" >"$T/read" && ! contains "$T/read" "$2"; }
 
-wait_for() { # COMMAND ...: within a while
-	for _ in $(seq 100); do
+wait_until() { # TIMES COMMAND ...: asked so often, twenty times a second
+	times=$1
+	shift
+	for _ in $(seq "$times"); do
 		"$@" && return 0
 		sleep 0.05
 	done
 	return 1
 }
+wait_for() { wait_until 100 "$@"; } # COMMAND ...: within a while
 
 # --- coming and going (C1) -------------------------------------------------------
 
@@ -592,6 +595,32 @@ try "E1: ... and has the grants that it had" asof writer show job
 try "... those" printed "grant $T/src"
 rm -r "$T/writers.d"
 stop
+
+# --- a file that never opens ------------------------------------------------------
+
+if [ -x "$builddir/tests/func/hanging_fs" ]; then
+	mkdir "$T/src/hang"
+	"$builddir/tests/func/hanging_fs" "$T/src/hang" >"$T/hanging" &
+	hanging=$!
+	later "umount -l '$T/src/hang'; kill -9 $hanging"
+	wait_for grep -q ready "$T/hanging"
+	control
+	say "$D" w "=partial-file db $T/src/hang/file 0:1\n" >/dev/null 2>&1 &
+	hung=$!
+	sleep 0.5
+	kill -TERM "$pid"
+	held=$pid
+	try "C1: a writer's file that never opens does not hold up the end for ever" \
+		wait_until 400 sh -c "! ls '$C' >/dev/null 2>&1"
+	try "C1: ... nor the next one's beginning" \
+		wait_until 50 asof writer list
+	kill -9 "$hanging"
+	umount -l "$T/src/hang"
+	wait "$hung" "$held"
+	rmdir "$T/src/hang"
+else
+	skip "a file that never opens" "hanging_fs is not built"
+fi
 
 # --- beside a mount (C1) ---------------------------------------------------------
 
