@@ -373,7 +373,6 @@ FUNC_TESTS = \
 	%D%/func/control.t \
 	%D%/func/control_random.t \
 	%D%/func/damage.t \
-	%D%/func/declared.t \
 	%D%/func/errors.t \
 	%D%/func/format.t \
 	%D%/func/generations.t \
@@ -392,7 +391,8 @@ FUNC_TESTS = \
 	%D%/func/tools.t \
 	%D%/func/torture.t \
 	%D%/func/versions.t \
-	%D%/func/writers.t
+	%D%/func/writers.t \
+	%D%/func/writers_random.t
 
 tests_func_control_session_LDADD = libwriter.a $(LDADD)
 tests_func_hanging_fs_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE_CFLAGS)
@@ -464,7 +464,7 @@ check-valgrind: $(check_PROGRAMS)
 .PHONY: check-valgrind check-valgrind-all
 CLEANFILES += $(UNIT_TESTS:=.valgrind)
 
-EXTRA_DIST += $(FUNC_TESTS) %D%/writer/declared %D%/func/lib.sh %D%/func/badsector.c \
+EXTRA_DIST += $(FUNC_TESTS) %D%/writer/property %D%/func/lib.sh %D%/func/badsector.c \
 	%D%/func/control_random.py %D%/func/control_say.py %D%/fuzz/replay.t \
 	$(CRASH_BY_LOT) %D%/crash/cage.py %D%/crash/world.py \
 	%D%/fuzz/corpus %D%/fuzz/make_corpus.c \
