@@ -974,7 +974,9 @@ find_facts(int fd, const struct statx *st, struct facts *out, struct err *e)
 
 /*
  * Only what nothing has touched since it was declared can be held against its
- * writer, and only what the base is sure of.
+ * writer, and only what the base has as it was.  A racy entry has: its bytes
+ * were read, it is its times that prove nothing.  (A file that is busy and read
+ * by ranges is always racy: it could never be audited.)
  */
 static bool
 can_be_audited(const struct writer_claims *w, const struct promise *p,
@@ -985,7 +987,7 @@ can_be_audited(const struct writer_claims *w, const struct promise *p,
 	size_t i;
 
 	if (w->o->audit == 0 || !facts_equal(&p->file->facts, now) ||
-	    (base->flags & ENTRY_DOUBTFUL) != 0)
+	    (base->flags & ENTRY_DOUBTFUL & ~ENTRY_RACY) != 0)
 		return false;
 	for (i = 0; i < m->components.count; i++)
 		if ((m->components.v[i].flags & COMPONENT_UNLOGGED_HINTS) !=

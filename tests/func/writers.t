@@ -312,6 +312,19 @@ try "B11: the truth passes an audit" made --audit 100
 try "and is all that is read as declared" has bytes_declared 8192
 try "and holds all that is there" same
 
+quiet
+stamped v5
+change 6 7
+partial '49152:8192 since=v4'
+try "B11: a file that the base has read by ranges, and just now" \
+	made --audit 100
+try "is audited, too" said 'audit: byte 57344 changed'
+try "with all of it" same
+quiet
+stamped v6
+try "until all was read" made
+try "is trusted again" silent untrusted
+
 # --- members -----------------------------------------------------------------------------------
 
 quiet
