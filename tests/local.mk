@@ -390,6 +390,7 @@ FUNC_TESTS = \
 	%D%/func/supervise.t \
 	%D%/func/tools.t \
 	%D%/func/torture.t \
+	%D%/func/tutorial.t \
 	%D%/func/versions.t \
 	%D%/func/writers.t \
 	%D%/func/writers_random.t
@@ -427,7 +428,8 @@ SANITIZED_TESTS = $(UNIT_TESTS) %D%/fuzz/replay.t %D%/fault/nth \
 	%D%/func/torture.t %D%/func/errors.t %D%/func/concurrent.t \
 	%D%/func/review.t %D%/func/mount.t %D%/func/stats.t \
 	%D%/func/supervise.t %D%/func/versions.t %D%/func/readonly.t \
-	%D%/func/randread.t %D%/func/control.t %D%/func/control_random.t
+	%D%/func/randread.t %D%/func/control.t %D%/func/control_random.t \
+	%D%/func/writers_random.t
 check-sanitized: all
 	NTH_STEP=$${NTH_STEP-29} POWERCUT_STATES=$${POWERCUT_STATES-250} \
 		RANDREAD_OPERATIONS=$${RANDREAD_OPERATIONS-10000} \
@@ -464,7 +466,7 @@ check-valgrind: $(check_PROGRAMS)
 .PHONY: check-valgrind check-valgrind-all
 CLEANFILES += $(UNIT_TESTS:=.valgrind)
 
-EXTRA_DIST += $(FUNC_TESTS) %D%/writer/property %D%/func/lib.sh %D%/func/badsector.c \
+EXTRA_DIST += $(FUNC_TESTS) %D%/writer/actor %D%/writer/killer %D%/writer/property %D%/func/lib.sh %D%/func/badsector.c \
 	%D%/func/control_random.py %D%/func/control_say.py %D%/fuzz/replay.t \
 	$(CRASH_BY_LOT) %D%/crash/cage.py %D%/crash/world.py \
 	%D%/fuzz/corpus %D%/fuzz/make_corpus.c \
