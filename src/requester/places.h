@@ -50,7 +50,7 @@ struct places {
 	size_t extras;
 	char *const *grant; /* directories; none: anywhere */
 	size_t grants;
-	bool granted; /* the writer is not root's: the grants count */
+	bool granted; /* the grants count; else all that we can open */
 	/* Files that go elsewhere, or are not to be touched as wholes. */
 	bool (*apart)(void *ctx, const char *path);
 	void *ctx;

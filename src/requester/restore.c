@@ -322,7 +322,9 @@ learn_writer(const struct pass *p, struct unit *u, struct err *e)
 	u->owner = w->owner;
 	u->places.grant = u->grant;
 	u->places.grants = u->grants;
-	u->places.granted = w->owner != 0;
+	/* As for declarations: a user's own, with no grants, has his rights. */
+	u->places.granted =
+		w->owner != 0 && (geteuid() == 0 || w->grants > 0);
 	return 0;
 }
 

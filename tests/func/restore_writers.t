@@ -288,6 +288,40 @@ END
 	try "E2: what that user may not replace" \
 		must_fail 1 asof restore latest --writer theirs
 	try "stays" grep -qx root theirs/data/f
+	mkdir own own/data own/writers.d
+	cat >own/writers.d/own <<END
+#!/bin/sh
+while read -r event id rest; do
+	case \$event in identify) cat <<DOCUMENT
+writer own
+restore-method restore-if-can-replace
+component c file-group selectable=yes
+files c $T/own/data *
+end
+DOCUMENT
+	;; esac
+	[ "\$event" = component ] || echo "ok \$id"
+done
+END
+	chmod 755 own/writers.d/own
+	seq 1 100 >own/data/f
+	chown -R daemon own
+	his() {
+		setpriv --reuid daemon --clear-groups env ASOF_STATE_DIR="$T/own/state" \
+			ASOF_RUN_DIR="$T/own/run" ASOF_CACHE_DIR="$T/own/cache" \
+			ASOF_WRITERS_D="$T/own/writers.d" \
+			ASOF_REPOSITORY="$T/own/repo" "$ASOF" "$@"
+	}
+	mkdir own/run && chown daemon own/run
+	chmod 755 "$T"
+	try "a user's own repository" his init
+	try "E2: a user's own writer needs no grants to be backed up" \
+		his backup "$T/own/data"
+	rm own/data/f
+	try "E2: nor to be given back" his restore latest --writer own
+	seq 1 100 >as.it.was
+	try "as it was" cmp own/data/f as.it.was
+	chmod 711 "$T"
 	rm -rf writers.d/theirs data log
 	cp -a keep/data keep/log .
 	try "the other backup is the latest once more" backup "$T/data" \
