@@ -379,6 +379,7 @@ FUNC_TESTS = \
 	%D%/func/heal.t \
 	%D%/func/image.t \
 	%D%/func/kill.t \
+	%D%/func/model.t \
 	%D%/func/mount.t \
 	%D%/func/partial20g.t \
 	%D%/func/randread.t \
