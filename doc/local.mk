@@ -1,6 +1,6 @@
 dist_man_MANS += %D%/asof.1 %D%/mount.fuse.asof.8
 dist_noinst_DATA += %D%/format.md %D%/control.md \
-	%D%/writing-a-writer.md
+	%D%/conformance.md %D%/writing-a-writer.md
 
 # What "asof completion bash" prints; tests/func/cli.t compares the two.
 bashcompletiondir = $(datadir)/bash-completion/completions
