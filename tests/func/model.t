@@ -30,6 +30,7 @@ while read -r event id rest; do
 done
 END
 	chmod 755 "writers.d/$1"
+	asof writer add "$1" --grant "$T" >/dev/null
 }
 
 # document NAME SCHEMA, the lines behind the restore method on standard input.
@@ -343,7 +344,8 @@ try "WM-09, AB-08: and the session's record" record '^session '
 quiet
 echo 'retryable "not today"' >w/db/fail-identify
 try "BI-05, TW-13: who fails at identify" made
-try "is told of" tells 'failed at identify'
+try "is told of" said 'not today'
+try "and it is in the record" tells 'failed at identify'
 try "and asked nothing more" unheard db 'prepare-backup'
 quiet
 try "TW-14: and another time may not" made
