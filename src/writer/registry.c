@@ -164,12 +164,11 @@ judge_all(const struct registration *r, struct err *e)
 	return 0;
 }
 
-static void
-print_registration(const struct registration *r, struct buf *out)
+void
+registration_put_lists(const struct registration *r, struct buf *out)
 {
 	size_t i;
 
-	buf_printf(out, "owner %u\n", (unsigned)r->owner);
 	for (i = 0; i < r->grants; i++) {
 		buf_add_str(out, "grant");
 		grammar_put(out, r->grant[i]);
@@ -180,6 +179,13 @@ print_registration(const struct registration *r, struct buf *out)
 		grammar_put(out, r->service[i]);
 		buf_add_char(out, '\n');
 	}
+}
+
+static void
+print_registration(const struct registration *r, struct buf *out)
+{
+	buf_printf(out, "owner %u\n", (unsigned)r->owner);
+	registration_put_lists(r, out);
 	buf_printf(out, "timeouts %u\n", r->timeouts);
 	if (r->dormant)
 		buf_add_str(out, "dormant\n");

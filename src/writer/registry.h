@@ -46,6 +46,8 @@ struct registration {
 void registration_clear(struct registration *r);
 int registration_copy(struct registration *to, const struct registration *from,
 		      struct err *e);
+/* A line `grant DIR` for each grant, then `service UNIT` for each; appended. */
+void registration_put_lists(const struct registration *r, struct buf *out);
 
 /*
  * Is it the number of somebody?  Those whom the kernel has no number for appear

@@ -29,6 +29,7 @@
 #include "src/writer/journal.h"
 #include "src/writer/metadata.h"
 #include "src/writer/party.h"
+#include "src/writer/partylog.h"
 #include "src/writer/registry.h"
 #include "src/writer/round.h"
 #include "src/writer/server_internal.h"
@@ -46,7 +47,6 @@
 
 #define LIST_MAX    65536 /* volumes, outcomes, grants of one message */
 #define SECONDS_MAX 86400
-#define LOG_MAX     (PARTY_LOG_MAX + 65536)
 
 /* Words that were sent in front of a message, until it comes. */
 struct words {
@@ -151,23 +151,6 @@ struct telling {
 };
 
 static void
-put_registration(struct buf *out, const struct registration *r)
-{
-	size_t i;
-
-	for (i = 0; i < r->grants; i++) {
-		buf_add_str(out, "grant");
-		grammar_put(out, r->grant[i]);
-		buf_add_char(out, '\n');
-	}
-	for (i = 0; i < r->services; i++) {
-		buf_add_str(out, "service");
-		grammar_put(out, r->service[i]);
-		buf_add_char(out, '\n');
-	}
-}
-
-static void
 put_part(struct buf *out, const struct part *part)
 {
 	struct buf text = { 0 };
@@ -223,7 +206,7 @@ put_writer(struct buf *out, const struct telling *t)
 	else
 		buf_add_char(out, '\n');
 	if (t->whole && t->party != NULL)
-		put_registration(out, t->party->registration);
+		registration_put_lists(t->party->registration, out);
 }
 
 static void
@@ -547,18 +530,23 @@ do_list(struct connection *c, const struct grammar_line *l, struct err *e)
 static int
 do_register(struct connection *c, const struct grammar_line *l, struct err *e)
 {
+	const char *owner = wire_text(l, "owner");
 	struct registration r = {
 		.name = l->count > 1 ? l->word[1].s : NULL,
-		.owner = (uid_t)wire_number(l, "owner", UINT32_MAX - 1),
 		.grant = c->grant.v,
 		.grants = c->grant.count,
 		.service = c->service.v,
 		.services = c->service.count,
 	};
 	struct party *p;
+	uint64_t uid;
 
-	if (r.name == NULL || wire_text(l, "owner") == NULL)
+	if (r.name == NULL || owner == NULL)
 		return err_set(e, ERR_USAGE, "a writer has a name and an owner");
+	/* Not wire_number: for it what is no number is 0, which is root. */
+	if (!value_number(owner, strlen(owner), &uid) || uid >= UINT32_MAX)
+		return err_set(e, ERR_USAGE, "an owner is a user's number");
+	r.owner = (uid_t)uid;
 	return desk_register(c->desk, c->desk->uid, &r, &p, e);
 }
 
@@ -588,18 +576,12 @@ do_log(struct connection *c, const struct grammar_line *l, struct err *e)
 {
 	struct party *p = named(c, l, e);
 	struct buf text = { 0 };
-	int dir;
 	int rc = -1;
 
 	if (p == NULL)
 		return -1;
-	dir = registry_dir(&c->desk->registry, p->registration->name, e);
-	if (dir < 0)
-		return -1;
-	if (io_read_file(dir, "log.1", LOG_MAX, &text, e) >= 0 &&
-	    io_read_file(dir, "log", LOG_MAX, &text, e) >= 0)
+	if (partylog_read(p, &text, e) == 0)
 		rc = buf_ok(&text, e);
-	(void)io_close(dir, "directory of a writer", NULL);
 	if (rc == 0) {
 		buf_add_str(&c->reply, "log");
 		wire_put_bytes(&c->reply, text.data, text.len);

@@ -575,6 +575,23 @@ try "B3: one that was killed does" \
 	test "$(grep -c 'gap gap #' "$T/read")" -gt "$gaps"
 stop
 
+# --- requesters --------------------------------------------------------------------
+
+control
+try "E1: what is no user's number is not taken for root's" python3 - \
+	"$T"/run/*.d/requester <<'END'
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(b"hello 1\nregister x owner=4294967295\nregister y owner=root\n")
+s.shutdown(socket.SHUT_WR)
+said = s.makefile("rb").read().splitlines()
+print(said)
+sys.exit([line.split()[0] for line in said] != [b"done", b"error", b"error"])
+END
+try "... and nobody was registered" test ! -e "$W/x" -a ! -e "$W/y"
+stop
+
 # --- programs --------------------------------------------------------------------
 
 mkdir -m 777 "$T/ran"
