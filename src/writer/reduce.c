@@ -594,6 +594,21 @@ discard(struct reduce *r, const struct journal_entry *en)
 
 /* --- feeding ---------------------------------------------------------------- */
 
+static bool
+is_of_base(const struct reduce_input *in)
+{
+	return !is_zero(in->journal, JOURNAL_ID_LEN) &&
+	       memcmp(in->journal, in->base_journal, JOURNAL_ID_LEN) == 0;
+}
+
+/* An earlier state, that somebody brought back: numbers are given again. */
+static bool
+is_older(const struct reduce_input *in)
+{
+	return is_of_base(in) && in->journal_next != 0 &&
+	       in->base_cut > in->journal_next;
+}
+
 /* Why nothing can be known from the beginning, or NULL. */
 static const char *
 first_gap(const struct reduce *r)
@@ -602,13 +617,13 @@ first_gap(const struct reduce *r)
 
 	if (is_zero(in->base_id, sizeof(in->base_id)))
 		return "there is no earlier backup to compare with";
+	if (is_older(in))
+		return "the journal is older than the earlier backup";
 	if (!r->same_journal)
 		return "the earlier backup knows another journal";
 	if (in->base_cut < in->journal_first)
 		return "what was declared after the earlier backup is not "
 		       "kept any more";
-	if (in->journal_next != 0 && in->base_cut > in->journal_next)
-		return "the journal is older than the earlier backup";
 	return NULL;
 }
 
@@ -628,9 +643,7 @@ reduce_new(const struct reduce_input *in, struct reduce **out, struct err *e)
 	}
 	r->key = (random[0] & PRIME) % (PRIME - 2) + 2;
 	r->start = (random[1] & PRIME) % (PRIME - 2) + 1;
-	r->same_journal =
-		!is_zero(in->journal, JOURNAL_ID_LEN) &&
-		memcmp(in->journal, in->base_journal, JOURNAL_ID_LEN) == 0;
+	r->same_journal = is_of_base(in) && !is_older(in);
 	why = first_gap(r);
 	if (why != NULL)
 		gap_all(r, why);

@@ -62,7 +62,8 @@ struct reduce_input {
 	/* The journal that the entries are from. */
 	uint8_t journal[JOURNAL_ID_LEN];
 	uint64_t journal_first; /* the first entry that is kept */
-	uint64_t journal_next;  /* behind the last one; 0: unknown */
+	/* Behind the last one, when the session began or later; 0: unknown. */
+	uint64_t journal_next;
 	uint8_t session[16];    /* this one */
 };
 

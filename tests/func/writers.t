@@ -497,6 +497,28 @@ try "each from its own" asof restore latest --to out
 try "with what is gone" grep -q gone "out$T/src/both/b.gone"
 rm -rf src/both
 
+# --- a journal of another day ---------------------------------------------------------------------------------
+
+quiet
+plain
+stamped x1
+try "B1: a full" made -t full
+cp -a state state.then
+for i in 1 2 3; do
+	stamped "y$i"
+	try "B1: and what comes behind it, $i" made
+done
+rm -rf state && mv state.then state
+change 15
+quiet
+stamped z1
+partial 122880:8192 since=y3
+for i in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14; do
+	partial "$i:1 since=y3"
+done
+try "B1: a journal that somebody brought back" made
+try "B1: loses nothing" same
+
 # --- who is chosen ---------------------------------------------------------------------------------------
 
 plain

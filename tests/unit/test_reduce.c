@@ -585,6 +585,14 @@ b1_the_base_must_be_of_this_journal_and_within_it(void **state)
 static void
 b1_a_cut_beyond_the_journals_end_is_a_gap(void **state)
 {
+	static const struct expect again[] = {
+		{ "open", { { 'S', OPEN("0:1"), 9, WINDOW, 0 } }, "no", true },
+		{ "closed",
+		  { { 'S', BY_ID("0:1"), 9, WINDOW, 0 },
+		    { 'S', BY_ID("5:1"), 9, WINDOW, 0 } },
+		  "sure 0:1,5:1",
+		  true },
+	};
 	struct reduce_input in = usual_input();
 	struct reduced out = { 0 };
 
@@ -593,6 +601,8 @@ b1_a_cut_beyond_the_journals_end_is_a_gap(void **state)
 	feed(&in, NULL, 0, &out);
 	assert_true(out.gap);
 	reduced_clear(&out);
+	/* Its numbers are given again: all of it counts, cut or no cut. */
+	check_with(&in, again, N_OF(again));
 	in.base_cut = 100;
 	feed(&in, NULL, 0, &out);
 	assert_false(out.gap);
