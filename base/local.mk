@@ -2,6 +2,7 @@ noinst_LIBRARIES += libbase.a
 libbase_a_SOURCES = \
 	%D%/block.c %D%/block.h \
 	%D%/buf.c %D%/buf.h \
+	%D%/child.c %D%/child.h \
 	%D%/crc.c %D%/crc.h \
 	%D%/cred.c %D%/cred.h \
 	%D%/cursor.c %D%/cursor.h \

@@ -67,6 +67,8 @@ _asof()
 		return ;;
 	backup,--window)
 		return ;;
+	backup,--snapshot)
+		return ;;
 	backup,--repository|backup,-r)
 		_asof_files -d
 		return ;;
@@ -150,7 +152,7 @@ _asof()
 	if [[ $cur == -* ]]; then
 		case $cmd in
 		init) words=' --repository --json --quiet --verbose --no-progress --help --version ' ;;
-		backup) words=' --type --set --exclude --exclude-from --exclude-caches --exclude-nodump --one-file-system --comment --wait --level --threads --readers --writer --no-writers --unsupported --writer-failure --require-writers --audit --window --repository --json --quiet --verbose --no-progress --help --version ' ;;
+		backup) words=' --type --set --exclude --exclude-from --exclude-caches --exclude-nodump --one-file-system --comment --wait --level --threads --readers --writer --no-writers --unsupported --writer-failure --require-writers --audit --window --snapshot --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		restore) words=' --to --existing --in-place --writer --new-target --restore-option --additional-restores --ranges-only --dry-run --numeric-ids --no-owner --sync --verify --threads --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		mount) words=' --at --foreground --allow-other --nonempty --cache --no-sandbox --no-control --ready-fd --options --stats --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		control) words=' --dir --foreground --ready-fd --repository --quiet --verbose --no-progress --help --version ' ;;

@@ -34,6 +34,7 @@ libengine_a_SOURCES = \
 	%D%/engine/restore_internal.h \
 	%D%/engine/scan.c %D%/engine/scan.h \
 	%D%/engine/sources.c %D%/engine/sources.h \
+	%D%/engine/standin.c %D%/engine/standin.h \
 	%D%/engine/target.c %D%/engine/target.h \
 	%D%/engine/tree.c %D%/engine/tree.h \
 	%D%/engine/view.c %D%/engine/view.h
@@ -77,6 +78,11 @@ libwriter_a_SOURCES = \
 	%D%/writer/wildcard.c %D%/writer/wildcard.h \
 	%D%/writer/wire.c %D%/writer/wire.h
 
+noinst_LIBRARIES += libsnapshot.a
+libsnapshot_a_SOURCES = \
+	%D%/snapshot/program.c %D%/snapshot/program.h \
+	%D%/snapshot/snapshot.c %D%/snapshot/snapshot.h
+
 noinst_LIBRARIES += librequester.a
 librequester_a_SOURCES = \
 	%D%/requester/audit.c %D%/requester/audit.h \
@@ -88,6 +94,7 @@ librequester_a_SOURCES = \
 	%D%/requester/dossier.c %D%/requester/dossier.h \
 	%D%/requester/finder.c %D%/requester/finder.h \
 	%D%/requester/guise.c %D%/requester/guise.h \
+	%D%/requester/granted.c %D%/requester/granted.h \
 	%D%/requester/history.c %D%/requester/history.h \
 	%D%/requester/images.c \
 	%D%/requester/journals.c \
@@ -100,6 +107,7 @@ librequester_a_SOURCES = \
 	%D%/requester/selection.c %D%/requester/selection.h \
 	%D%/requester/service.c %D%/requester/service.h \
 	%D%/requester/session_file.c %D%/requester/session_file.h \
+	%D%/requester/still.c \
 	%D%/requester/stored.c \
 	%D%/requester/writeup.c
 
@@ -131,7 +139,7 @@ asof_SOURCES = \
 	%D%/cli/ui.c %D%/cli/ui.h \
 	%D%/cli/writer.c
 ENGINE_LIBS = libengine.a $(STORE_LIBS)
-asof_LDADD = libfuseview.a librequester.a libwriter.a $(ENGINE_LIBS) $(STORE_SYSLIBS) \
+asof_LDADD = libfuseview.a librequester.a libsnapshot.a libwriter.a $(ENGINE_LIBS) $(STORE_SYSLIBS) \
 	$(JANSSON_LIBS) $(FUSE_LIBS)
 
 # What mount(8) runs for the type fuse.asof.

@@ -94,6 +94,7 @@ UNIT_TESTS = \
 	%D%/unit/test_sources \
 	%D%/unit/test_split \
 	%D%/unit/test_src \
+	%D%/unit/test_standin \
 	%D%/unit/test_store \
 	%D%/unit/test_time \
 	%D%/unit/test_tree \
@@ -176,6 +177,7 @@ tests_unit_test_shelf_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_sources_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_split_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_src_LDADD = $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_standin_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_store_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_time_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_tree_LDADD = $(LDADD) $(CMOCKA_LIBS)
@@ -386,6 +388,7 @@ FUNC_TESTS = \
 	%D%/func/readonly.t \
 	%D%/func/restore_writers.t \
 	%D%/func/review.t \
+	%D%/func/snapshot.t \
 	%D%/func/sources.t \
 	%D%/func/stats.t \
 	%D%/func/supervise.t \
@@ -394,6 +397,7 @@ FUNC_TESTS = \
 	%D%/func/tutorial.t \
 	%D%/func/versions.t \
 	%D%/func/writers.t \
+	%D%/func/writers_kill.t \
 	%D%/func/writers_random.t
 
 tests_func_control_session_LDADD = libwriter.a $(LDADD)

@@ -68,6 +68,8 @@ static const struct opt options[] = {
 	{ .name = "window", .kind = OPT_NUMBER, .value = "SECONDS",
 	  .max = 3600,
 	  .help = "that a writer may stay frozen; default: 60" },
+	{ .name = "snapshot", .kind = OPT_TEXT, .value = "PROVIDER",
+	  .help = "read from a snapshot: command:PROGRAM makes it" },
 	{ 0 },
 };
 /* clang-format on */
@@ -305,6 +307,7 @@ fill_requester(const struct cli *c, const char **wish, size_t wishes,
 		.require = opt_given(o, "require-writers"),
 		.audit = (unsigned)opt_number(o, "audit", 0),
 		.window_s = (unsigned)opt_number(o, "window", 0),
+		.snapshot = opt_text(o, "snapshot"),
 	};
 	if (r->no_writers && (wishes > 0 || r->require))
 		return err_set(e, ERR_USAGE,

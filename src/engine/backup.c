@@ -192,14 +192,39 @@ fs_index_locked(struct fs_table *t, const struct statx *st, int dirfd,
 	return 0;
 }
 
+/* The file system that a snapshot is of, whatever the snapshot lies on. */
+static int
+fs_standin_locked(struct fs_table *t, const struct standin *in, uint32_t *out,
+		  struct err *e)
+{
+	size_t i;
+
+	for (i = 0; i < t->count; i++)
+		if (strcmp(t->fs[i].id, in->fs) == 0)
+			break;
+	if (i == t->count &&
+	    fs_append(t, in->fs, in->source_dev, true, in->fs_type, e) < 0)
+		return -1;
+	if (!t->fs[i].met) {
+		t->fs[i].met = true;
+		t->fs[i].dev = in->source_dev;
+		t->fs[i].type = in->fs_type;
+	}
+	*out = (uint32_t)i;
+	return 0;
+}
+
 int
-backup_fs(struct backup *b, const struct statx *st, int dirfd,
-	  const char *name, uint32_t *out, struct err *e)
+backup_fs(struct backup *b, const struct standin *in, const struct statx *st,
+	  int dirfd, const char *name, uint32_t *out, struct err *e)
 {
 	int rc;
 
 	pthread_mutex_lock(&b->fs.lock);
-	rc = fs_index_locked(&b->fs, st, dirfd, name, out, e);
+	if (standin_has(in, st))
+		rc = fs_standin_locked(&b->fs, in, out, e);
+	else
+		rc = fs_index_locked(&b->fs, st, dirfd, name, out, e);
 	pthread_mutex_unlock(&b->fs.lock);
 	return rc;
 }
@@ -636,7 +661,8 @@ fill_record(const struct backup *b, struct run *r,
 	rec->host = buf_str(&r->host);
 	rec->session_type = (uint8_t)r->session_type;
 	rec->effective_type = (uint8_t)b->type;
-	rec->start = rec->instant = b->start;
+	rec->start = b->start;
+	rec->instant = b->instant;
 	rec->end = time_now();
 	rec->root = got->root;
 	rec->session = got->session;
@@ -740,7 +766,7 @@ job_new(struct store *st, const struct backup_options *opt)
 	b->opt = &j->opt;
 	b->reader = store_reader(st);
 	b->config = &store_repository(st)->config;
-	b->start = time_now();
+	b->start = b->instant = time_now();
 	b->tick_ns = time_tick_ns();
 	atomic_init(&b->young, 0);
 	atomic_init(&b->base_damaged, false);
@@ -803,6 +829,14 @@ backup_facts(const struct backup_job *j, struct backup_facts *out)
 	out->sources = j->b.sources.count;
 	out->start = j->b.start;
 	memcpy(out->id, r->id, sizeof(out->id));
+}
+
+void
+backup_snapshot(struct backup_job *j, const struct standins *s,
+		struct ts instant)
+{
+	j->b.standins = s;
+	j->b.instant = instant;
 }
 
 static int

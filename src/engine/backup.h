@@ -18,6 +18,7 @@ struct err;
 struct exclude;
 struct generation;
 struct generation_list;
+struct standins;
 struct store;
 
 /* What a person watching sees; all counters only rise. */
@@ -104,6 +105,15 @@ struct backup_facts {
 	uint8_t id[16]; /* that the generation will have */
 };
 void backup_facts(const struct backup_job *j, struct backup_facts *out);
+
+/*
+ * The walk reads from a snapshot: what stands in for directories (standin.h,
+ * looked at; lives as long as the job) is read instead of them, and all is told
+ * and stored as if it had been read in its own place.  `instant` is not later
+ * than any moment that the snapshot shows, by time_now_coarse.
+ */
+void backup_snapshot(struct backup_job *j, const struct standins *s,
+		     struct ts instant);
 int backup_walk(struct backup_job *j, struct claims *claims,
 		struct backup_result *out, struct err *e);
 void backup_job_free(struct backup_job *j); /* takes NULL */

@@ -25,6 +25,7 @@
 #include "src/engine/entry.h"
 #include "src/engine/plan.h"
 #include "src/engine/sources.h"
+#include "src/engine/standin.h"
 #include "src/engine/tree.h"
 #include "store/chunker.h"
 #include "store/config.h"
@@ -173,6 +174,8 @@ struct dir {
 	bool pass_only;    /* fd is O_PATH: we may not list it, and need not */
 	size_t source_len; /* bytes of the path that are the source */
 	uint64_t source_dev;
+	const struct standin *standin; /* what it is read from; NULL: itself */
+	bool standin_top;  /* it is that directory itself */
 	struct statx st;
 	uint32_t fs;
 
@@ -213,6 +216,7 @@ struct backup {
 	enum generation_type type; /* effective */
 	struct record *base;       /* NULL: none */
 	struct claims *claims;     /* of writers; NULL: none */
+	const struct standins *standins; /* of a snapshot; NULL: none */
 	uint32_t lost_until;       /* generations up to it may have lost packs */
 	uint32_t damaged_base;     /* this one has lost something; 0: none */
 	bool misses; /* parts of files in the base may be lost: store_misses */
@@ -221,6 +225,7 @@ struct backup {
 	const struct config *config;
 	struct stat repository; /* not entered */
 	struct ts start;
+	struct ts instant; /* of what is read: start, or the snapshot's moment */
 	int64_t tick_ns;
 	bool opens_ahead; /* there are descriptors enough for it */
 	atomic_bool base_damaged; /* a part of it could not be read */
@@ -249,9 +254,13 @@ void backup_note(struct backup *b, const struct dir *d, const char *text);
 /* Is this a mount that asof itself serves? */
 bool backup_is_our_mount(int fd);
 
-/* The index of a file system in the record's table, by device number. */
-int backup_fs(struct backup *b, const struct statx *st, int dirfd,
-	      const char *name, uint32_t *out, struct err *e);
+/*
+ * The index of a file system in the record's table, by device number.  What
+ * stands in for a directory has the identity of the one it stands for.
+ */
+int backup_fs(struct backup *b, const struct standin *in,
+	      const struct statx *st, int dirfd, const char *name,
+	      uint32_t *out, struct err *e);
 
 /* The same for a file system of another generation's record. */
 int backup_fs_of(struct backup *b, const struct record *rec, uint64_t fs,

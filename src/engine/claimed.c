@@ -236,12 +236,15 @@ claimed_stat(const struct entry *en, struct statx *out)
 }
 
 int
-claimed_open_parent(const char *path, const char **name, struct err *e)
+claimed_open_parent(const struct standins *standins, const char *path,
+		    const char **name, struct err *e)
 {
+	const struct standin *s = standin_above(standins, path);
 	char part[PATH_NAME_MAX + 1];
 	const char *at;
-	size_t pos = 0, len;
-	int fd = src_open(AT_FDCWD, "/", O_DIRECTORY | O_PATH, e);
+	size_t pos = s != NULL ? strlen(s->source) : 0, len;
+	int fd = src_open(AT_FDCWD, s != NULL ? s->place : "/",
+			  O_DIRECTORY | O_PATH, e);
 
 	while (fd >= 0 && path_next(path, &pos, &at, &len)) {
 		int next;
@@ -267,16 +270,24 @@ claimed_open_parent(const char *path, const char **name, struct err *e)
 	return -1;
 }
 
+const struct standins *
+claimed_standins(const struct backup *b, const struct item_claim *ic)
+{
+	return ic->live ? NULL : b->standins;
+}
+
 int
-claimed_open_from(struct backup *b, const struct claim *c, struct err *e)
+claimed_open_from(struct backup *b, const struct standins *in,
+		  const struct claim *c, struct err *e)
 {
 	const char *name = NULL;
 	int dir;
 	int fd;
 
 	if (b->claims->open != NULL)
-		return b->claims->open(b->claims, c->from_owner, c->from, e);
-	dir = claimed_open_parent(c->from, &name, e);
+		return b->claims->open(b->claims, in, c->from_owner, c->from,
+				       e);
+	dir = claimed_open_parent(in, c->from, &name, e);
 	if (dir < 0)
 		return -1;
 	fd = src_open(dir, name, 0, e);

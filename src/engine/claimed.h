@@ -10,6 +10,7 @@
 #include "src/engine/backup_internal.h"
 #include "src/engine/claims.h"
 #include "src/engine/plan.h"
+#include "src/engine/standin.h"
 
 /* An item's claim; in the memory of its slice. */
 struct item_claim {
@@ -19,6 +20,7 @@ struct item_claim {
 	bool partial;      /* to be read by ranges */
 	bool torn;
 	bool nobodys;      /* no claim at all: nobody is told */
+	bool live;         /* claim.from came after the snapshot */
 	const char *why;   /* the claim cannot be kept: a sentence, or NULL */
 	const char *proof; /* why it was read whole after all, or NULL */
 	char fault[200];   /* of the component: memory of `proof` */
@@ -53,12 +55,19 @@ void claimed_stat(const struct entry *en, struct statx *out);
 
 /*
  * Open the directory of an absolute path, following no symlink; *name is its
- * last part.  For what is read from another place than its own.
+ * last part.  For what is not met on a walk.  `standins` NULL: where it really
+ * is.
  */
-int claimed_open_parent(const char *path, const char **name, struct err *e);
+int claimed_open_parent(const struct standins *standins, const char *path,
+			const char **name, struct err *e);
+
+/* Where the item's bytes are looked for that its claim has elsewhere. */
+const struct standins *claimed_standins(const struct backup *b,
+					const struct item_claim *ic);
 
 /* Open what the claim says its bytes are to be read from (claim.from). */
-int claimed_open_from(struct backup *b, const struct claim *c, struct err *e);
+int claimed_open_from(struct backup *b, const struct standins *in,
+		      const struct claim *c, struct err *e);
 
 /* Tell the writers' side what became of the item. */
 void claimed_tell(struct backup *b, const struct item *it, const char *path);

@@ -21,6 +21,7 @@
 
 struct err;
 struct graft;
+struct standins;
 struct statx;
 struct view_gen;
 
@@ -127,12 +128,13 @@ struct claims {
 
 	/*
 	 * Open the regular file that a component named as one to be read in
-	 * place of another: as the one who named it may.  The descriptor, or
-	 * -1; ERR_SOURCE is the file's fault.  May be NULL: as this process
-	 * may, and no part of it may be a symlink.
+	 * place of another: as the one who named it may.  `in`: it is in there,
+	 * if that has it (a snapshot); NULL: where it really is.  The
+	 * descriptor, or -1; ERR_SOURCE is the file's fault.  May be NULL: as
+	 * this process may, and no part of it may be a symlink.
 	 */
-	int (*open)(struct claims *c, size_t owner, const char *path,
-		    struct err *e);
+	int (*open)(struct claims *c, const struct standins *in, size_t owner,
+		    const char *path, struct err *e);
 
 	/*
 	 * Directories outside of the sources whose claimed names are stored,

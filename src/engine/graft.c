@@ -322,7 +322,7 @@ graft_file(struct graft *g, const char *path, const char *from, size_t owner,
 
 	if (check_place(g, path, e) < 0)
 		return -1;
-	parent = claimed_open_parent(path, &name, &why);
+	parent = claimed_open_parent(g->b->standins, path, &name, &why);
 	if (parent < 0 && why.kind != ERR_SOURCE) {
 		err_move(e, &why);
 		return -1;
@@ -489,11 +489,12 @@ new_dir(struct graft *g, struct entry *out, struct buf *xattrs, struct err *e)
 	int parent, fd = -1;
 
 	session_entry(g, ENTRY_DIR, 0755, out);
-	parent = claimed_open_parent(path, &name, &why);
+	parent = claimed_open_parent(g->b->standins, path, &name, &why);
 	if (parent >= 0)
 		fd = src_open(parent, name, O_DIRECTORY, &why);
 	if (fd >= 0 && src_stat(fd, "", &st, &why) == 0 &&
-	    backup_fs(g->b, &st, fd, NULL, &fs, &why) == 0) {
+	    backup_fs(g->b, standin_above(g->b->standins, path), &st, fd,
+		      NULL, &fs, &why) == 0) {
 		gather_stat(&st, fs, out);
 		(void)gather_xattrs(fd, NULL, writer_sink(g->b->writer),
 				    xattrs, out, &why);

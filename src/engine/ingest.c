@@ -28,7 +28,8 @@
  * but reading can see it.)  It is fdatasync'ed before it is read; from the
  * YOUNG_SYNCS'th such file on, one syncfs of its file system stands for all
  * of them, and what is younger than that call is stored as racy
- * (fdatasync costs about 180 microseconds a file).
+ * (fdatasync costs about 180 microseconds a file).  In a snapshot nothing is
+ * young: whatever is stored through a mapping now does not reach it.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -182,7 +183,19 @@ struct reading {
 	struct statx before;
 	struct ts start;
 	bool racy;
+	bool still; /* of a snapshot: nobody writes to it */
 };
+
+/* Is it read from a snapshot? */
+static bool
+is_still(const struct backup *b, const struct job *j, const struct item *it)
+{
+	const struct item_claim *ic = it->claim;
+
+	if (ic == NULL || ic->claim.from == NULL)
+		return j->dir->standin != NULL;
+	return standin_above(claimed_standins(b, ic), ic->claim.from) != NULL;
+}
 
 /* Where its bytes are: mostly under its own name. */
 static int
@@ -191,7 +204,8 @@ open_source(struct backup *b, const struct job *j, const struct item *it,
 {
 	if (it->claim == NULL || it->claim->claim.from == NULL)
 		return src_open(j->dir->fd, it->name, 0, e);
-	return claimed_open_from(b, &it->claim->claim, e);
+	return claimed_open_from(b, claimed_standins(b, it->claim),
+				 &it->claim->claim, e);
 }
 
 /* 0 open, 1 done with (gone or unreadable), -1 failed. */
@@ -201,6 +215,8 @@ open_file(struct backup *b, struct job *j, struct file_result *fr,
 {
 	struct err why = { 0 };
 
+	r->still = is_still(b, j, fr->item);
+	r->racy = false;
 	r->fd = open_source(b, j, fr->item, &why);
 	if (r->fd < 0) {
 		if (why.saved_errno == ENOENT) {
@@ -215,7 +231,8 @@ open_file(struct backup *b, struct job *j, struct file_result *fr,
 		err_set(&why, ERR_SOURCE, "is no longer a regular file");
 		goto bad;
 	}
-	if (settle(b, fr, r->fd, &r->before, &r->racy, e) < 0) {
+	if (!r->still &&
+	    settle(b, fr, r->fd, &r->before, &r->racy, e) < 0) {
 		src_close(r->fd);
 		return -1;
 	}
@@ -230,14 +247,15 @@ static int
 gather_file(struct backup *b, struct file_result *fr, const struct reading *r,
 	    const struct statx *st, struct err *e)
 {
+	/* What was written behind a snapshot's moment is not in it. */
+	struct ts start = r->still ? b->instant : r->start;
 	struct err why = { 0 };
 
 	/* Counting and links must go by the same stat as the entry. */
 	fr->item->st = *st;
 	memset(&fr->meta, 0, sizeof(fr->meta));
 	gather_stat(st, fr->item->fs, &fr->meta);
-	if (r->racy || ts_cmp(ts_add_ns(fr->meta.ctime, b->tick_ns), r->start) >
-			       0)
+	if (r->racy || ts_cmp(ts_add_ns(fr->meta.ctime, b->tick_ns), start) > 0)
 		fr->meta.flags |= ENTRY_RACY;
 	fr->meta.inode_flags = src_inode_flags(r->fd) & GATHER_FLAGS_KEPT;
 	if (fr->meta.inode_flags != 0)

@@ -252,8 +252,12 @@ scan_top(struct backup *b, struct dir **out, struct err *e)
 		  b->claims->dir(b->claims, "/") == CLAIM_DIR_SOME;
 	d->claimed_only = d->skeleton->extra;
 	if (d->in_source)
+		d->standin = standin_at(b->standins, "/");
+	d->standin_top = d->standin != NULL;
+	if (d->in_source)
 		d->skeleton = NULL;
-	if (src_stat(AT_FDCWD, "/", &d->st, e) < 0) {
+	if (src_stat(AT_FDCWD, d->standin_top ? d->standin->place : "/", &d->st,
+		     e) < 0) {
 		dir_unref(d);
 		return -1;
 	}
@@ -419,6 +423,25 @@ is_repository(const struct backup *b, const struct statx *st)
 		       b->repository.st_dev;
 }
 
+/* A snapshot of it is not it, and is no more to be entered. */
+static bool
+shows_repository(const struct backup *b, const struct dir *d)
+{
+	struct buf path = { 0 };
+	struct statx st;
+	bool yes;
+
+	if (d->standin == NULL)
+		return false;
+	dir_path(d, NULL, &path);
+	(void)buf_str(&path);
+	yes = !path.failed &&
+	      src_stat(AT_FDCWD, buf_str(&path), &st, NULL) == 0 &&
+	      is_repository(b, &st);
+	buf_clear(&path);
+	return yes;
+}
+
 /* The CACHEDIR.TAG convention: the file and its first 43 bytes. */
 static bool
 has_cachedir_tag(int dirfd)
@@ -449,7 +472,7 @@ dir_entered(struct backup *b, struct dir *d)
 	const struct dir *p = d->parent;
 	bool source = p == NULL || (!p->in_source && d->in_source);
 
-	if (is_repository(b, &d->st)) {
+	if (is_repository(b, &d->st) || shows_repository(b, d)) {
 		backup_note(b, d, "is the repository itself: not entered");
 		return ENTER_NOT;
 	}
@@ -479,6 +502,13 @@ dir_entered(struct backup *b, struct dir *d)
 
 /* --- the first scan of a directory ---------------------------------------------- */
 
+/* The moment of what is seen now: in a snapshot that is long ago. */
+static struct ts
+seen_at(const struct backup *b, const struct dir *d)
+{
+	return d->standin != NULL ? b->instant : time_now_coarse();
+}
+
 static int
 gather_dir(struct backup *b, struct dir *d, struct err *e)
 {
@@ -490,8 +520,7 @@ gather_dir(struct backup *b, struct dir *d, struct err *e)
 		d->meta.name = (const uint8_t *)d->item->name;
 		d->meta.name_len = d->item->name_len;
 	}
-	if (ts_cmp(ts_add_ns(d->meta.ctime, b->tick_ns), time_now_coarse()) >
-	    0)
+	if (ts_cmp(ts_add_ns(d->meta.ctime, b->tick_ns), seen_at(b, d)) > 0)
 		d->meta.flags |= ENTRY_RACY;
 	if (d->pass_only)
 		return 0;
@@ -571,6 +600,10 @@ open_dir(struct backup *b, struct dir *d, struct err *e)
 	const char *name = d->item != NULL ? d->item->name : "/";
 	int parent = d->parent != NULL ? d->parent->fd : AT_FDCWD;
 
+	if (d->standin_top) {
+		name = d->standin->place;
+		parent = AT_FDCWD;
+	}
 	d->fs = d->item != NULL ? d->item->fs : 0;
 	d->fd = src_open(parent, name, O_DIRECTORY, &why);
 	if (d->fd < 0 && d->skeleton != NULL && why.saved_errno == EACCES) {
@@ -592,7 +625,7 @@ open_dir(struct backup *b, struct dir *d, struct err *e)
 		d->meta_kept = false;
 	d->st = now;
 	/* A mount point's file system is known only now that it is open. */
-	if (backup_fs(b, &now, d->fd, NULL, &d->fs, &why) < 0)
+	if (backup_fs(b, d->standin, &now, d->fd, NULL, &d->fs, &why) < 0)
 		return unreadable_dir(d, &why, e) < 0 ? -1 : 1;
 	if (d->meta_kept && d->fs != d->base.fs)
 		d->meta_kept = false;
@@ -796,7 +829,7 @@ make_entry(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 	gather_stat(&it->st, it->fs, &en);
 	en.name = (const uint8_t *)it->name;
 	en.name_len = it->name_len;
-	if (ts_cmp(ts_add_ns(en.ctime, b->tick_ns), time_now_coarse()) > 0)
+	if (ts_cmp(ts_add_ns(en.ctime, b->tick_ns), seen_at(b, d)) > 0)
 		en.flags |= ENTRY_RACY;
 	if (en.type == ENTRY_SYMLINK) {
 		buf_reset(&s->target);
@@ -847,9 +880,30 @@ on_the_way(const struct dir *d, const struct item *it)
 	return NULL;
 }
 
+/* A source, or a directory of claimed names: its path, and what it is read from. */
 static int
-make_dir(struct dir *d, struct item *it, const struct entry *base,
-	 bool unchanged, struct err *e)
+enter_source(const struct backup *b, struct dir *c, struct err *e)
+{
+	const struct standin *in;
+	struct buf path = { 0 };
+	int rc;
+
+	dir_path(c, NULL, &path);
+	c->source_len = path.len;
+	(void)buf_str(&path);
+	rc = buf_ok(&path, e);
+	in = rc == 0 ? standin_at(b->standins, buf_str(&path)) : NULL;
+	if (in != NULL) {
+		c->standin = in;
+		c->standin_top = true;
+	}
+	buf_clear(&path);
+	return rc;
+}
+
+static int
+make_dir(struct backup *b, struct dir *d, struct item *it,
+	 const struct entry *base, bool unchanged, struct err *e)
 {
 	struct dir *c = dir_new(d, it);
 	const struct skeleton *way = on_the_way(d, it);
@@ -862,21 +916,15 @@ make_dir(struct dir *d, struct item *it, const struct entry *base,
 	c->in_source = d->in_source;
 	c->source_len = d->source_len;
 	c->source_dev = d->source_dev;
+	c->standin = d->standin;
 	c->claimed_only = d->claimed_only;
 	if (way != NULL && !way->source)
 		c->skeleton = way;
 	if (way != NULL && (way->source || way->extra)) {
-		struct buf path = { 0 };
-
 		c->in_source = true;
 		c->claimed_only = !way->source;
-		dir_path(c, NULL, &path);
-		c->source_len = path.len;
 		c->source_dev = dev_of(&it->st);
-		if (path.failed)
-			err_nomem(e);
-		buf_clear(&path);
-		if (c->source_len == 0)
+		if (enter_source(b, c, e) < 0)
 			return -1;
 	}
 	if (base != NULL && base->type == ENTRY_DIR) {
@@ -1059,7 +1107,7 @@ make_ghost(struct backup *b, struct dir *d, struct item *it,
 	struct dir *c;
 
 	claimed_stat(en, &it->st);
-	if (make_dir(d, it, plain, false, e) < 0)
+	if (make_dir(b, d, it, plain, false, e) < 0)
 		return -1;
 	c = it->dir;
 	c->ghost = true;
@@ -1129,17 +1177,18 @@ scan_absent(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 
 /* What is there where the writer says that the file is read from. */
 static int
-stat_from(struct backup *b, struct item *it, const struct claim *c,
-	  struct err *e)
+stat_from(struct backup *b, const struct standins *in, struct item *it,
+	  const struct claim *c, struct err *e)
 {
-	int fd = claimed_open_from(b, c, e);
+	int fd = claimed_open_from(b, in, c, e);
 	int rc;
 
 	if (fd < 0)
 		return -1;
 	rc = src_stat(fd, "", &it->st, e);
 	if (rc == 0)
-		rc = backup_fs(b, &it->st, fd, NULL, &it->fs, e);
+		rc = backup_fs(b, standin_above(in, c->from), &it->st, fd, NULL,
+			       &it->fs, e);
 	src_close(fd);
 	return rc;
 }
@@ -1174,7 +1223,8 @@ scan_claimed(struct backup *b, struct dir *d, struct slice *sl,
 	struct plan plan;
 	int there = 1;
 
-	if (ic->claim.from != NULL && stat_from(b, it, &ic->claim, &why) < 0) {
+	if (ic->claim.from != NULL &&
+	    stat_from(b, claimed_standins(b, ic), it, &ic->claim, &why) < 0) {
 		ic->why = "what it is to be read from cannot be had";
 		if (mark_partial(b, d, e) < 0)
 			return -1;
@@ -1276,10 +1326,11 @@ lone_dir(struct backup *b, struct slice *sl, const char *path, int fd,
 	sl->dir = d;
 	d->fd = fd;
 	d->asks = true;
+	d->standin = standin_above(b->standins, path);
 	if (fd < 0)
 		return 0;
 	if (src_stat(fd, "", &d->st, &why) < 0 ||
-	    backup_fs(b, &d->st, fd, NULL, &d->fs, &why) < 0) {
+	    backup_fs(b, d->standin, &d->st, fd, NULL, &d->fs, &why) < 0) {
 		err_move(e, &why);
 		return -1;
 	}
@@ -1306,6 +1357,7 @@ lone_claim(struct slice *sl, struct item *it, const struct claim *from,
 	if (from->from != NULL) {
 		ic->claim.from = from->from;
 		ic->claim.from_owner = from->from_owner;
+		ic->live = true;
 	}
 	if (ic->claim.kind == CLAIM_EXCLUDED)
 		return err_set(e, ERR_SOURCE, "its writer excludes it");
@@ -1321,13 +1373,14 @@ lone_stat(struct backup *b, struct slice *sl, const char *path,
 	int rc;
 
 	if (from->from != NULL) {
-		rc = stat_from(b, it, from, e);
+		rc = stat_from(b, NULL, it, from, e);
 	} else if (fd < 0) {
 		rc = err_set(e, ERR_SOURCE, "its directory is not there");
 	} else {
 		rc = src_stat(fd, it->name, &it->st, e);
 		if (rc == 0)
-			rc = backup_fs(b, &it->st, fd, it->name, &it->fs, e);
+			rc = backup_fs(b, sl->dir->standin, &it->st, fd,
+				       it->name, &it->fs, e);
 	}
 	if (rc == 0 && !S_ISREG(it->st.stx_mode))
 		return err_set(e, ERR_SOURCE, "is no regular file");
@@ -1386,7 +1439,7 @@ scan_dir(struct backup *b, struct dir *d, struct item *it,
 	 struct scan_scratch *s, size_t prefix, const struct entry *plain,
 	 const struct plan *plan, struct err *e)
 {
-	if (make_dir(d, it, plain, !plan->read, e) < 0)
+	if (make_dir(b, d, it, plain, !plan->read, e) < 0)
 		return -1;
 	if (!d->asks)
 		return 0;
@@ -1457,6 +1510,24 @@ no_stat(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 	return item_fail(it, why, true, e);
 }
 
+/* A source may be gone since its snapshot was made. */
+static int
+stat_name(const struct backup *b, const struct dir *d, struct item *it,
+	  struct scan_scratch *s, size_t prefix, struct err *why)
+{
+	const struct standin *in = NULL;
+	const char *path;
+
+	if (b->standins != NULL && on_the_way(d, it) != NULL) {
+		path = name_path(it, s, prefix);
+		if (buf_ok(&s->path, why) < 0)
+			return -1;
+		in = standin_at(b->standins, path);
+	}
+	return in != NULL ? src_stat(AT_FDCWD, in->place, &it->st, why) :
+			    src_stat(d->fd, it->name, &it->st, why);
+}
+
 static int
 scan_name(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 	  struct scan_scratch *s, size_t prefix, struct err *e)
@@ -1466,7 +1537,7 @@ scan_name(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 	int rc;
 
 	it->state = ITEM_DROPPED;
-	if (src_stat(d->fd, it->name, &it->st, &why) < 0)
+	if (stat_name(b, d, it, s, prefix, &why) < 0)
 		return no_stat(b, d, sl, it, s, prefix, &why, e);
 	rc = excluded(b, d, it, s, prefix, e);
 	if (rc < 0)
@@ -1485,7 +1556,8 @@ scan_name(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 	if (dev_of(&it->st) == dev_of(&d->st)) {
 		it->fs = d->fs;
 	} else if (!S_ISDIR(it->st.stx_mode) &&
-		   backup_fs(b, &it->st, d->fd, it->name, &it->fs, &why) < 0) {
+		   backup_fs(b, d->standin, &it->st, d->fd, it->name, &it->fs,
+			     &why) < 0) {
 		if (mark_partial(b, d, e) < 0)
 			return -1;
 		return item_fail(it, &why, true, e);

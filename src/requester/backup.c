@@ -5,9 +5,8 @@
  * the other side's affair, so that every way out of here is the same: close the
  * line.
  *
- * There is no snapshot provider yet.  Where one would be asked is marked: its
- * phases (ready, freeze, the snapshot, thaw) lie between prepare and the walk,
- * and nothing else differs.
+ * With a snapshot there are more phases between prepare and the walk (still.c), and
+ * the walk reads from it; nothing else differs.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -20,6 +19,7 @@
 #include "base/path.h"
 #include "base/src.h"
 #include "src/engine/generation.h"
+#include "src/snapshot/snapshot.h"
 #include "src/writer/metadata.h"
 #include "store/repository.h"
 #include "store/store.h"
@@ -188,6 +188,9 @@ begin_round(struct run *r, struct err *e)
 		.set = r->facts.set,
 		.partial_files = true,
 		.window_s = r->o->window_s,
+		.snapshot = r->snapshot != NULL ?
+				    snapshot_provider(r->snapshot) :
+				    NULL,
 	};
 	const char **volume = NULL;
 
@@ -252,6 +255,7 @@ make_claims(struct run *r, struct err *e)
 		.components = r->components,
 		.source = r->facts.source,
 		.sources = r->facts.sources,
+		.standins = r->snapshot != NULL ? &r->standins : NULL,
 		.audit = r->o->audit,
 		.note = on_claims_note,
 		.ctx = r,
@@ -261,16 +265,13 @@ make_claims(struct run *r, struct err *e)
 	return fail_early(r, e);
 }
 
-/*
- * From prepare-backup to the walk.  With a provider: ready, freeze, the
- * snapshot, thaw and post-snapshot would come behind prepare, and the walk
- * would read from the snapshot.
- */
+/* From prepare-backup to the walk. */
 static int
 prepare(struct run *r, struct err *e)
 {
-	if (cast_appoint(r, e) < 0 || client_prepare(r->client, e) < 0 ||
-	    cast_look(r, e) < 0)
+	if (cast_appoint(r, e) < 0 || still_announce(r, e) < 0 ||
+	    client_prepare(r->client, e) < 0 || cast_look(r, e) < 0 ||
+	    still_with_writers(r, e) < 0)
 		return -1;
 	return make_claims(r, e);
 }
@@ -422,6 +423,17 @@ lead(struct run *r, struct err *e)
 	return rc;
 }
 
+/* Files are files. */
+static int
+alone(struct run *r, struct err *e)
+{
+	return still_alone(r, e) < 0 ||
+			       backup_walk(r->job, NULL, &r->result->backup,
+					   e) < 0 ?
+		       -1 :
+		       0;
+}
+
 static void
 end(struct run *r)
 {
@@ -432,6 +444,7 @@ end(struct run *r)
 	if (r->client != NULL)
 		client_close(r->client);
 	backup_job_free(r->job);
+	snapshot_free(r->snapshot);
 	for (i = 0; i < r->kept_count; i++)
 		mem_free(r->kept[i]);
 	mem_free(r->kept);
@@ -455,9 +468,12 @@ requester_backup(struct store *st, const struct backup_options *b,
 		return -1;
 	backup_facts(r.job, &r.facts);
 	r.type = run_type(r.facts.session_type);
-	rc = o->no_writers ? 1 : lead(&r, e);
+	rc = still_open(&r, e);
+	if (rc == 0)
+		rc = o->no_writers ? 1 : lead(&r, e);
 	if (rc == 1)
-		rc = backup_walk(r.job, NULL, &result.backup, e);
+		rc = alone(&r, e);
+	still_end(&r);
 	if (rc == 0)
 		*out = result;
 	end(&r);

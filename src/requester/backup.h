@@ -2,8 +2,9 @@
  * backup - one backup run with writers: what `asof backup` does.
  *
  * doc/control.md, sections 9 and 11.  The phases are led from here: set and base
- * (engine/backup.h), identify, choice, bases, prepare-backup, the walk with the
- * writers' claims, post-copy, the record, backup-complete.  Whatever happens to
+ * (engine/backup.h), identify, choice, bases, prepare-backup, with a provider the
+ * snapshot between freeze and thaw, the walk with the writers' claims, post-copy,
+ * the record, backup-complete.  Whatever happens to
  * this process, the other end of client.h sees to the writers.
  */
 #ifndef ASOF_REQUESTER_BACKUP_H
@@ -28,6 +29,7 @@ struct requester_options {
 	bool require;           /* --require-writers: see `absent` */
 	unsigned audit;         /* percent of undeclared bytes that are compared */
 	unsigned window_s;      /* of freeze; 0: 60 */
+	const char *snapshot;   /* provider, as src/snapshot takes it; or NULL */
 };
 
 struct requester_result {

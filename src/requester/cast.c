@@ -448,6 +448,8 @@ cast_look(struct run *r, struct err *e)
 		memcpy(w->journal, from->journal, sizeof(w->journal));
 		w->journal_first = from->journal_first;
 		w->cut = from->cut;
+		if (w->begun == 0)
+			w->begun = from->cut;
 		if (take_failure(w, from, e) < 0)
 			return -1;
 	}

@@ -24,9 +24,11 @@
 #include "base/path.h"
 #include "base/src.h"
 #include "src/engine/plan.h"
+#include "src/engine/standin.h"
 #include "src/engine/view.h"
 #include "src/requester/audit.h"
 #include "src/requester/finder.h"
+#include "src/requester/granted.h"
 #include "src/requester/stored.h"
 #include "src/writer/metadata.h"
 #include "src/writer/reduce.h"
@@ -821,6 +823,20 @@ judge(struct said *s, struct claim *out)
 		refuse(s->promise, "it is a differenced file, too");
 }
 
+/* What is at a path of the walk: in the snapshot, if there is one. */
+static int
+look(const struct writer_claims *w, const char *path, struct statx *st,
+     struct err *e)
+{
+	struct buf where = { 0 };
+	int rc = standin_path(w->o->standins, path, &where, e);
+
+	if (rc == 0 && src_stat(AT_FDCWD, buf_str(&where), st, NULL) < 0)
+		rc = 1;
+	buf_clear(&where);
+	return rc;
+}
+
 /* Where its bytes are: at the alternate path, when they are there. */
 static int
 find_alternate(struct said *s, struct claim *out, struct err *e)
@@ -837,16 +853,14 @@ find_alternate(struct said *s, struct claim *out, struct err *e)
 	(void)buf_str(&path);
 	if (buf_ok(&path, e) < 0)
 		goto out;
-	if (src_stat(AT_FDCWD, buf_str(&path), &st, NULL) == 0 &&
-	    S_ISREG(st.stx_mode)) {
+	rc = look(s->w, buf_str(&path), &st, e);
+	if (rc == 0 && S_ISREG(st.stx_mode)) {
 		out->from = keep_text(s->w, buf_str(&path));
 		out->from_owner = out->owner;
-		if (out->from == NULL) {
-			err_nomem(e);
-			goto out;
-		}
+		if (out->from == NULL)
+			rc = err_nomem(e);
 	}
-	rc = 0;
+	rc = rc < 0 ? -1 : 0;
 out:
 	buf_clear(&path);
 	return rc;
@@ -952,13 +966,17 @@ stamp_of(struct statx_timestamp t)
 	return out;
 }
 
+/* In a snapshot the file system is that of the source, as it was declared. */
 static int
-find_facts(int fd, const struct statx *st, struct facts *out, struct err *e)
+find_facts(const struct standin *in, int fd, const struct statx *st,
+	   struct facts *out, struct err *e)
 {
 	struct ts old = ts_add_ns(time_now_coarse(), -time_tick_ns());
 
 	memset(out, 0, sizeof(*out));
-	if (src_fs_id(fd, out->fs, e) < 0)
+	if (standin_has(in, st))
+		memcpy(out->fs, in->fs, sizeof(out->fs));
+	else if (src_fs_id(fd, out->fs, e) < 0)
 		return -1;
 	out->known = true;
 	out->ino = st->stx_ino;
@@ -1092,7 +1110,10 @@ answer_ranges(struct claims *c, const struct claim *claim, int fd,
 	struct facts facts;
 	int rc = -1;
 
-	if (find_facts(fd, now, &facts, e) < 0)
+	if (find_facts(standin_above(w->o->standins,
+				     claim->from != NULL ? claim->from :
+							   p->file->path),
+		       fd, now, &facts, e) < 0)
 		return -1;
 	*why = reduce_refuses(p->file, &facts);
 	if (*why != NULL) {
@@ -1120,31 +1141,37 @@ out:
 
 /* Without a resolver the engine's own rule: no symlink in the path. */
 static int
-open_own(const char *path, struct err *e)
+open_own(const struct standins *in, const char *path, struct err *e)
 {
 	int root = src_open(AT_FDCWD, "/", O_DIRECTORY | O_PATH, e);
-	int fd;
+	struct buf where = { 0 };
+	int fd = -1;
 
 	if (root < 0)
 		return -1;
-	fd = src_open_beneath(root, path + 1, 0, e);
+	if (standin_path(in, path, &where, e) == 0)
+		fd = src_open_beneath(root, buf_str(&where) + 1, 0, e);
 	src_close(root);
+	buf_clear(&where);
 	return fd;
 }
 
 static int
-answer_open(struct claims *c, size_t owner, const char *path, struct err *e)
+answer_open(struct claims *c, const struct standins *in, size_t owner,
+	    const char *path, struct err *e)
 {
 	struct writer_claims *w = of_engine(c);
 	struct resolver *who = w->o->component[owner].resolver;
+	const struct standin *s = standin_above(in, path);
 	struct err why = { 0 };
 	int fd = -1;
 	int rc;
 
 	if (who == NULL)
-		return open_own(path, e);
+		return open_own(in, path, e);
 	(void)pthread_mutex_lock(&w->opening);
-	rc = resolve_regular(who, path, &fd, &why);
+	rc = s != NULL ? granted_regular(who, s, path, &fd, &why) :
+			 resolve_regular(who, path, &fd, &why);
 	(void)pthread_mutex_unlock(&w->opening);
 	if (rc == 0)
 		return fd;
@@ -1293,7 +1320,9 @@ on_unmet(void *ctx, const char *path, struct err *e)
 	buf_add_str(&own, path + dir_len(f->alternate));
 	(void)buf_str(&own);
 	rc = buf_ok(&own, e);
-	if (rc == 0 && src_stat(AT_FDCWD, buf_str(&own), &st, NULL) < 0)
+	if (rc == 0)
+		rc = look(u->w, buf_str(&own), &st, e);
+	if (rc == 1)
 		rc = u->fn(u->ctx, buf_str(&own), e);
 	buf_clear(&own);
 	return rc;
@@ -1305,7 +1334,7 @@ find_unmet(struct unmet *u, const struct metadata_spec *spec, struct err *e)
 {
 	struct err why = { 0 };
 
-	if (finder_each(spec, on_unmet, u, &why) == 0)
+	if (finder_each(spec, u->w->o->standins, on_unmet, u, &why) == 0)
 		return 0;
 	if (why.kind == ERR_SOURCE)
 		return fail(u->w, u->p->component, why.text, e);
@@ -1430,7 +1459,8 @@ writer_claims_members(struct writer_claims *w, size_t component,
 	for (i = 0; i < w->places; i++)
 		if (w->place[i].component == component &&
 		    w->place[i].kind == PLACE_SET && w->place[i].carried &&
-		    finder_each(&w->place[i].set->spec, fn, ctx, &why) < 0) {
+		    finder_each(&w->place[i].set->spec, w->o->standins,
+				fn, ctx, &why) < 0) {
 			/* It has failed already: what there is, is taken. */
 			if (why.kind != ERR_SOURCE) {
 				err_move(e, &why);

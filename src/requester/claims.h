@@ -23,6 +23,7 @@ struct metadata;
 struct metadata_files;
 struct reduced;
 struct resolver;
+struct standins;
 struct view_gen;
 struct writer_claims;
 
@@ -57,6 +58,7 @@ struct claims_options {
 	size_t components;
 	const char *const *source; /* absolute, normal */
 	size_t sources;
+	const struct standins *standins; /* of a snapshot; NULL: there is none */
 	unsigned audit; /* percent; 0: none */
 	/* Something worth a line.  One at a time. */
 	void (*note)(void *ctx, const char *text);

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/src.h"
+#include "src/engine/standin.h"
 #include "src/writer/metadata.h"
 #include "src/writer/wildcard.h"
 
@@ -35,6 +36,7 @@ struct find {
 	finder_fn fn;
 	void *ctx;
 	struct waiting *waiting;
+	const struct standins *in;
 	struct buf path; /* of the name at hand */
 	size_t dir_len;  /* of it, the directory's with its slash */
 	int fd;
@@ -117,7 +119,9 @@ list(struct find *f, const char *dir, struct err *e)
 	struct err why = { 0 };
 	int rc;
 
-	f->fd = src_open(AT_FDCWD, dir, O_DIRECTORY, &why);
+	if (standin_path(f->in, dir, &f->path, e) < 0)
+		return -1;
+	f->fd = src_open(AT_FDCWD, buf_str(&f->path), O_DIRECTORY, &why);
 	if (f->fd < 0)
 		return cannot_list(f, dir, &why, e);
 	buf_reset(&f->path);
@@ -134,8 +138,8 @@ list(struct find *f, const char *dir, struct err *e)
 }
 
 int
-finder_each(const struct metadata_spec *spec, finder_fn fn, void *ctx,
-	    struct err *e)
+finder_each(const struct metadata_spec *spec, const struct standins *in,
+	    finder_fn fn, void *ctx, struct err *e)
 {
 	struct find *f = mem_zalloc(sizeof(*f));
 	struct waiting *w;
@@ -144,6 +148,7 @@ finder_each(const struct metadata_spec *spec, finder_fn fn, void *ctx,
 	if (f == NULL)
 		return err_nomem(e);
 	f->spec = spec;
+	f->in = in;
 	f->fn = fn;
 	f->ctx = ctx;
 	rc = wait_for(f, spec->dir, e);

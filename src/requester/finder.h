@@ -12,6 +12,7 @@
 
 struct err;
 struct metadata_spec;
+struct standins;
 
 /*
  * Call fn for every regular file of `spec` that is there, in no order, with its
@@ -19,10 +20,11 @@ struct metadata_spec;
  * there counts as empty: the caller asks for files, and whether they must be
  * there is his affair.  fn: 0 go on, 1 stop, -1 failed.  Returns 0, 1 stopped,
  * -1; with ERR_SOURCE from here a directory cannot be listed, and fn was called
- * for all that is elsewhere.
+ * for all that is elsewhere.  `in`: what is listed in place of directories
+ * (NULL: nothing); paths are those of the originals.
  */
 typedef int (*finder_fn)(void *ctx, const char *path, struct err *e);
-int finder_each(const struct metadata_spec *spec, finder_fn fn, void *ctx,
-		struct err *e);
+int finder_each(const struct metadata_spec *spec, const struct standins *in,
+		finder_fn fn, void *ctx, struct err *e);
 
 #endif

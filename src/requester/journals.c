@@ -3,8 +3,9 @@
  *
  * A writer's journal is read once for all its components, from the lowest number
  * that one of them asks for: the cut of its base, or, without one, where this
- * session began.  A journal that cannot be read, or that its writer's side has
- * lost, is as good as an empty one with a gap: nothing is known, and all is
+ * session began (not its own cut: what is of the session alone may be said before
+ * the freeze).  A journal that cannot be read, or that its writer's side has lost,
+ * is as good as an empty one with a gap: nothing is known, and all is
  * read.  If that is so at the end, too, the component has not succeeded: what
  * it would have added is not known either.
  */
@@ -62,7 +63,7 @@ fill_input(const struct run *r, size_t i, struct reduce_input *in,
 	memcpy(in->base_journal, w->journal, sizeof(in->base_journal));
 	in->journal_first = w->journal_first;
 	in->journal_next = w->cut;
-	in->base_cut = w->cut;
+	in->base_cut = w->begun;
 	session_id(client_session(r->client), in->session);
 	if (base == NULL)
 		return 0;
@@ -106,7 +107,7 @@ begin_writer(struct feeding *f, uint64_t *from, struct err *e)
 	struct reduce_input in;
 	size_t i;
 
-	*from = w->cut;
+	*from = w->begun;
 	for (i = 0; i < r->components; i++) {
 		if (r->component[i].writer != f->writer)
 			continue;

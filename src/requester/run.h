@@ -2,6 +2,7 @@
  * run - what the parts of one backup with writers share.
  *
  *   cast      who takes part: documents, choice, bases, what writers are told
+ *   still     the snapshot, and who is frozen for it
  *   journals  what was declared, read anew whenever it may have changed
  *   postcopy  what is still added when the walk is over
  *   images    what a carried component stands on, kept with this session
@@ -14,6 +15,7 @@
 #define ASOF_REQUESTER_RUN_H
 
 #include "base/buf.h"
+#include "src/engine/standin.h"
 #include "src/requester/backup.h"
 #include "src/requester/choose.h"
 #include "src/requester/claims.h"
@@ -31,6 +33,7 @@
 struct err;
 struct graft;
 struct metadata;
+struct snapshot;
 
 /* A writer that the other side told of. */
 struct run_writer {
@@ -47,7 +50,8 @@ struct run_writer {
 	char *said; /* when it failed */
 	uint8_t journal[JOURNAL_ID_LEN];
 	uint64_t journal_first;
-	uint64_t cut;
+	uint64_t begun; /* the journal's next number at prepare-backup */
+	uint64_t cut;   /* and at freeze; without a snapshot the same */
 	bool taking; /* has a component in this session */
 };
 
@@ -79,6 +83,8 @@ struct run {
 	size_t components;
 	struct claims_options claims_options;
 	struct writer_claims *claims;
+	struct snapshot *snapshot; /* NULL: none is wanted */
+	struct standins standins;  /* what it is made of, once it is */
 	struct requester_result *result;
 	/* What is kept until the end. */
 	void **kept;
@@ -110,6 +116,19 @@ void cast_clear(struct run *r);
 bool cast_is_in(const struct run *r, size_t component);
 /* Has the writer failed, or gone, that has files here, as far as is known? */
 bool cast_has_failed(const struct run *r, size_t writer);
+
+/* --- still.c ------------------------------------------------------------- */
+
+/* The provider, and the sources it is to take. */
+int still_open(struct run *r, struct err *e);
+/* What writers take part with, too; and what is promised of it all. */
+int still_announce(struct run *r, struct err *e);
+/* Freeze, the snapshot, thaw.  Without a provider nothing. */
+int still_with_writers(struct run *r, struct err *e);
+/* The snapshot alone: nobody is asked. */
+int still_alone(struct run *r, struct err *e);
+/* Take it away. */
+void still_end(struct run *r);
 
 /* --- journals.c ---------------------------------------------------------- */
 

@@ -465,6 +465,12 @@ client_component(struct client *c, const struct round_component *k,
 }
 
 int
+client_atomic(struct client *c, struct err *e)
+{
+	return call_word(c, "atomic", e);
+}
+
+int
 client_prepare(struct client *c, struct err *e)
 {
 	return call_word(c, "prepare", e);

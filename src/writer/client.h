@@ -69,6 +69,11 @@ int client_begin(struct client *c, const struct round_begin *b,
 int client_identify(struct client *c, struct err *e);
 int client_component(struct client *c, const struct round_component *k,
 		     struct err *e);
+/*
+ * The snapshot will be of one moment for all: as round_begin.snapshot_atomic, for
+ * who knows it only when the components are chosen.  Before client_prepare.
+ */
+int client_atomic(struct client *c, struct err *e);
 int client_prepare(struct client *c, struct err *e);
 int client_ready(struct client *c, struct err *e);
 int client_freeze(struct client *c, bool *vetoed, struct err *e);

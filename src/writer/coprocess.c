@@ -25,6 +25,7 @@
 #include "src/writer/coprocess.h"
 
 #include "base/buf.h"
+#include "base/child.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/pool.h"
@@ -556,7 +557,7 @@ coprocess_start(struct desk *d, struct party *p, const char *path,
 		const char *session, struct coprocess **out, struct err *e)
 {
 	struct err why = { 0 };
-	struct launched l;
+	struct child l;
 	struct coprocess *c = mem_zalloc(sizeof(*c));
 
 	if (c == NULL)

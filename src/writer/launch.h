@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct child;
 struct err;
 
 struct launch {
@@ -20,16 +21,7 @@ struct launch {
 	const char *writer, *session;
 };
 
-/* Our ends of its standard files, all non-blocking. */
-struct launched {
-	pid_t pid; /* also of its process group */
-	int in, out, log;
-};
-
-/*
- * Start it.  Fails when it cannot be executed, too, not only when there is no
- * process to be had.
- */
-int launch(const struct launch *l, struct launched *out, struct err *e);
+/* Start it; see child_start. */
+int launch(const struct launch *l, struct child *out, struct err *e);
 
 #endif

@@ -7,7 +7,7 @@
  * (volume, grant, service, outcome) have no answer.
  *
  *	hello VERSION
- *	begin, identify, component W C, prepare, ready, freeze, thaw, snapshot,
+ *	begin, identify, component W C, atomic, prepare, ready, freeze, thaw, snapshot,
  *	copied, complete, abort
  *	journal W, drop W, gap W, list, register W, unregister W, reset W, log W
  *
@@ -332,6 +332,19 @@ out:
 }
 
 static int
+do_atomic(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	(void)l;
+	if (need_round(c, e) < 0)
+		return -1;
+	if (c->round->phase != PHASE_IDENTIFIED ||
+	    c->round->begin.snapshot == NULL)
+		return err_set(e, ERR_USAGE, "atomic: not in this phase");
+	c->round->begin.snapshot_atomic = true;
+	return 0;
+}
+
+static int
 after_phase(struct connection *c, int rc)
 {
 	if (rc == 0)
@@ -620,6 +633,7 @@ static const struct message messages[] = {
 	{ "gap", do_gap },             { "list", do_list },
 	{ "register", do_register },   { "unregister", do_unregister },
 	{ "reset", do_reset },         { "log", do_log },
+	{ "atomic", do_atomic },
 };
 
 static const struct message *

@@ -1,0 +1,363 @@
+#!/bin/sh
+# Backups of a snapshot: writers are frozen while it is made, it is what is read,
+# and it is taken away again, whatever happens.
+. "${srcdir:-$(dirname "$0")/../..}/tests/func/lib.sh"
+begin python3 cmp
+actor=$(cd "$srcdir" && pwd)/tests/writer/actor
+
+# --- the provider ---------------------------------------------------------------
+
+# A copy stands in for a snapshot.  What p/before and p/after hold is done around
+# the copying; p/output is printed instead of the truth.
+mkdir p writers.d src src/a src/b src/c outside
+cat >provider <<END
+#!/bin/sh
+exec 3>>$T/p/heard
+case \$1 in
+prepare)
+	while read -r source; do echo "prepare \$source" >&3; done
+	[ ! -e $T/p/atomic ] || echo atomic
+	;;
+create)
+	echo create >>$T/events
+	[ ! -e $T/p/before ] || . $T/p/before
+	while read -r source; do
+		echo "create \$source" >&3
+		copy=\$(mktemp -d $T/p/snap.XXXXXX)
+		cp -a "\$source/." "\$copy/" || exit 1
+		[ -e $T/p/output ] || printf '%s\t%s\n' "\$source" "\$copy"
+	done
+	[ ! -e $T/p/output ] || cat $T/p/output
+	[ ! -e $T/p/confirm ] || echo atomic
+	[ ! -e $T/p/after ] || . $T/p/after
+	;;
+destroy)
+	echo destroy >>$T/events
+	echo destroy >&3
+	while IFS="\$(printf '\t')" read -r source copy; do
+		echo "destroy \$source" >&3
+	done
+	rm -rf $T/p/snap.*
+	;;
+esac
+END
+chmod 755 provider
+
+# --- writers -----------------------------------------------------------------------
+
+# writer NAME LEVEL [SCRIPT [DIR]]: SCRIPT is what it does otherwise than well.
+writer() {
+	{
+		echo "name $1"
+		echo "log $T/$1.log"
+		echo document
+		echo "	writer $1 freeze-level=$2"
+		echo '	schema incremental differential timestamped'
+		echo '	restore-method restore-if-can-replace'
+		echo '	component db database selectable=yes'
+		echo "	database-files db ${4-$T/src/$1} *"
+		echo '	end'
+		for on in prepare-backup prepare-snapshot freeze thaw \
+			post-snapshot post-copy backup-complete \
+			backup-shutdown abort; do
+			echo "on $on"
+			echo "	run echo '$1 $on' >>$T/events"
+			case ${3-} in
+			"$on:"*) echo "	${3#*:}" && continue ;;
+			esac
+			[ $on != prepare-backup ] ||
+				echo '	say backup-stamp db s'
+			echo '	ok'
+		done
+	} >"$1.script"
+	printf '#!/bin/sh\nexec python3 %s %s/%s.script\n' \
+		"$actor" "$T" "$1" >"writers.d/$1"
+	chmod 755 "writers.d/$1"
+}
+three() {
+	writer a front-end
+	writer b back-end
+	writer c system
+}
+again() {
+	rm -rf p/before p/after p/output p/atomic p/confirm p/heard p/snap.*
+	rm -f events a.log b.log c.log
+	three
+}
+made() { asof backup --json --snapshot "command:$T/provider" "$@" src; }
+made_not() { must_fail "$1" made $2; }
+field() { sed -n "s/^ *\"$1\": \([0-9]*\),*$/\1/p" "$T/stdout" | tail -n 1; }
+has() {
+	[ "$(field "$1")" = "$2" ] && return 0
+	echo "$1 is $(field "$1") and not $2"
+	return 1
+}
+# What happened, apart from prepare-backup: within a level the order is open.
+order() {
+	printf '%s\n' "$@" >wanted
+	grep -v prepare-backup events | cmp - wanted && return 0
+	cat events
+	return 1
+}
+heard() { grep -q "$2" "$1.log"; }
+deaf() { ! grep -q "$2" "$1.log"; }
+# Taken away: the copies are gone and the provider was told.
+gone() { grep -q '^destroy$' p/heard && ! ls p | grep '^snap'; }
+# Whoever heard freeze heard thaw or abort behind it.
+thawed() {
+	for w; do
+		awk '$1 == "freeze" { f = 1 }
+		     $1 == "thaw" || $1 == "abort" { f = 0 }
+		     END { exit f }' "$w.log" || return 1
+	done
+}
+generations() {
+	asof generations --json && [ "$(grep -c '"number"' stdout)" = "$1" ]
+}
+same() {
+	rm -rf out
+	asof restore latest --to out && diff -r "out$T/src" "$1"
+}
+
+export ASOF_REPOSITORY="$T/repo"
+for w in a b c; do head -c 100000 /dev/urandom >src/$w/data; done
+echo plain >src/file
+try "a repository" asof init
+
+# --- what is no provider ---------------------------------------------------------
+
+try "there is one kind of provider" \
+	must_fail 2 asof backup --snapshot btrfs src
+try "its program has an absolute path" \
+	must_fail 2 asof backup --snapshot command:provider src
+try "a source that is no directory" \
+	must_fail 2 asof backup --snapshot "command:$T/provider" src/file
+try "a program that is not there" \
+	must_fail 1 asof backup --snapshot "command:$T/none" src
+
+# --- alone --------------------------------------------------------------------------
+
+cp -a src before
+echo "rm -r $T/src/*; echo later >$T/src/file" >p/after
+try "TW-03: a snapshot, and then all is deleted" made
+try "all of it is in the backup" has errors 0
+try "TW-04: as it was when the snapshot was made" same before
+try "the snapshot is taken away" gone
+rm -rf src
+cp -a before src
+echo "rm -r $T/src" >p/after
+try "the source itself is deleted behind the snapshot" made
+try "all of it is in the backup" same before
+rm -f p/after
+cp -a before src
+try "B6: a copy has other inodes: all of it is read again" made
+try "that is every file" has files_read 4
+
+# --- the order of things --------------------------------------------------------------
+
+again
+try "D1: three writers and a snapshot" made
+try "all succeed" has succeeded 3
+try "D3: frozen level by level, thawed in reverse, and nothing between" \
+	sh -c 'grep -E "freeze|thaw|create" events | tr "\n" ,|
+		grep -qx "a freeze,b freeze,c freeze,create,c thaw,b thaw,a thaw,"'
+try "D1: every event, in its turn" sh -c 'sed -n "s/^a //p" events | tr "\n" ,|
+	grep -qx "prepare-backup,prepare-snapshot,freeze,thaw,post-snapshot,post-copy,backup-complete,backup-shutdown,"'
+try "A2: a stamp that was said before the freeze is kept" sh -c '"$1" show \
+	latest --json --writers | grep -c "\"stamp\": \"s\"" | grep -qx 3' - "$ASOF"
+try "D2: prepare-backup tells of it" \
+	heard a 'prepare-backup .*snapshot=command snapshot-atomic=no'
+try "it is gone" gone
+
+again
+echo "echo new >$T/src/b/new; rm $T/src/a/data" >p/after
+try "FL-02 W-14: members change behind the snapshot" made
+try "their components succeed all the same" has succeeded 3
+try "what is stored is the snapshot" same before
+rm -r src
+cp -a before src
+
+again
+writer a front-end '' "$T/outside"
+echo there >outside/data
+echo "rm $T/outside/data" >p/after
+try "A8: a file set outside of the sources" made --writer a
+try "is in the snapshot" grep -qx "create $T/outside" p/heard
+try "and read from there" has succeeded 1
+try "it is in the backup" sh -c '"$1" cat "latest:$2/outside/data" |
+	grep -qx there' - "$ASOF" "$T"
+
+again
+sed -i "s,^\(.*database-files db .*/src/a \*\)$,\1 alternate=$T/outside," a.script
+echo other >outside/data
+echo "rm $T/outside/data" >p/after
+try "A6: an alternate path" made
+try "is in the snapshot, too" grep -qx "create $T/outside" p/heard
+try "all succeed" has succeeded 3
+try "and is what is read" sh -c '"$1" cat "latest:$2/src/a/data" |
+	grep -qx other' - "$ASOF" "$T"
+
+again
+try "A2: the next one compares with it" made
+try "and the stamp is handed to the writer" heard a '^previous-stamp db s$'
+
+again
+touch p/atomic p/confirm
+try "D2: one moment for all" made
+try "is what writers are told" heard b 'snapshot-atomic=yes'
+again
+touch p/atomic
+try "D2: a promise that is not kept ends the run" made_not 1
+try "and says so" said 'promised one moment'
+try "all are thawed" thawed a b c
+try "nobody is told that it is complete" deaf a '^backup-complete'
+try "it is gone" gone
+
+# --- a snapshot with the inodes of its source ---------------------------------------------
+
+# The source itself is as good as that, while nobody writes.
+cat >same <<'END'
+#!/bin/sh
+[ $1 != create ] || while read -r source; do
+	printf '%s\t%s\n' "$source" "$source"
+done
+END
+chmod 755 same
+same_inodes() {
+	asof backup --json --snapshot "command:$T/same" --set inodes "$@" src
+}
+again
+try "B6: inodes and times are the source's" same_inodes
+try "all is read" has succeeded 3
+again
+try "and the next one" same_inodes --no-writers
+try "reads nothing" has files_read 0
+again
+printf 'x' | dd of=src/b/data bs=1 seek=5000 conv=notrunc 2>/dev/null
+rm -rf before
+cp -a src before
+writer b back-end "prepare-backup:say partial-file db $T/src/b/data 5000:1
+	say backup-stamp db s
+	ok"
+try "B2: a declaration holds on the snapshot" same_inodes
+try "all succeed" has succeeded 3
+try "and what was declared is read, and its block" has bytes_declared 4096
+try "all is there" same before
+
+# --- what writers can do to it ----------------------------------------------------------
+
+# At each event: the component of b fails there, the others succeed.
+for event in prepare-backup prepare-snapshot freeze thaw post-snapshot; do
+	again
+	writer b back-end "$event:fail retryable not now"
+	try "A1: a failure in $event" made_not 3
+	try "$event: the others go on" has succeeded 2
+	try "$event: its files are kept as files" same before
+	try "$event: all are thawed" thawed a b c
+	try "$event: a hears the end" heard a '^backup-complete .*succeeded=yes'
+	try "$event: it is gone" gone
+done
+again
+writer b back-end "freeze:fail retryable not now"
+asof generations --json >/dev/null
+n=$(grep -c '"number"' stdout)
+try "nothing is made if failures are to abort" \
+	made_not 1 --writer-failure=abort
+try "and it is said who" said 'writer b'
+try "no generation" generations "$n"
+try "all are thawed" thawed a b c
+try "nobody is told that it is complete" deaf a '^backup-complete'
+
+again
+writer b back-end 'freeze:sleep 30'
+try "D3: one hangs in freeze" made_not 3 --window=1
+try "the others are thawed and go on" has succeeded 2
+try "all others are thawed" thawed a c
+try "it is gone" gone
+again
+try "the next one has all of them again" made
+try "all succeed" has succeeded 3
+again
+writer b back-end 'freeze:sleep 30'
+try "D3: one hangs in freeze and that is to abort" \
+	made_not 1 '--window=1 --writer-failure=abort'
+try "all others are thawed" thawed a c
+try "nothing was begun" sh -c '! grep -q create events'
+again
+try "the next one has all of them again" made
+
+# --- what the provider can do -------------------------------------------------------------
+
+# spoiled TEXT MESSAGE: no backup comes of it, and nothing stays behind.
+spoiled() {
+	try "$1" made_not 1
+	try "that is said" said "$2"
+	try "all are thawed" thawed a b c
+	try "and told to forget it" heard a '^abort'
+	try "D5: nobody is told that it is complete" deaf a '^backup-complete'
+	try "it is taken away" gone
+}
+again
+echo 'echo the disk is full >&2; exit 4' >p/before
+spoiled "a provider that fails" 'create: exit status 4: the disk is full'
+again
+echo 'kill -SEGV $$' >p/after
+spoiled "one that dies" 'ended by signal 11'
+again
+echo "sleep 77 & echo \$! >$T/p/sleeper; wait" >p/before
+LIMIT=20
+try "D3: one that hangs" made_not 1 --window=1
+try "all are thawed" thawed a b c
+try "nobody is told that it is complete" deaf a '^backup-complete'
+try "it is taken away" gone
+try "what it started is gone, too" \
+	sh -c '! grep "^State:.[^ZX]" "/proc/$(cat p/sleeper)/status"'
+again
+echo 'nonsense' >p/output
+spoiled "one that prints nonsense" 'nonsense'
+again
+printf '%s\t%s\n' "$T/src" relative >p/output
+spoiled "a path that is not absolute" 'no absolute path'
+again
+printf '%s\t%s\n' "$T/src" "$T/src/../src" >p/output
+spoiled "a path that is not normal" 'plain form'
+again
+printf '%s\t%s\n' "$T/src" "$T/src/file" >p/output
+spoiled "a path that is no directory" 'no directory'
+again
+ln -s src link
+printf '%s\t%s\n' "$T/src" "$T/link/a" >p/output
+spoiled "a path with a symlink" 'symbolic link'
+again
+printf '%s\t%s\n' /etc /etc >p/output
+spoiled "a directory that was not asked for" 'not asked for'
+again
+: >p/output
+spoiled "nothing at all" 'did not say'
+again
+printf '%s\t%s' "$T/src" "$T/src" >p/output
+spoiled "half a line" 'no end'
+again
+echo 'head -c 5000000 /dev/zero | tr "\0" "\n"' >p/after
+spoiled "too much" 'more than'
+
+# --- and when it is over --------------------------------------------------------------------
+
+again
+echo "sleep 77" >p/before
+"$ASOF" backup --snapshot "command:$T/provider" src 2>stderr &
+pid=$!
+for i in 1 2 3 4 5 6 7 8 9 10; do
+	grep -q create events 2>/dev/null && break
+	sleep 0.3
+done
+kill -TERM $pid
+wait $pid
+try "interrupted while it is made: all are thawed" thawed a b c
+try "and it is taken away" gone
+again
+try "the next one works" made
+try "with all writers" has succeeded 3
+try "and all that is there" same before
+try "the repository is good" asof check
+finish
