@@ -397,6 +397,40 @@ try "a backup without writers" made --no-writers
 try "RN-01: has no record" must_fail 1 asof session latest
 try "and gives nothing back to them" must_fail 2 asof restore latest --writer db
 
+# --- a snapshot, which is a copy -----------------------------------------------------
+
+cat >provider <<END
+#!/bin/sh
+case \$1 in
+create)
+	while read -r source; do
+		copy=\$(mktemp -d $T/snap.XXXXXX)
+		cp -a "\$source/." "\$copy/" || exit 1
+		printf '%s\t%s\n' "\$source" "\$copy"
+	done
+	rm -rf $T/src/db $T/src/times ;;
+destroy) rm -rf $T/snap.* ;;
+esac
+END
+chmod 755 provider
+bytes src/db/a.db 100000
+bytes src/db/b.db 5000
+echo 1 >src/times/one
+rm -rf then
+cp -a src then
+quiet
+says db 'backup-stamp main before'
+try "a base for a snapshot" made -t full
+quiet
+says db "partial-file main $T/src/db/a.db 0:10 since=before"
+says db "differenced-file main $T/src/times *"
+try "TW-04: declared files that are deleted behind the snapshot" \
+	made --snapshot "command:$T/provider"
+try "are as they were in it" in_it "$T/src/db/a.db" then/db/a.db
+try "the differenced ones, too" in_it "$T/src/times/one" then/times/one
+rm -rf src
+cp -a then src
+
 # --- what a writer does in a restore --------------------------------------------------------------
 
 quiet
