@@ -162,7 +162,7 @@ static int
 start_child(const char *repository, const uint8_t repository_id[16],
 	    struct line_end *out, struct err *e)
 {
-	int fd[2];
+	int fd[2] = { -1, -1 };
 
 	if (make_line(fd, e) < 0)
 		return -1;

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "src/writer/intake.h"
 #include "src/writer/metadata.h"
+#include "src/writer/partylog.h"
 #include "src/writer/refuse.h"
 #include "src/writer/round.h"
 #include "src/writer/round_internal.h"
@@ -311,6 +312,21 @@ party_log(struct party *p, const char *fmt, ...)
 }
 
 int
+partylog_read(struct party *p, struct buf *out, struct err *e)
+{
+	int dir = registry_dir(NULL, p->registration->name, e);
+	int rc = -1;
+
+	if (dir < 0)
+		return -1;
+	if (io_read_file(dir, "log.1", 65536, out, e) >= 0 &&
+	    io_read_file(dir, "log", 65536, out, e) >= 0)
+		rc = 0;
+	(void)io_close(dir, "directory of a writer", NULL);
+	return rc;
+}
+
+int
 party_pending(struct party *p, struct buf *out, struct err *e)
 {
 	(void)p;
@@ -407,6 +423,15 @@ registry_remove(struct registry *r, const char *name, struct err *e)
 	(void)r;
 	(void)name;
 	return err_set(e, ERR_USAGE, "not in this fake");
+}
+
+void
+registration_put_lists(const struct registration *r, struct buf *out)
+{
+	for (size_t i = 0; i < r->grants; i++)
+		buf_printf(out, "grant %s\n", r->grant[i]);
+	for (size_t i = 0; i < r->services; i++)
+		buf_printf(out, "service %s\n", r->service[i]);
 }
 
 int
