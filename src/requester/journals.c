@@ -62,7 +62,7 @@ fill_input(const struct run *r, size_t i, struct reduce_input *in,
 	memcpy(in->journal, w->journal, sizeof(in->journal));
 	memcpy(in->base_journal, w->journal, sizeof(in->base_journal));
 	in->journal_first = w->journal_first;
-	in->journal_next = w->cut;
+	in->journal_next = w->begun;
 	in->base_cut = w->begun;
 	session_id(client_session(r->client), in->session);
 	if (base == NULL)
