@@ -99,7 +99,7 @@ c4_a_short_read_keeps_the_rest(void **state)
 	(void)state;
 	post(EVENT_FREEZE, "level=system", 0, 10 * S, 0);
 	for (i = 0; i < 100 && mailbox_has(&m); i++)
-		(void)strncat(all, take(0, 3), 4);
+		(void)strncat(all, take(0, 3), sizeof(all) - 1 - strlen(all));
 	assert_string_equal(all, "freeze 1 level=system left=10000\n");
 }
 
