@@ -93,14 +93,15 @@ an_event_without_more_words_has_its_id_only(void **state)
 static void
 c4_a_short_read_keeps_the_rest(void **state)
 {
-	char all[200] = "";
+	struct buf all = { 0 };
 	size_t i;
 
 	(void)state;
 	post(EVENT_FREEZE, "level=system", 0, 10 * S, 0);
 	for (i = 0; i < 100 && mailbox_has(&m); i++)
-		(void)strncat(all, take(0, 3), sizeof(all) - 1 - strlen(all));
-	assert_string_equal(all, "freeze 1 level=system left=10000\n");
+		buf_add_str(&all, take(0, 3));
+	assert_string_equal(buf_str(&all), "freeze 1 level=system left=10000\n");
+	buf_clear(&all);
 }
 
 static void
