@@ -1,7 +1,7 @@
 /*
  * snapshot - the sources as they were at one moment, made by somebody else.
  *
- * doc/control.md, section 13.  A provider makes it and takes it away again; the
+ * doc/control.md, section 14.  A provider makes it and takes it away again; the
  * one there is, `command:PROGRAM`, leaves both to a program.  Writers are frozen
  * while a snapshot is made, so that takes as long as it is given and no longer.
  *
