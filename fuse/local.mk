@@ -7,6 +7,7 @@ libfuseview_a_SOURCES = \
 	%D%/control_file.c %D%/control_file.h \
 	%D%/control_ops.c %D%/control_ops.h \
 	%D%/control_place.c %D%/control_place.h \
+	%D%/control_state.h \
 	%D%/control_text.c %D%/control_text.h \
 	%D%/control_tree.c %D%/control_tree.h \
 	%D%/counts.c %D%/counts.h \

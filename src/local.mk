@@ -108,7 +108,7 @@ librequester_a_SOURCES = \
 	%D%/requester/service.c %D%/requester/service.h \
 	%D%/requester/session_file.c %D%/requester/session_file.h \
 	%D%/requester/still.c \
-	%D%/requester/stored.c \
+	%D%/requester/stored.c %D%/requester/stored.h \
 	%D%/requester/writeup.c
 
 bin_PROGRAMS += asof
