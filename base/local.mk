@@ -7,6 +7,7 @@ libbase_a_SOURCES = \
 	%D%/cred.c %D%/cred.h \
 	%D%/cursor.c %D%/cursor.h \
 	%D%/err.c %D%/err.h \
+	%D%/hex.c %D%/hex.h \
 	%D%/io.c %D%/io.h \
 	%D%/mem.c %D%/mem.h \
 	%D%/path.c %D%/path.h \

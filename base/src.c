@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/sys.h"
@@ -498,10 +499,9 @@ uuid_text(char out[33], const uint8_t uuid[16])
 	unsigned any = 0;
 	size_t i;
 
-	for (i = 0; i < 16; i++) {
-		(void)snprintf(out + 2 * i, 3, "%02x", uuid[i]);
+	for (i = 0; i < 16; i++)
 		any |= uuid[i];
-	}
+	hex_format(out, uuid, 16);
 	return any != 0;
 }
 

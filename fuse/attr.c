@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/path.h"
 #include "base/time.h"
 #include "store/id.h"
@@ -133,10 +134,7 @@ put_time(struct buf *out, struct ts t)
 static void
 put_id(struct buf *out, const uint8_t id[16])
 {
-	char text[2 * 16 + 1];
-
-	hex_format(text, id, 16);
-	buf_add_str(out, text);
+	hex_add(out, id, 16);
 }
 
 /* Lists are one line each; names and paths in them are for people. */

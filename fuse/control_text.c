@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/time.h"
 #include "src/writer/grammar.h"
 #include "src/writer/metadata.h"
@@ -151,10 +152,7 @@ session_text(const struct round *r, enum control_kind kind, struct buf *out)
 static void
 put_base(const struct party_component *k, struct buf *out)
 {
-	size_t i;
-
-	for (i = 0; i < sizeof(k->base_id); i++)
-		buf_printf(out, "%02x", k->base_id[i]);
+	hex_add(out, k->base_id, sizeof(k->base_id));
 	buf_add_char(out, '\n');
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/io.h"
 #include "base/sys.h"
 #include "store/id.h"

@@ -53,9 +53,6 @@ const char *id_text(char out[ID_TEXT_LEN], const struct id *a);
 /* Plain, unkeyed BLAKE3, cut to `out_len` <= 32 bytes: checksums. */
 void hash_plain(const void *p, size_t len, void *out, size_t out_len);
 
-/* Lower-case hexadecimal, 2 * n digits and a NUL; and back (false: is none). */
-void hex_format(char *out, const void *p, size_t n);
-bool hex_parse(void *out, size_t n, const char *s);
 
 /* The 64-bit number that is derived from a key for a purpose. */
 uint64_t id_derive_u64(const uint8_t id_key[ID_LEN], const char *context);

@@ -19,6 +19,7 @@
 #include "base/block.h"
 #include "base/cursor.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/sys.h"

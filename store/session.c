@@ -21,6 +21,7 @@
 #include "base/buf.h"
 #include "base/cursor.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"

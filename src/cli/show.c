@@ -6,6 +6,7 @@
 
 #include "base/cursor.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/path.h"
 #include "src/cli/dossier.h"
 #include "src/cli/json.h"

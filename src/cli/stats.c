@@ -5,6 +5,7 @@
 #include "src/cli/cmd.h"
 
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/path.h"
 #include "src/cli/json.h"
 #include "src/cli/ui.h"

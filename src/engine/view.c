@@ -22,6 +22,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "src/engine/links.h"
@@ -487,8 +488,7 @@ find_top(struct view_gen *g, const char *where, const uint8_t id[16],
 
 	buf_add_str(&path, where);
 	buf_add_char(&path, '/');
-	for (size_t i = 0; i < 16; i++)
-		buf_printf(&path, "%02x", id[i]);
+	hex_add(&path, id, 16);
 	(void)buf_str(&path);
 	if (buf_ok(&path, e) == 0)
 		rc = find_beneath(g, &g->record.session, buf_str(&path), &hit,

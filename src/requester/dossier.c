@@ -18,6 +18,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "src/writer/grammar.h"
 #include "src/writer/metadata.h"
@@ -86,11 +87,8 @@ dossier_state_name(enum dossier_state s)
 static void
 put_hex(struct buf *out, const char *key, const uint8_t id[16])
 {
-	size_t i;
-
 	buf_printf(out, " %s=", key);
-	for (i = 0; i < 16; i++)
-		buf_printf(out, "%02x", id[i]);
+	hex_add(out, id, 16);
 }
 
 static void
@@ -335,27 +333,9 @@ take_u32(const struct grammar_word *w, uint32_t *out)
 }
 
 static bool
-is_hex(const char *s, size_t len)
-{
-	return strlen(s) == len && strspn(s, "0123456789abcdef") == len;
-}
-
-static bool
 take_hex(const struct grammar_word *w, uint8_t out[16])
 {
-	static const char digits[] = "0123456789abcdef";
-	const char *s;
-	size_t i;
-
-	if (w == NULL)
-		return true;
-	s = grammar_value(w);
-	if (!is_hex(s, 32))
-		return false;
-	for (i = 0; i < 16; i++)
-		out[i] = (uint8_t)((strchr(digits, s[2 * i]) - digits) << 4 |
-				   (strchr(digits, s[2 * i + 1]) - digits));
-	return true;
+	return w == NULL || hex_parse(out, 16, grammar_value(w));
 }
 
 static int
@@ -364,12 +344,13 @@ take_session(struct reader *r, struct err *e)
 	static const struct grammar_key keys[] = { { "snapshot", false } };
 	const struct grammar_word *o[1];
 	const struct grammar_word *w = r->line.word;
+	uint8_t id[16];
 
 	if (r->line.count < 3 || r->d.type != 0)
 		return corrupt(e, "a second beginning, or half of one");
 	if (grammar_options(&r->line, 3, keys, 1, o, e) < 0)
 		return -1;
-	if (!is_hex(w[1].s, 32))
+	if (!hex_parse(id, sizeof(id), w[1].s))
 		return corrupt(e, "a session's id has 32 hexadecimal digits");
 	memcpy(r->d.session, w[1].s, 33);
 	r->d.type = dossier_type_parse(w[2].s);

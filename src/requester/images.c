@@ -18,6 +18,7 @@
 #include "src/requester/run.h"
 
 #include "base/err.h"
+#include "base/hex.h"
 #include "src/engine/graft.h"
 #include "src/engine/view.h"
 #include "src/requester/session_file.h"
@@ -42,13 +43,10 @@ struct taking {
 static int
 name_it(struct taking *t, const char *where, const char *rest, struct err *e)
 {
-	size_t i;
-
 	buf_reset(&t->at);
 	buf_add_str(&t->at, where);
 	buf_add_char(&t->at, '/');
-	for (i = 0; i < 16; i++)
-		buf_printf(&t->at, "%02x", t->image->record.id[i]);
+	hex_add(&t->at, t->image->record.id, 16);
 	buf_add_str(&t->at, rest);
 	(void)buf_str(&t->at);
 	return buf_ok(&t->at, e);

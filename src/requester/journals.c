@@ -16,6 +16,7 @@
 #include "src/requester/run.h"
 
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "src/engine/generation.h"
 
@@ -27,24 +28,6 @@ journals_free(struct reduced *d)
 	if (d != NULL)
 		reduced_clear(d);
 	mem_free(d);
-}
-
-/* The 32 digits of a session's id. */
-static void
-session_id(const char *hex, uint8_t out[16])
-{
-	static const char digits[] = "0123456789abcdef";
-	const char *hi;
-	const char *lo;
-	size_t i;
-
-	memset(out, 0, 16);
-	for (i = 0; i < 16 && strlen(hex) == 32; i++) {
-		hi = strchr(digits, hex[2 * i]);
-		lo = strchr(digits, hex[2 * i + 1]);
-		if (hi != NULL && lo != NULL)
-			out[i] = (uint8_t)((hi - digits) << 4 | (lo - digits));
-	}
 }
 
 static int
@@ -64,14 +47,14 @@ fill_input(const struct run *r, size_t i, struct reduce_input *in,
 	in->journal_first = w->journal_first;
 	in->journal_next = w->begun;
 	in->base_cut = w->begun;
-	session_id(client_session(r->client), in->session);
+	(void)hex_parse(in->session, 16, client_session(r->client));
 	if (base == NULL)
 		return 0;
 	if (history_dossier(r->history, c->base.generation.number, &made, e) <
 	    0)
 		return -1;
 	if (made != NULL)
-		session_id(made->session, in->base_session);
+		(void)hex_parse(in->base_session, 16, made->session);
 	memcpy(in->base_id, c->base.generation.id, sizeof(in->base_id));
 	memcpy(in->base_journal, base->journal, sizeof(in->base_journal));
 	in->base_cut = base->cut;

@@ -27,6 +27,7 @@
 #include "base/buf.h"
 #include "base/child.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "base/pool.h"
 #include "base/time.h"
@@ -621,11 +622,8 @@ put_components(const struct party *p, struct buf *out)
 		grammar_put(out, c->name);
 		buf_printf(out, " type=%s", round_type_name(c->type));
 		if (c->base_number != 0) {
-			size_t k;
-
 			buf_add_str(out, " base=@");
-			for (k = 0; k < sizeof(c->base_id); k++)
-				buf_printf(out, "%02x", c->base_id[k]);
+			hex_add(out, c->base_id, sizeof(c->base_id));
 		}
 		buf_add_char(out, '\n');
 		if (c->previous_stamp == NULL)

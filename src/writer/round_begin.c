@@ -14,6 +14,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "src/writer/coprocess.h"
@@ -292,12 +293,9 @@ out:
 static int
 choose_id(struct round *s, struct err *e)
 {
-	size_t i;
-
 	if (io_random(s->raw_id, sizeof(s->raw_id), e) < 0)
 		return -1;
-	for (i = 0; i < sizeof(s->raw_id); i++)
-		(void)snprintf(s->id + 2 * i, 3, "%02x", s->raw_id[i]);
+	hex_format(s->id, s->raw_id, sizeof(s->raw_id));
 	return 0;
 }
 

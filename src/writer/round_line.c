@@ -12,6 +12,7 @@
 #include "src/writer/round_internal.h"
 
 #include "base/buf.h"
+#include "base/hex.h"
 #include "src/writer/grammar.h"
 #include "src/writer/metadata.h"
 #include "src/writer/party.h"
@@ -35,15 +36,6 @@ round_type_name(unsigned type)
 	default:
 		return "none";
 	}
-}
-
-static void
-put_hex(struct buf *out, const uint8_t *p, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		buf_printf(out, "%02x", p[i]);
 }
 
 static void
@@ -91,7 +83,7 @@ put_complete(const struct round *s, const struct part *p,
 	size_t i;
 
 	buf_printf(out, " type=%s generation=", round_type_name(s->begin.type));
-	put_hex(out, end->generation_id, 16);
+	hex_add(out, end->generation_id, 16);
 	buf_printf(out, " number=%u", (unsigned)end->generation);
 	for (i = 0; i < p->party->components; i++) {
 		const char *name = p->party->component[i].name;

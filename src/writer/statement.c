@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/path.h"
 #include "src/writer/refuse.h"
 #include "src/writer/value.h"
@@ -153,8 +154,6 @@ static int
 take_since(struct statement *s, const struct grammar_word *w, struct err *e)
 {
 	const char *v = grammar_value(w);
-	unsigned d;
-	size_t i;
 
 	/* In quotes an @ is a byte of a stamp like others. */
 	if (v[0] != '@' || w->quoted) {
@@ -169,21 +168,11 @@ take_since(struct statement *s, const struct grammar_word *w, struct err *e)
 			"a generation's id has 32 hexadecimal digits "
 			"(a stamp that begins with @ goes in quotes)",
 			e);
-	for (i = 0; i < 2 * STATEMENT_ID_LEN; i++) {
-		char c = v[1 + i];
-
-		if (c >= '0' && c <= '9')
-			d = (unsigned)(c - '0');
-		else if (c >= 'a' && c <= 'f')
-			d = (unsigned)(c - 'a') + 10;
-		else
-			return grammar_refuse(
-				w,
-				"a generation's id has lower-case "
-				"hexadecimal digits only",
-				e);
-		s->since_id[i / 2] = (uint8_t)(s->since_id[i / 2] << 4 | d);
-	}
+	if (!hex_parse(s->since_id, STATEMENT_ID_LEN, v + 1))
+		return grammar_refuse(w,
+				      "a generation's id has lower-case "
+				      "hexadecimal digits only",
+				      e);
 	return 0;
 }
 
@@ -509,16 +498,13 @@ statement_stamp(const void *p, size_t *len, struct err *e)
 static void
 print_since(const struct statement *s, struct buf *out)
 {
-	size_t i;
-
 	if (s->since == SINCE_STAMP) {
 		buf_add_str(out, " since=");
 		grammar_quote_always(out, s->since_stamp,
 				     strlen(s->since_stamp));
 	} else if (s->since == SINCE_GENERATION) {
 		buf_add_str(out, " since=@");
-		for (i = 0; i < STATEMENT_ID_LEN; i++)
-			buf_printf(out, "%02x", s->since_id[i]);
+		hex_add(out, s->since_id, STATEMENT_ID_LEN);
 	}
 }
 

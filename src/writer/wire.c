@@ -11,6 +11,7 @@
 #include "src/writer/wire.h"
 
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/io.h"
 #include "base/time.h"
 #include "src/writer/grammar.h"
@@ -294,33 +295,12 @@ wire_number(const struct grammar_line *l, const char *key, uint64_t max)
 	return v;
 }
 
-static int
-digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool
 wire_hex(const struct grammar_line *l, const char *key, uint8_t out[16])
 {
 	const char *s = wire_text(l, key);
-	uint8_t id[16];
-	size_t i;
 
-	if (s == NULL || strlen(s) != 2 * sizeof(id))
-		return false;
-	for (i = 0; i < sizeof(id); i++) {
-		int high = digit(s[2 * i]);
-		int low = digit(s[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		id[i] = (uint8_t)(high << 4 | low);
-	}
-	memcpy(out, id, sizeof(id));
-	return true;
+	return s != NULL && hex_parse(out, 16, s);
 }
 
 void
@@ -332,11 +312,8 @@ wire_put_number(struct buf *out, const char *key, uint64_t v)
 void
 wire_put_hex(struct buf *out, const char *key, const uint8_t p[16])
 {
-	size_t i;
-
 	buf_printf(out, " %s=", key);
-	for (i = 0; i < 16; i++)
-		buf_printf(out, "%02x", p[i]);
+	hex_add(out, p, 16);
 }
 
 /* --- errors ----------------------------------------------------------------- */

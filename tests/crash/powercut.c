@@ -35,6 +35,7 @@
 #include "base/buf.h"
 #include "base/cursor.h"
 #include "base/err.h"
+#include "base/hex.h"
 #include "src/engine/backup.h"
 #include "src/engine/check.h"
 #include "src/engine/generation.h"

@@ -3,6 +3,7 @@
 #endif
 
 #include "base/err.h"
+#include "base/hex.h"
 #include "base/mem.h"
 #include "store/frame.h"
 

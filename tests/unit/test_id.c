@@ -3,6 +3,7 @@
 #endif
 
 #include "store/id.h"
+#include "base/hex.h"
 
 #include "tests/lib/cmocka_all.h"
 
