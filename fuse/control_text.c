@@ -60,25 +60,6 @@ static const char readme[] =
 
 /* --- sessions ------------------------------------------------------------- */
 
-static const char *
-type_name(unsigned type)
-{
-	switch (type) {
-	case METADATA_FULL:
-		return "full";
-	case METADATA_DIFFERENTIAL:
-		return "differential";
-	case METADATA_INCREMENTAL:
-		return "incremental";
-	case METADATA_LOG:
-		return "log";
-	case METADATA_COPY:
-		return "copy";
-	default:
-		return "none";
-	}
-}
-
 /* Milliseconds that are left. */
 static void
 put_deadline(uint64_t deadline_ns, struct buf *out)
@@ -120,7 +101,7 @@ session_text(const struct round *r, enum control_kind kind, struct buf *out)
 	case CONTROL_SESSION_TYPE:
 		buf_add_str(out, r->begin.kind == ROUND_RESTORE
 					 ? "restore"
-					 : type_name(r->begin.type));
+					 : metadata_type_name(r->begin.type));
 		break;
 	case CONTROL_SESSION_PHASE:
 		buf_add_str(out, phase_name(r->phase));

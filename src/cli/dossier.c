@@ -12,6 +12,7 @@
 #include "src/engine/view.h"
 #include "src/requester/dossier.h"
 #include "src/requester/session_file.h"
+#include "src/writer/metadata.h"
 #include "src/writer/value.h"
 
 #include <stdio.h>
@@ -119,7 +120,7 @@ print_component(struct view_gen *g, const struct dossier_component *c)
 	ui_printf("  component ");
 	ui_show(c->name, strlen(c->name));
 	ui_printf(": %s, %s", c->succeeded ? "succeeded" : "did not succeed",
-		  dossier_type_name(c->effective));
+		  metadata_type_name(c->effective));
 	if (c->base.number != 0)
 		ui_printf(" on %u", c->base.number);
 	ui_printf("%s\n", c->untrusted ? ", untrusted" : "");
@@ -141,7 +142,7 @@ print_writer(struct view_gen *g, const struct dossier_writer *w)
 
 	ui_printf("writer %s: %s", w->name, dossier_state_name(w->state));
 	if (w->state == DOSSIER_TOOK_PART)
-		ui_printf(", %s", dossier_type_name(w->effective));
+		ui_printf(", %s", metadata_type_name(w->effective));
 	if (w->failed_at != 0)
 		ui_printf(" at %s", event_name(w->failed_at));
 	if (w->failure != FAILURE_NONE)
@@ -255,7 +256,7 @@ put_component(struct json *a, const struct dossier_component *c)
 	struct json o = json_object_begin();
 
 	put_text(&o, "component", c->name);
-	json_put_text(&o, "effective_type", dossier_type_name(c->effective));
+	json_put_text(&o, "effective_type", metadata_type_name(c->effective));
 	json_put_bool(&o, "succeeded", c->succeeded);
 	put_text(&o, "why", c->why);
 	json_put_bool(&o, "carried", c->carried);
@@ -314,7 +315,7 @@ dossier_show_json(struct view_gen *g, struct err *e)
 	json_put_u64(&j, "generation", g->number);
 	if (rc == 0) {
 		json_put_text(&j, "session", d.session);
-		json_put_text(&j, "type", dossier_type_name(d.type));
+		json_put_text(&j, "type", metadata_type_name(d.type));
 		put_text(&j, "snapshot", d.snapshot);
 	} else {
 		json_put_null(&j, "session");

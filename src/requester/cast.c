@@ -268,12 +268,6 @@ tell_choice(const struct run *r)
 
 /* --- bases --------------------------------------------------------------- */
 
-static bool
-is_whole(unsigned effective)
-{
-	return effective == METADATA_FULL || effective == METADATA_COPY;
-}
-
 /*
  * The base of a component.  Whoever has none is read whole, and told so; in a
  * log session there is nothing that its logs could follow.
@@ -287,7 +281,7 @@ find_base(struct run *r, struct run_component *c,
 	if (history_untrusted(r->history, claim->writer, c->name,
 			      &claim->untrusted, e) < 0)
 		return -1;
-	if (is_whole(claim->effective))
+	if (metadata_is_whole(claim->effective))
 		return 0;
 	if (history_base(r->history, claim->writer, c->name, r->type, &c->base,
 			 e) < 0)

@@ -102,12 +102,6 @@ of_engine(struct claims *c)
 	return (struct writer_claims *)c;
 }
 
-static bool
-is_whole_type(unsigned effective)
-{
-	return effective == METADATA_FULL || effective == METADATA_COPY;
-}
-
 /* --- texts that live as long as the claims ------------------------------- */
 
 static const char *
@@ -244,7 +238,7 @@ add_place(struct writer_claims *w, size_t component, enum place_kind kind,
 static bool
 is_carried(const struct claims_component *c, const struct metadata_files *f)
 {
-	return c->base != NULL && !is_whole_type(c->effective) &&
+	return c->base != NULL && !metadata_is_whole(c->effective) &&
 	       !metadata_required(f, (enum metadata_type)c->effective);
 }
 
@@ -263,7 +257,7 @@ add_sets(struct writer_claims *w, size_t i, struct err *e)
 		    c->component)
 			continue;
 		/* Not required of a whole backup: no member, a plain file. */
-		if (is_whole_type(c->effective) &&
+		if (metadata_is_whole(c->effective) &&
 		    !metadata_required(f, (enum metadata_type)c->effective))
 			continue;
 		p = add_place(w, i, PLACE_SET, f->spec.dir, e);
@@ -802,7 +796,7 @@ judge(struct said *s, struct claim *out)
 		s->log_recovery ||
 		c->document->components.v[c->component].log_recovery;
 	out->fixed = s->fixed;
-	if (is_whole_type(c->effective))
+	if (metadata_is_whole(c->effective))
 		whole(out, PLAN_WHOLE, NULL);
 	else if (c->base == NULL)
 		whole(out, PLAN_FIRST, NULL);

@@ -33,39 +33,6 @@
 
 /* --- words --------------------------------------------------------------- */
 
-static const struct {
-	const char *name;
-	unsigned type;
-} types[] = {
-	{ "full", METADATA_FULL },
-	{ "differential", METADATA_DIFFERENTIAL },
-	{ "incremental", METADATA_INCREMENTAL },
-	{ "log", METADATA_LOG },
-	{ "copy", METADATA_COPY },
-};
-
-const char *
-dossier_type_name(unsigned type)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-		if (types[i].type == type)
-			return types[i].name;
-	return NULL;
-}
-
-unsigned
-dossier_type_parse(const char *s)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(types) / sizeof(types[0]); i++)
-		if (strcmp(types[i].name, s) == 0)
-			return types[i].type;
-	return 0;
-}
-
 static const char *const states[] = {
 	[DOSSIER_TOOK_PART] = "took-part",
 	[DOSSIER_ABSENT] = "absent",
@@ -153,7 +120,7 @@ print_component(const struct dossier_component *c, struct buf *out)
 
 	buf_add_str(out, "component");
 	grammar_put(out, c->name);
-	buf_printf(out, " %s %s", dossier_type_name(c->effective),
+	buf_printf(out, " %s %s", metadata_type_name(c->effective),
 		   c->succeeded ? "succeeded" : "failed");
 	if (c->carried)
 		buf_add_str(out, " carried");
@@ -198,8 +165,8 @@ print_writer(const struct dossier_writer *w, struct buf *out)
 	grammar_put(out, w->name);
 	buf_printf(out, " %s owner=%" PRIu32, dossier_state_name(w->state),
 		   (uint32_t)w->owner);
-	if (dossier_type_name(w->effective) != NULL)
-		buf_printf(out, " type=%s", dossier_type_name(w->effective));
+	if (w->effective != 0)
+		buf_printf(out, " type=%s", metadata_type_name(w->effective));
 	if (w->document != NULL)
 		grammar_put_option(out, "document", w->document);
 	if (w->state == DOSSIER_FAILED && w->failed_at != 0)
@@ -218,7 +185,7 @@ dossier_print(const struct dossier *d, struct buf *out)
 	size_t i;
 
 	buf_printf(out, "session %s %s", d->session,
-		   dossier_type_name(d->type));
+		   metadata_type_name(d->type));
 	if (d->snapshot != NULL)
 		grammar_put_option(out, "snapshot", d->snapshot);
 	buf_add_char(out, '\n');
@@ -353,7 +320,7 @@ take_session(struct reader *r, struct err *e)
 	if (!hex_parse(id, sizeof(id), w[1].s))
 		return corrupt(e, "a session's id has 32 hexadecimal digits");
 	memcpy(r->d.session, w[1].s, 33);
-	r->d.type = dossier_type_parse(w[2].s);
+	r->d.type = metadata_type_parse(w[2].s);
 	if (r->d.type == 0)
 		return corrupt(e, "no such type");
 	if (o[0] != NULL)
@@ -421,7 +388,7 @@ take_writer(struct reader *r, struct err *e)
 		return corrupt(e, "no such owner");
 	w->owner = owner;
 	if (o[TYPE] != NULL)
-		w->effective = dossier_type_parse(grammar_value(o[TYPE]));
+		w->effective = metadata_type_parse(grammar_value(o[TYPE]));
 	if (o[TYPE] != NULL && w->effective == 0)
 		return corrupt(e, "no such type");
 	if (!take_failure(w, o[AT], o[FAILURE]))
@@ -481,7 +448,7 @@ take_component(struct reader *r, struct err *e)
 		return -1;
 	w->components++;
 	c->name = keep_word(r, &word[1]);
-	c->effective = dossier_type_parse(word[2].s);
+	c->effective = metadata_type_parse(word[2].s);
 	c->succeeded = strcmp(word[3].s, "succeeded") == 0;
 	if (c->effective == 0 ||
 	    (!c->succeeded && strcmp(word[3].s, "failed") != 0))

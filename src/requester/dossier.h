@@ -128,9 +128,6 @@ void dossier_clear(struct dossier *d);
  */
 void dossier_settle(struct dossier *d, uint32_t number);
 
-/* "full" for METADATA_FULL; NULL for no type. */
-const char *dossier_type_name(unsigned type);
-unsigned dossier_type_parse(const char *s); /* 0: none of them */
 const char *dossier_state_name(enum dossier_state s);
 
 /* By name; NULL when there is none. */

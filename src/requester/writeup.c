@@ -29,12 +29,6 @@ struct desk_work {
 };
 
 static bool
-is_whole(unsigned effective)
-{
-	return effective == METADATA_FULL || effective == METADATA_COPY;
-}
-
-static bool
 updates_history(const struct run *r)
 {
 	return r->type == METADATA_FULL || r->type == METADATA_INCREMENTAL;
@@ -134,7 +128,7 @@ add_carried(struct desk_work *d, size_t i, struct dossier_component *c,
 	const struct metadata *m = claim->document;
 	size_t k;
 
-	if (!claim->carried || is_whole(claim->effective))
+	if (!claim->carried || metadata_is_whole(claim->effective))
 		return 0;
 	c->carried = true;
 	c->carried_set =

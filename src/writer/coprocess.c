@@ -620,7 +620,7 @@ put_components(const struct party *p, struct buf *out)
 		c = &p->component[i];
 		buf_add_str(out, "component");
 		grammar_put(out, c->name);
-		buf_printf(out, " type=%s", round_type_name(c->type));
+		buf_printf(out, " type=%s", metadata_type_name(c->type));
 		if (c->base_number != 0) {
 			buf_add_str(out, " base=@");
 			hex_add(out, c->base_id, sizeof(c->base_id));

@@ -113,11 +113,12 @@ static const struct term recoveries[] = {
 	{ NULL, 0 },
 };
 
-static const struct term mask_types[] = {
+static const struct term backup_types[] = {
 	{ "full", METADATA_FULL },
 	{ "differential", METADATA_DIFFERENTIAL },
 	{ "incremental", METADATA_INCREMENTAL },
 	{ "log", METADATA_LOG },
+	{ "copy", METADATA_COPY },
 	{ NULL, 0 },
 };
 
@@ -136,6 +137,28 @@ name_of(const struct term *t, unsigned value)
 	while (t->name != NULL && t->value != value)
 		t++;
 	return t->name;
+}
+
+const char *
+metadata_type_name(unsigned type)
+{
+	const char *name = name_of(backup_types, type);
+
+	return name != NULL ? name : "none";
+}
+
+unsigned
+metadata_type_parse(const char *name)
+{
+	const struct term *t = find_term(backup_types, name, strlen(name));
+
+	return t != NULL ? t->value : 0;
+}
+
+bool
+metadata_is_whole(unsigned type)
+{
+	return type == METADATA_FULL || type == METADATA_COPY;
 }
 
 /* --- a document while it is parsed ------------------------------------------ */
@@ -562,8 +585,8 @@ take_mask(const struct grammar_word *w, unsigned *out, struct err *e)
 		return 0;
 	for (s = grammar_value(w);; s = comma + 1) {
 		comma = strchrnul(s, ',');
-		t = find_term(mask_types, s, (size_t)(comma - s));
-		if (t == NULL)
+		t = find_term(backup_types, s, (size_t)(comma - s));
+		if (t == NULL || (t->value & METADATA_ALL) == 0)
 			return grammar_refuse(w,
 					      "a list of full, differential, "
 					      "incremental and log, or all, "
@@ -1168,7 +1191,7 @@ print_mask(struct buf *out, const char *key, unsigned mask)
 	if (mask == METADATA_ALL)
 		return;
 	buf_printf(out, " %s=%s", key, mask == 0 ? "none" : "");
-	for (t = mask_types; t->name != NULL; t++) {
+	for (t = backup_types; t->name != NULL; t++) {
 		if ((mask & t->value) == 0)
 			continue;
 		buf_printf(out, "%s%s", sep, t->name);

@@ -35,6 +35,13 @@ enum metadata_type {
 	METADATA_COPY = 1 << 4, /* has no bit of its own: full's counts */
 };
 
+/* "full" for METADATA_FULL; "none" for what is no type.  0: no type's name. */
+const char *metadata_type_name(unsigned type);
+unsigned metadata_type_parse(const char *name);
+
+/* A type whose backup has no base: full, copy. */
+bool metadata_is_whole(unsigned type);
+
 enum metadata_schema {
 	SCHEMA_DIFFERENTIAL = 0x0001,
 	SCHEMA_INCREMENTAL = 0x0002,

@@ -90,7 +90,6 @@ struct ending {
 void round_line(const struct round *s, const struct part *p, enum event ev,
 		const struct ending *end, struct buf *out);
 
-const char *round_type_name(unsigned type);
 enum metadata_level round_level(const struct part *p);
 
 /* Make the line and send it. */

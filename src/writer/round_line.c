@@ -19,32 +19,13 @@
 
 #include <string.h>
 
-const char *
-round_type_name(unsigned type)
-{
-	switch (type) {
-	case METADATA_FULL:
-		return "full";
-	case METADATA_DIFFERENTIAL:
-		return "differential";
-	case METADATA_INCREMENTAL:
-		return "incremental";
-	case METADATA_LOG:
-		return "log";
-	case METADATA_COPY:
-		return "copy";
-	default:
-		return "none";
-	}
-}
-
 static void
 put_prepare(const struct round *s, const struct part *p, struct buf *out)
 {
 	const struct round_begin *b = &s->begin;
 	size_t i;
 
-	buf_printf(out, " type=%s snapshot=", round_type_name(b->type));
+	buf_printf(out, " type=%s snapshot=", metadata_type_name(b->type));
 	grammar_quote(out, b->snapshot != NULL ? b->snapshot : "none",
 		      strlen(b->snapshot != NULL ? b->snapshot : "none"));
 	if (b->snapshot != NULL)
@@ -57,7 +38,7 @@ put_prepare(const struct round *s, const struct part *p, struct buf *out)
 		const struct party_component *c = &p->party->component[i];
 
 		grammar_put_option(out, "component", c->name);
-		buf_printf(out, " effective=%s", round_type_name(c->type));
+		buf_printf(out, " effective=%s", metadata_type_name(c->type));
 	}
 }
 
@@ -82,7 +63,7 @@ put_complete(const struct round *s, const struct part *p,
 {
 	size_t i;
 
-	buf_printf(out, " type=%s generation=", round_type_name(s->begin.type));
+	buf_printf(out, " type=%s generation=", metadata_type_name(s->begin.type));
 	hex_add(out, end->generation_id, 16);
 	buf_printf(out, " number=%u", (unsigned)end->generation);
 	for (i = 0; i < p->party->components; i++) {
