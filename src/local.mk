@@ -56,6 +56,8 @@ libwriter_a_SOURCES = \
 	%D%/writer/mailbox.c %D%/writer/mailbox.h \
 	%D%/writer/metadata.c %D%/writer/metadata.h \
 	%D%/writer/metadata_ask.c \
+	%D%/writer/metadata_check.c %D%/writer/metadata_internal.h \
+	%D%/writer/metadata_print.c \
 	%D%/writer/part.c \
 	%D%/writer/party.c %D%/writer/party.h \
 	%D%/writer/party_document.c \
@@ -74,6 +76,7 @@ libwriter_a_SOURCES = \
 	%D%/writer/server.c %D%/writer/server.h \
 	%D%/writer/server_internal.h \
 	%D%/writer/statement.c %D%/writer/statement.h \
+	%D%/writer/term.c %D%/writer/term.h \
 	%D%/writer/value.c %D%/writer/value.h \
 	%D%/writer/wildcard.c %D%/writer/wildcard.h \
 	%D%/writer/wire.c %D%/writer/wire.h

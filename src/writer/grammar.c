@@ -276,6 +276,12 @@ grammar_refuse(const struct grammar_word *w, const char *sentence,
 			  path_show_in(shown, w->s, w->len));
 }
 
+int
+grammar_judge(const struct grammar_word *w, const char *fault, struct err *e)
+{
+	return fault == NULL ? 0 : grammar_refuse(w, fault, e);
+}
+
 static bool
 is_key(const struct grammar_word *w, const struct grammar_key *key)
 {

@@ -76,6 +76,10 @@ const char *grammar_value(const struct grammar_word *w);
 int grammar_refuse(const struct grammar_word *w, const char *sentence,
 		   struct err *e);
 
+/* The same if there is a fault; 0 if it is NULL. */
+int grammar_judge(const struct grammar_word *w, const char *fault,
+		  struct err *e);
+
 /*
  * Append bytes (no NUL among them) as one word that reads back as them, bare
  * when that is possible and in printable ASCII always.

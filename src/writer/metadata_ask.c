@@ -9,18 +9,58 @@
 #define _GNU_SOURCE 1
 #endif
 
-#include "src/writer/metadata.h"
+#include "src/writer/metadata_internal.h"
 
 #include "base/err.h"
 #include "base/path.h"
 #include "src/writer/refuse.h"
 #include "src/writer/statement.h"
+#include "src/writer/term.h"
 #include "src/writer/wildcard.h"
 
 #include <errno.h>
 #include <string.h>
 
 /* --- components ------------------------------------------------------------- */
+
+size_t
+metadata_name_place(const struct metadata *m, const char *s, size_t len,
+		    bool *found)
+{
+	size_t lo = 0;
+	size_t hi = m->components.count;
+	size_t mid;
+	int c;
+
+	*found = false;
+	while (lo < hi) {
+		const char *name;
+
+		mid = lo + (hi - lo) / 2;
+		name = m->components.v[m->by_name[mid]].name;
+		c = strncmp(s, name, len);
+		if (c == 0 && name[len] != '\0')
+			c = -1;
+		if (c == 0) {
+			*found = true;
+			return mid;
+		}
+		if (c < 0)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
+}
+
+size_t
+metadata_find(const struct metadata *m, const char *name, size_t len)
+{
+	bool found;
+	size_t at = metadata_name_place(m, name, len, &found);
+
+	return found ? m->by_name[at] : METADATA_NONE;
+}
 
 /*
  * The nearest selectable ancestor of `component` that is chosen; `chosen` NULL:
@@ -137,6 +177,28 @@ metadata_may_restore(const struct metadata *m, const bool *chosen,
 }
 
 /* --- types and masks -------------------------------------------------------- */
+
+const char *
+metadata_type_name(unsigned type)
+{
+	const char *name = term_name(term_backup_types, type);
+
+	return name != NULL ? name : "none";
+}
+
+unsigned
+metadata_type_parse(const char *name)
+{
+	const struct term *t = term_find(term_backup_types, name, strlen(name));
+
+	return t != NULL ? t->value : 0;
+}
+
+bool
+metadata_is_whole(unsigned type)
+{
+	return type == METADATA_FULL || type == METADATA_COPY;
+}
 
 /* The flag that a schema needs for the type; 0: none. */
 static unsigned

@@ -26,32 +26,29 @@
 #define SURELY_SHORT (GRAMMAR_LINE_MAX / 4 - 64)
 
 static const struct form {
-	const char *name;
 	enum statement_kind kind;
-	size_t words;      /* fixed ones, with the first */
-	const char *wants; /* for whoever gave too few */
+	size_t words;     /* fixed ones, with the first, */
+	const char *form; /* which is the statement's name */
 } forms[] = {
-	{ "partial-file", STATEMENT_PARTIAL_FILE, 4,
-	  "partial-file COMPONENT PATH RANGES" },
-	{ "differenced-file", STATEMENT_DIFFERENCED_FILE, 4,
+	{ STATEMENT_PARTIAL_FILE, 4, "partial-file COMPONENT PATH RANGES" },
+	{ STATEMENT_DIFFERENCED_FILE, 4,
 	  "differenced-file COMPONENT DIR PATTERN" },
-	{ "backup-stamp", STATEMENT_BACKUP_STAMP, 3,
-	  "backup-stamp COMPONENT TEXT" },
-	{ "backup-metadata", STATEMENT_BACKUP_METADATA, 3,
-	  "backup-metadata COMPONENT TEXT" },
-	{ "attach", STATEMENT_ATTACH, 3, "attach COMPONENT PATH from=FILE" },
-	{ "gap", STATEMENT_GAP, 2, "gap COMPONENT [PATH]" },
-	{ "restore-target", STATEMENT_RESTORE_TARGET, 3,
+	{ STATEMENT_BACKUP_STAMP, 3, "backup-stamp COMPONENT TEXT" },
+	{ STATEMENT_BACKUP_METADATA, 3, "backup-metadata COMPONENT TEXT" },
+	{ STATEMENT_ATTACH, 3, "attach COMPONENT PATH from=FILE" },
+	{ STATEMENT_GAP, 2, "gap COMPONENT [PATH]" },
+	{ STATEMENT_RESTORE_TARGET, 3,
 	  "restore-target COMPONENT original|alternate|directed|"
 	  "original-location" },
-	{ "directed-target", STATEMENT_DIRECTED_TARGET, 6,
+	{ STATEMENT_DIRECTED_TARGET, 6,
 	  "directed-target COMPONENT PATH RANGES TO-PATH TO-RANGES" },
-	{ "restore-metadata", STATEMENT_RESTORE_METADATA, 3,
-	  "restore-metadata COMPONENT TEXT" },
-	{ "begin", STATEMENT_BEGIN, 1, "begin" },
-	{ "commit", STATEMENT_COMMIT, 1, "commit" },
-	{ "abort", STATEMENT_ABORT, 1, "abort" },
+	{ STATEMENT_RESTORE_METADATA, 3, "restore-metadata COMPONENT TEXT" },
+	{ STATEMENT_BEGIN, 1, "begin" },
+	{ STATEMENT_COMMIT, 1, "commit" },
+	{ STATEMENT_ABORT, 1, "abort" },
 };
+
+#define FORMS (sizeof(forms) / sizeof(forms[0]))
 
 /* By their numbers. */
 static const char *const target_names[] = { "", "original", "alternate",
@@ -66,6 +63,12 @@ statement_clear(struct statement *s)
 	ranges_clear(&s->to_ranges);
 	grammar_clear(&s->line);
 	memset(s, 0, sizeof(*s));
+}
+
+static size_t
+name_len(const struct form *f)
+{
+	return strcspn(f->form, " ");
 }
 
 static const struct form *
@@ -121,8 +124,9 @@ identify(struct statement *s)
 	const struct grammar_line *l = &s->line;
 	size_t i;
 
-	for (i = 0; l->count > 0 && i < sizeof(forms) / sizeof(forms[0]); i++)
-		if (strcmp(l->word[0].s, forms[i].name) == 0)
+	for (i = 0; l->count > 0 && i < FORMS; i++)
+		if (l->word[0].len == name_len(&forms[i]) &&
+		    memcmp(l->word[0].s, forms[i].form, l->word[0].len) == 0)
 			s->kind = forms[i].kind;
 	if (s->kind == STATEMENT_NONE || s->kind >= STATEMENT_BEGIN)
 		return;
@@ -142,13 +146,6 @@ statement_gap(const struct statement *s, const char **component,
 }
 
 /* --- what it says ----------------------------------------------------------- */
-
-/* The word's fault, if it has one, as a refusal. */
-static int
-judge(const struct grammar_word *w, const char *fault, struct err *e)
-{
-	return fault == NULL ? 0 : grammar_refuse(w, fault, e);
-}
 
 static int
 take_since(struct statement *s, const struct grammar_word *w, struct err *e)
@@ -224,7 +221,7 @@ take_ranges(struct statement *s, size_t *at, struct err *e)
 		return take_ranges_text(&s->line, at, ranges_parse, &s->ranges,
 					e);
 	++*at;
-	return judge(w, value_file_fault(s->ranges_path), e);
+	return grammar_judge(w, value_file_fault(s->ranges_path), e);
 }
 
 static int
@@ -274,8 +271,8 @@ take_differenced_file(struct statement *s, struct err *e)
 	const struct grammar_word *o[KEYS];
 
 	value_trim_dir(w[2].s, &w[2].len);
-	if (judge(&w[2], value_path_fault(w[2].s), e) < 0 ||
-	    judge(&w[3], wildcard_fault(w[3].s), e) < 0 ||
+	if (grammar_judge(&w[2], value_path_fault(w[2].s), e) < 0 ||
+	    grammar_judge(&w[3], wildcard_fault(w[3].s), e) < 0 ||
 	    grammar_options(&s->line, 4, keys, KEYS, o, e) < 0)
 		return -1;
 	s->path = w[2].s;
@@ -313,7 +310,7 @@ take_attach(struct statement *s, struct err *e)
 				  "from= is missing: attach COMPONENT PATH "
 				  "from=FILE");
 	s->from = grammar_value(o[0]);
-	return judge(o[0], value_file_fault(s->from), e);
+	return grammar_judge(o[0], value_file_fault(s->from), e);
 }
 
 static int
@@ -323,7 +320,7 @@ take_gap(struct statement *s, struct err *e)
 	const struct grammar_word *none[1];
 
 	if (l->count > 2 &&
-	    judge(&l->word[2], value_file_fault(l->word[2].s), e) < 0)
+	    grammar_judge(&l->word[2], value_file_fault(l->word[2].s), e) < 0)
 		return -1;
 	return grammar_options(l, 3, NULL, 0, none, e);
 }
@@ -386,14 +383,14 @@ take_directed_target(struct statement *s, struct err *e)
 	const struct grammar_word *none[1];
 	size_t at = 3;
 
-	if (judge(&l->word[2], value_file_fault(l->word[2].s), e) < 0 ||
+	if (grammar_judge(&l->word[2], value_file_fault(l->word[2].s), e) < 0 ||
 	    take_ranges_text(l, &at, ranges_parse_list, &s->ranges, e) < 0)
 		return -1;
 	if (l->count < at + 2)
 		return refuse_set(e, EINVAL, "words are missing: %s",
-				  form_of(s->kind)->wants);
+				  form_of(s->kind)->form);
 	s->to = l->word[at].s;
-	if (judge(&l->word[at], value_file_fault(s->to), e) < 0)
+	if (grammar_judge(&l->word[at], value_file_fault(s->to), e) < 0)
 		return -1;
 	at++;
 	if (take_ranges_text(l, &at, ranges_parse_list, &s->to_ranges, e) < 0 ||
@@ -411,12 +408,14 @@ take_rest(struct statement *s, struct err *e)
 
 	if (l->count < form->words)
 		return refuse_set(e, EINVAL, "words are missing: %s",
-				  form->wants);
+				  form->form);
 	if (s->kind < STATEMENT_BEGIN &&
-	    judge(&l->word[1], value_component_fault(l->word[1].s), e) < 0)
+	    grammar_judge(&l->word[1], value_component_fault(l->word[1].s), e) <
+		    0)
 		return -1;
 	if (s->kind == STATEMENT_PARTIAL_FILE || s->kind == STATEMENT_ATTACH)
-		if (judge(&l->word[2], value_file_fault(l->word[2].s), e) < 0)
+		if (grammar_judge(&l->word[2], value_file_fault(l->word[2].s),
+				  e) < 0)
 			return -1;
 	switch (s->kind) {
 	case STATEMENT_PARTIAL_FILE:
@@ -549,9 +548,12 @@ print_directed_target(const struct statement *s, struct buf *out)
 void
 statement_print(const struct statement *s, struct buf *out)
 {
+	const struct form *form;
+
 	if (s->kind == STATEMENT_NONE)
 		return;
-	buf_add_str(out, form_of(s->kind)->name);
+	form = form_of(s->kind);
+	buf_add(out, form->form, name_len(form));
 	if (s->component != NULL)
 		grammar_put(out, s->component);
 	if (s->path != NULL)
