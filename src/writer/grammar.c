@@ -160,11 +160,11 @@ take_bare(struct scan *s, struct grammar_word *w, struct err *e)
 			return refuse_at(s, s->p,
 					 "a control byte outside quotes", e);
 		if (*s->p == '"') {
-			w->quoted = true;
-			if (s->p[-1] != '=')
+			if (s->p == from || s->p[-1] != '=')
 				return refuse_at(
 					s, s->p,
 					"a quote in the middle of a word", e);
+			w->quoted = s->p == from + w->key + 1;
 			return take_quoted(s, e);
 		}
 		if (*s->p == '=' && !equals) {

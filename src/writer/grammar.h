@@ -29,7 +29,7 @@ struct grammar_word {
 	size_t len;
 	size_t key;    /* KEY= begins it, bare: the length of KEY; else 0 */
 	size_t column; /* where it begins */
-	bool quoted;   /* it, or what is behind an `=`, is in quotes */
+	bool quoted;   /* all of it is in quotes, or all behind KEY= */
 };
 
 /* All-zero is an empty line. */

@@ -347,6 +347,7 @@ check_pairs(const struct ranges *from, const struct ranges *to, struct err *e)
 {
 	struct ranges set = { 0 };
 	uint64_t total = 0;
+	bool more = false; /* than 64 bits, which no set has */
 	size_t i;
 	int rc = 0;
 
@@ -364,11 +365,11 @@ check_pairs(const struct ranges *from, const struct ranges *to, struct err *e)
 					  " bytes and goes to %" PRIu64,
 					  i + 1, from->r[i].len, to->r[i].len);
 	for (i = 0; rc == 0 && i < to->count; i++) {
-		total += to->r[i].len;
+		more |= __builtin_add_overflow(total, to->r[i].len, &total);
 		rc = ranges_push(&set, to->r[i].off, to->r[i].len, e);
 	}
 	ranges_settle(&set);
-	if (rc == 0 && ranges_total(&set) != total)
+	if (rc == 0 && (more || ranges_total(&set) != total))
 		rc = refuse_set(e, EINVAL,
 				"the ranges to write to overlap: what is in "
 				"both would be written twice");

@@ -181,6 +181,8 @@ since_is_a_stamp_or_a_generations_id(void **state)
 		  "partial-file db /x 0:1 since=\"abc\"" },
 		{ "partial-file db /x 0:1 since=",
 		  "partial-file db /x 0:1 since=\"\"" },
+		{ "partial-file db /x 0:1 since=a=\"@b\"",
+		  "partial-file db /x 0:1 since=\"a=@b\"" },
 		{ "partial-file db /x 0:1 since=a@b=c",
 		  "partial-file db /x 0:1 since=\"a@b=c\"" },
 		{ "partial-file db /x 0:1 since=\"@1\"",
@@ -197,6 +199,9 @@ since_is_a_stamp_or_a_generations_id(void **state)
 		{ "partial-file db /x 0:1 "
 		  "since=@0123456789ABCDEF0123456789abcdef",
 		  "lower-case" },
+		/* The quote is not in front of the @. */
+		{ "partial-file db /x 0:1 since=@=\"x\"",
+		  "32 hexadecimal digits" },
 		{ "partial-file db /x 0:1 since", "without its value" },
 		{ "partial-file db /x 0:1 since=a since=a", "there twice" },
 	};
@@ -397,6 +402,12 @@ api_30_directed_ranges_are_pairs_of_one_length(void **state)
 		{ "directed-target db /x 0:8,8:4 /y 0:4,4:8",
 		  "range 1 has 8 bytes and goes to 4" },
 		{ "directed-target db /x 0:8,8:8 /y 0:8,4:8", "overlap" },
+		/* Their lengths, in 64 bits, add up to what they cover. */
+		{ "directed-target db /x 0:0x8000000000000000,"
+		  "0:0x8000000000000000,0:0x8000000000000000 "
+		  "/y 0:0x8000000000000000,0:0x8000000000000000,"
+		  "0:0x8000000000000000",
+		  "overlap" },
 		{ "directed-target db /x 0:1 /y 0xffffffffffffffff:1",
 		  "beyond 64 bits" },
 	};
