@@ -45,12 +45,14 @@ keep(struct parser *p, const char *s)
 	return copy;
 }
 
+/* `wants`: what comes behind the first of the n words, which is known. */
 static int
 want_words(const struct parser *p, size_t n, const char *wants, struct err *e)
 {
 	if (p->line.count >= n)
 		return 0;
-	return refuse_set(e, EINVAL, "words are missing: %s", wants);
+	return refuse_set(e, EINVAL, "words are missing: %s %s",
+			  p->line.word[0].s, wants);
 }
 
 /* Room for one more in an array of `size`-byte elements. */
@@ -133,7 +135,7 @@ take_writer(struct parser *p, struct err *e)
 
 	if (m->writer != NULL)
 		return refuse_set(e, EINVAL, "a second writer line");
-	if (want_words(p, 2, "writer NAME", e) < 0 ||
+	if (want_words(p, 2, "NAME", e) < 0 ||
 	    grammar_judge(&w[1], value_writer_fault(w[1].s), e) < 0 ||
 	    grammar_options(&p->line, 2, keys, KEYS, o, e) < 0 ||
 	    take_term(o[USAGE], term_usages, &usage, e) < 0 ||
@@ -180,7 +182,7 @@ take_schema(struct parser *p, struct err *e)
 
 	if (p->has_schema)
 		return refuse_set(e, EINVAL, "a second schema line");
-	if (want_words(p, 2, "schema FLAG ... (or: schema none)", e) < 0)
+	if (want_words(p, 2, "FLAG ... (or: schema none)", e) < 0)
 		return -1;
 	p->has_schema = true;
 	if (p->line.count == 2 && strcmp(w[1].s, "none") == 0)
@@ -218,7 +220,7 @@ take_method(struct parser *p, struct err *e)
 
 	if (p->m->method != 0)
 		return refuse_set(e, EINVAL, "a second restore-method line");
-	if (want_words(p, 2, "restore-method METHOD", e) < 0)
+	if (want_words(p, 2, "METHOD", e) < 0)
 		return -1;
 	t = term_find(term_methods, w[1].s, w[1].len);
 	if (t == NULL)
@@ -232,6 +234,7 @@ take_method(struct parser *p, struct err *e)
 				  "writer is registered, not in its document",
 				  o[SERVICE]->column);
 	p->m->method = (enum metadata_method)t->value;
+	p->m->method_line = p->number;
 	p->m->events = (enum metadata_events)wanted;
 	p->m->reboot_required = o[REBOOT] != NULL;
 	return 0;
@@ -291,8 +294,7 @@ take_component(struct parser *p, struct err *e)
 		keys[FLAGS + i] =
 			(struct grammar_key){ term_component_flags[i].name,
 					      true };
-	if (want_words(p, 3, "component COMPONENT TYPE selectable=yes|no", e) <
-		    0 ||
+	if (want_words(p, 3, "COMPONENT TYPE selectable=yes|no", e) < 0 ||
 	    grammar_judge(&w[1], value_component_fault(w[1].s), e) < 0)
 		return -1;
 	type = term_find(term_component_types, w[2].s, w[2].len);
@@ -447,7 +449,7 @@ take_file_set(struct parser *p, enum metadata_files_kind kind, struct err *e)
 	const struct grammar_word *o[KEYS];
 	struct metadata_files f = { .kind = kind };
 
-	if (want_words(p, 4, "files COMPONENT DIR PATTERN", e) < 0 ||
+	if (want_words(p, 4, "COMPONENT DIR PATTERN", e) < 0 ||
 	    take_owner(p, &f.component, e) < 0 || check_kind(p, &f, e) < 0 ||
 	    take_spec(p, 2, &f.spec, e) < 0 ||
 	    grammar_options(&p->line, 4, keys, KEYS, o, e) < 0 ||
@@ -469,7 +471,7 @@ take_exclude(struct parser *p, struct metadata_specs *list, struct err *e)
 	const struct grammar_word *o[1];
 	struct metadata_spec spec = { 0 };
 
-	if (want_words(p, 3, "exclude DIR PATTERN", e) < 0 ||
+	if (want_words(p, 3, "DIR PATTERN", e) < 0 ||
 	    take_spec(p, 1, &spec, e) < 0 ||
 	    grammar_options(&p->line, 3, keys, 1, o, e) < 0 ||
 	    GROW(list, e) < 0)
@@ -496,7 +498,7 @@ take_location(struct parser *p, struct err *e)
 		return refuse_set(e, EINVAL,
 				  "an alternate location before the "
 				  "restore-method line");
-	if (want_words(p, 3, "alternate-location DIR PATTERN to=DIR", e) < 0 ||
+	if (want_words(p, 3, "DIR PATTERN to=DIR", e) < 0 ||
 	    take_spec(p, 1, &a.spec, e) < 0 ||
 	    grammar_options(&p->line, 3, keys, KEYS, o, e) < 0)
 		return -1;
@@ -543,7 +545,7 @@ take_dependency(struct parser *p, struct err *e)
 	struct metadata_dependencies *list = &p->m->dependencies;
 	struct metadata_dependency d = { .line = p->number };
 
-	if (want_words(p, 4, "dependency COMPONENT WRITER COMPONENT", e) < 0 ||
+	if (want_words(p, 4, "COMPONENT WRITER COMPONENT", e) < 0 ||
 	    take_owner(p, &d.component, e) < 0 ||
 	    grammar_judge(&w[2], value_writer_fault(w[2].s), e) < 0 ||
 	    take_target(p, &d, e) < 0 ||

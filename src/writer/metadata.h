@@ -188,6 +188,7 @@ struct metadata {
 	enum metadata_level level;
 	unsigned schema; /* of enum metadata_schema */
 	enum metadata_method method;
+	size_t method_line;
 	enum metadata_events events;
 	bool reboot_required;
 	struct metadata_components components;

@@ -346,7 +346,9 @@ metadata_granted(const struct metadata *m, const char *const *grants, size_t n,
 
 	if (m->method == METHOD_CUSTOM)
 		return refuse_set(e, EPERM,
-				  "the restore method custom is root's");
+				  "line %zu: the restore method custom is "
+				  "root's",
+				  m->method_line);
 	for (i = 0; i < m->files.count; i++) {
 		const struct metadata_files *f = &m->files.v[i];
 

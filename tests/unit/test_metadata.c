@@ -315,6 +315,11 @@ file_sets_belong_to_the_kind_of_their_component(void **state)
 		{ "files g /d/../e *", EINVAL, "a name that is . or .." },
 		{ "files g /d a/b", EINVAL, "a slash in a pattern" },
 		{ "files g /d", EINVAL, "words are missing" },
+		{ "log-files db /d", EINVAL,
+		  "words are missing: log-files COMPONENT DIR PATTERN" },
+		/* In the order in which they came, whatever their kinds. */
+		{ "log-files db /l *\ndatabase-files db /d *\nfiles g /a *", 0,
+		  "log-files db /l *\ndatabase-files db /d *\nfiles g /a *\n" },
 		{ "files g /d * alternate=e", EINVAL, "not an absolute path" },
 		{ "files g /d * to=/e", EINVAL, "an unknown option" },
 		{ "files g /g * backup=none", EINVAL,
@@ -372,7 +377,10 @@ excludes_and_alternate_locations_are_the_writers(void **state)
 		  "exclude /g *.tmp recursive\n" },
 		{ "exclude-from-snapshot /g/ big", 0,
 		  "exclude-from-snapshot /g big\n" },
-		{ "exclude /g", EINVAL, "words are missing" },
+		{ "exclude /g", EINVAL,
+		  "line 7: words are missing: exclude DIR PATTERN" },
+		{ "exclude-from-snapshot /g", EINVAL,
+		  "words are missing: exclude-from-snapshot DIR PATTERN" },
 		{ "exclude /g * backup=all", EINVAL, "an unknown option" },
 		{ "exclude /g *\nexclude /g *", EINVAL,
 		  "line 8: an exclude for /g is there twice, first in line 7" },
@@ -881,6 +889,8 @@ custom_restore_methods_are_roots(void **state)
 	(void)state;
 	assert_int_equal(metadata_granted(m, grants, 1, &e), -1);
 	assert_int_equal(refuse_errno(&e), EPERM);
+	assert_string_equal(e.text,
+			    "line 2: the restore method custom is root's");
 	metadata_free(m);
 }
 
