@@ -386,6 +386,12 @@ rig_write(struct rig *r, const char *name, const char *text)
 	scratch_write(rig_at(r, name), text, strlen(text));
 }
 
+static inline void
+rig_mkdir(struct rig *r, const char *name, mode_t mode)
+{
+	assert_int_equal(mkdir(rig_at(r, name), mode), 0);
+}
+
 /* Is the stored file this text? */
 static inline void
 rig_holds(struct rig *r, uint32_t number, const char *name, const char *text)

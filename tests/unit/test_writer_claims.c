@@ -70,6 +70,19 @@ on_note(void *ctx, const char *text)
 	r->notes++;
 }
 
+/* All sessions are of this type; a full and a copy have no base. */
+static void
+of_type(struct rig *r, unsigned type)
+{
+	bool based = type != METADATA_FULL && type != METADATA_COPY;
+	size_t i;
+
+	for (i = 0; i < COMPONENTS; i++) {
+		r->component[i].effective = type;
+		r->component[i].base = based ? &r->base : NULL;
+	}
+}
+
 static void
 begin(struct rig *r, unsigned type)
 {
@@ -89,11 +102,8 @@ begin(struct rig *r, unsigned type)
 			.document = r->document,
 			.chosen = r->chosen,
 			.component = 2 * i,
-			.effective = type,
-			.base = type == METADATA_FULL || type == METADATA_COPY
-					? NULL
-					: &r->base,
 		};
+	of_type(r, type);
 	r->component[0].reduced = &r->reduced;
 	r->o = (struct claims_options){ .component = r->component,
 					.components = COMPONENTS,
@@ -101,6 +111,19 @@ begin(struct rig *r, unsigned type)
 					.sources = 2,
 					.note = on_note,
 					.ctx = r };
+}
+
+/* Another document than `db`, and nothing is declared. */
+static void
+describe(struct rig *r, const char *text)
+{
+	size_t i;
+
+	metadata_free(r->document);
+	r->document = words_document(text);
+	for (i = 0; i < COMPONENTS; i++)
+		r->component[i].document = r->document;
+	r->component[0].reduced = NULL;
 }
 
 static void
@@ -120,18 +143,53 @@ end(struct rig *r)
 	metadata_free(r->document);
 }
 
+static int
+set_up(void **state)
+{
+	static struct rig r;
+
+	begin(&r, METADATA_INCREMENTAL);
+	*state = &r;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	sys_source = &sys_real;
+	end(*state);
+	return 0;
+}
+
 static const struct statx file_there = { .stx_mask = STATX_BASIC_STATS,
 					 .stx_mode = S_IFREG };
 static const struct statx dir_there = { .stx_mask = STATX_BASIC_STATS,
 					.stx_mode = S_IFDIR };
 
+/* Of what is there now; NULL: nothing is. */
 static struct claim
-ask(struct rig *r, const char *path)
+ask_of(struct rig *r, const char *path, const struct statx *there)
 {
 	struct claim out;
 
-	assert_int_equal(r->c->find(r->c, path, &file_there, &out, NULL), 0);
+	assert_int_equal(r->c->find(r->c, path, there, &out, NULL), 0);
 	return out;
+}
+
+static struct claim
+ask(struct rig *r, const char *path)
+{
+	return ask_of(r, path, &file_there);
+}
+
+/* The next generation from `from` on whose names are carried there. */
+static struct view_gen *
+carried(struct rig *r, const char *path, uint64_t from)
+{
+	struct view_gen *base = NULL;
+
+	assert_int_equal(r->c->carries(r->c, path, from, &base, NULL), 0);
+	return base;
 }
 
 static void
@@ -161,33 +219,25 @@ declare(struct rig *r, const char *path, bool promised, bool sure)
 static void
 a3_what_this_type_does_not_require_is_carried(void **state)
 {
-	struct rig r;
-	struct view_gen *base = NULL;
+	struct rig *r = *state;
 	struct claim out;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	open_claims(&r);
-	kind_is(&r, "/srv/db/a.db", CLAIM_CARRIED);
-	kind_is(&r, "/srv/db/a.ix", CLAIM_WHOLE);
-	kind_is(&r, "/srv/db/a.txt", CLAIM_NONE);
-	kind_is(&r, "/srv/db/deep/a.db", CLAIM_NONE);
+	open_claims(r);
+	kind_is(r, "/srv/db/a.db", CLAIM_CARRIED);
+	kind_is(r, "/srv/db/a.ix", CLAIM_WHOLE);
+	kind_is(r, "/srv/db/a.txt", CLAIM_NONE);
+	kind_is(r, "/srv/db/deep/a.db", CLAIM_NONE);
 	/* Two file sets of one component: the stricter mask wins. */
-	kind_is(&r, "/srv/db/special.db", CLAIM_WHOLE);
-	assert_true(r.component[0].carried);
-	assert_false(r.component[1].carried);
-	assert_int_equal(r.c->carries(r.c, "/srv/db", 0, &base, NULL), 0);
-	assert_ptr_equal(base, &r.base);
-	assert_int_equal(r.c->carries(r.c, "/etc/db", 0, &base, NULL), 0);
-	assert_null(base);
+	kind_is(r, "/srv/db/special.db", CLAIM_WHOLE);
+	assert_true(r->component[0].carried);
+	assert_false(r->component[1].carried);
+	assert_ptr_equal(carried(r, "/srv/db", 0), &r->base);
+	assert_null(carried(r, "/etc/db", 0));
 	/* A name of the base that is not there any more is taken, too. */
-	assert_int_equal(r.c->find(r.c, "/srv/db/gone.db", NULL, &out, NULL),
-			 0);
+	out = ask_of(r, "/srv/db/gone.db", NULL);
 	assert_int_equal(out.kind, CLAIM_CARRIED);
-	assert_int_equal(r.c->find(r.c, "/srv/db/gone.ix", NULL, &out, NULL),
-			 0);
+	out = ask_of(r, "/srv/db/gone.ix", NULL);
 	assert_int_not_equal(out.kind, CLAIM_CARRIED);
-	end(&r);
 }
 
 static void
@@ -201,36 +251,27 @@ a3_components_with_different_bases_carry_from_all_of_them(void **state)
 		"database-files a /srv/w a* backup=full\n"
 		"database-files b /srv/w/b * backup=full\n"
 		"database-files c /srv/w c* backup=full\nend\n";
+	static struct claims_component component[3];
+	struct rig *r = *state;
 	struct view_gen first = { .number = 1 };
 	struct view_gen third = { .number = 3 };
-	struct claims_component component[3];
-	struct view_gen *base = NULL;
-	struct rig r;
 	size_t i;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	metadata_free(r.document);
-	r.document = words_document(text);
-	r.chosen[1] = true;
+	describe(r, text);
+	r->chosen[1] = true;
 	for (i = 0; i < 3; i++) {
-		component[i] = r.component[1];
-		component[i].document = r.document;
+		component[i] = r->component[1];
+		component[i].document = r->document;
 		component[i].component = i;
 		component[i].base = i == 0 ? &third : &first;
 	}
-	r.o.component = component;
-	r.o.components = 3;
-	open_claims(&r);
-	assert_int_equal(r.c->carries(r.c, "/srv/w", 0, &base, NULL), 0);
-	assert_ptr_equal(base, &first);
-	assert_int_equal(r.c->carries(r.c, "/srv/w", 2, &base, NULL), 0);
-	assert_ptr_equal(base, &third);
-	assert_int_equal(r.c->carries(r.c, "/srv/w", 4, &base, NULL), 0);
-	assert_null(base);
-	assert_int_equal(r.c->carries(r.c, "/srv/w/b", 2, &base, NULL), 0);
-	assert_null(base);
-	end(&r);
+	r->o.component = component;
+	r->o.components = 3;
+	open_claims(r);
+	assert_ptr_equal(carried(r, "/srv/w", 0), &first);
+	assert_ptr_equal(carried(r, "/srv/w", 2), &third);
+	assert_null(carried(r, "/srv/w", 4));
+	assert_null(carried(r, "/srv/w/b", 2));
 }
 
 static void
@@ -261,95 +302,81 @@ a6_a_file_set_that_a_full_does_not_require_is_no_member(void **state)
 		"writer w\n" METHOD "component c database selectable=yes\n"
 		"database-files c /srv/w *.x backup=incremental\n"
 		"database-files c /srv/w need.x backup=none\nend\n";
-	struct rig r;
+	struct rig *r = *state;
 
-	(void)state;
-	begin(&r, METADATA_FULL);
-	metadata_free(r.document);
-	r.document = words_document(text);
-	r.component[0].document = r.document;
-	r.component[0].reduced = NULL;
-	r.o.components = 1;
-	open_claims(&r);
-	kind_is(&r, "/srv/w/a.x", CLAIM_NONE);
-	assert_int_equal(r.c->dir(r.c, "/srv/w"), CLAIM_DIR_NOTHING);
-	assert_int_equal(writer_claims_missing(r.w, NULL), 0);
-	assert_false(r.component[0].failed);
-	end(&r);
+	of_type(r, METADATA_FULL);
+	describe(r, text);
+	r->o.components = 1;
+	open_claims(r);
+	kind_is(r, "/srv/w/a.x", CLAIM_NONE);
+	assert_int_equal(r->c->dir(r->c, "/srv/w"), CLAIM_DIR_NOTHING);
+	assert_int_equal(writer_claims_missing(r->w, NULL), 0);
+	assert_false(r->component[0].failed);
 }
 
 static void
 without_a_base_all_is_read(void **state)
 {
-	struct rig r;
+	struct rig *r = *state;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	declare(&r, "/srv/db/a.db", true, true);
-	r.component[0].base = NULL;
-	open_claims(&r);
-	kind_is(&r, "/srv/db/a.db", CLAIM_WHOLE);
-	kind_is(&r, "/srv/db/b.db", CLAIM_WHOLE);
-	end(&r);
+	declare(r, "/srv/db/a.db", true, true);
+	r->component[0].base = NULL;
+	open_claims(r);
+	kind_is(r, "/srv/db/a.db", CLAIM_WHOLE);
+	kind_is(r, "/srv/db/b.db", CLAIM_WHOLE);
 }
 
 static void
 excluded_comes_before_differenced_before_partial_before_the_mask(void **state)
 {
-	struct rig r;
+	struct rig *r = *state;
 	struct claim out;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	declare(&r, "/srv/db/b.db", true, true);
-	declare(&r, "/srv/db/special.db", true, true);
-	declare(&r, "/srv/db/tmp.db", true, true);
-	r.differenced[0] =
+	declare(r, "/srv/db/b.db", true, true);
+	declare(r, "/srv/db/special.db", true, true);
+	declare(r, "/srv/db/tmp.db", true, true);
+	r->differenced[0] =
 		(struct reduce_differenced){ .dir = "/srv/db",
 					     .pattern = "special.db" };
-	r.reduced.differenced_count = 1;
-	open_claims(&r);
-	kind_is(&r, "/srv/db/tmp.db", CLAIM_EXCLUDED);
-	kind_is(&r, "/srv/db/special.db", CLAIM_OWN);
-	out = ask(&r, "/srv/db/b.db");
+	r->reduced.differenced_count = 1;
+	open_claims(r);
+	kind_is(r, "/srv/db/tmp.db", CLAIM_EXCLUDED);
+	kind_is(r, "/srv/db/special.db", CLAIM_OWN);
+	out = ask(r, "/srv/db/b.db");
 	assert_int_equal(out.kind, CLAIM_RANGES);
-	assert_ptr_equal(out.base, &r.base);
+	assert_ptr_equal(out.base, &r->base);
 	assert_true(out.fixed);
-	kind_is(&r, "/srv/db/c.db", CLAIM_CARRIED);
-	kind_is(&r, "/srv/db/c.ix", CLAIM_WHOLE);
-	kind_is(&r, "/home/x", CLAIM_NONE);
-	end(&r);
+	kind_is(r, "/srv/db/c.db", CLAIM_CARRIED);
+	kind_is(r, "/srv/db/c.ix", CLAIM_WHOLE);
+	kind_is(r, "/home/x", CLAIM_NONE);
 }
 
 static void
 b8_the_earlier_of_the_writers_time_and_the_bases_decides(void **state)
 {
-	struct rig r;
+	struct rig *r = *state;
 	struct claim out;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	r.differenced[0] = (struct reduce_differenced){
+	r->differenced[0] = (struct reduce_differenced){
 		.dir = "/srv/db",
 		.pattern = "*.ix",
 		.has_newer = true,
 		.newer = { 500, 7 },
 	};
-	r.differenced[1] = (struct reduce_differenced){
+	r->differenced[1] = (struct reduce_differenced){
 		.dir = "/var/log/db",
 		.pattern = "*",
 		.has_newer = true,
 		.newer = { 5000, 0 },
 	};
-	r.reduced.differenced_count = 2;
-	open_claims(&r);
-	out = ask(&r, "/srv/db/a.ix");
+	r->reduced.differenced_count = 2;
+	open_claims(r);
+	out = ask(r, "/srv/db/a.ix");
 	assert_int_equal(out.kind, CLAIM_SINCE);
 	assert_int_equal(out.newer.sec, 500);
-	out = ask(&r, "/var/log/db/1");
+	out = ask(r, "/var/log/db/1");
 	assert_int_equal(out.kind, CLAIM_SINCE);
 	assert_int_equal(out.newer.sec, 1000);
-	end(&r);
 }
 
 static void
@@ -392,38 +419,33 @@ b8_of_two_entries_for_one_name_that_counts_which_asks_for_more(void **state)
 static void
 a_promise_that_does_not_hold_is_read_whole_and_says_why(void **state)
 {
-	struct rig r;
+	struct rig *r = *state;
 	struct claim out;
 	const char *refused;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	declare(&r, "/srv/db/a.db", false, false);
-	open_claims(&r);
-	out = ask(&r, "/srv/db/a.db");
+	declare(r, "/srv/db/a.db", false, false);
+	open_claims(r);
+	out = ask(r, "/srv/db/a.db");
 	assert_int_equal(out.kind, CLAIM_WHOLE);
 	assert_int_equal(out.reason, PLAN_NO_PROOF);
 	assert_string_equal(out.text, "there was a gap");
-	assert_int_equal(writer_claims_read(r.w, 0, 0, &refused), 0);
+	assert_int_equal(writer_claims_read(r->w, 0, 0, &refused), 0);
 	assert_string_equal(refused, "there was a gap");
-	end(&r);
 }
 
 static void
 a5_in_a_log_session_only_what_was_declared_in_it_counts(void **state)
 {
-	struct rig r;
+	struct rig *r = *state;
 
-	(void)state;
-	begin(&r, METADATA_LOG);
-	declare(&r, "/srv/db/a.db", true, false);
-	declare(&r, "/srv/db/b.db", true, true);
-	open_claims(&r);
-	kind_is(&r, "/srv/db/a.db", CLAIM_CARRIED);
-	kind_is(&r, "/srv/db/b.db", CLAIM_RANGES);
-	kind_is(&r, "/srv/db/a.ix", CLAIM_CARRIED);
-	kind_is(&r, "/var/log/db/1", CLAIM_WHOLE);
-	end(&r);
+	of_type(r, METADATA_LOG);
+	declare(r, "/srv/db/a.db", true, false);
+	declare(r, "/srv/db/b.db", true, true);
+	open_claims(r);
+	kind_is(r, "/srv/db/a.db", CLAIM_CARRIED);
+	kind_is(r, "/srv/db/b.db", CLAIM_RANGES);
+	kind_is(r, "/srv/db/a.ix", CLAIM_CARRIED);
+	kind_is(r, "/var/log/db/1", CLAIM_WHOLE);
 }
 
 /* --- excludes -------------------------------------------------------------- */
@@ -431,94 +453,77 @@ a5_in_a_log_session_only_what_was_declared_in_it_counts(void **state)
 static void
 excludes_act_on_the_writers_own_file_sets_only(void **state)
 {
-	struct rig r;
+	struct rig *r = *state;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	open_claims(&r);
-	kind_is(&r, "/srv/db/tmp.ix", CLAIM_EXCLUDED);
-	kind_is(&r, "/srv/db/tmp.txt", CLAIM_NONE);
-	kind_is(&r, "/home/db/deep/x.tmp", CLAIM_NONE);
-	end(&r);
+	open_claims(r);
+	kind_is(r, "/srv/db/tmp.ix", CLAIM_EXCLUDED);
+	kind_is(r, "/srv/db/tmp.txt", CLAIM_NONE);
+	kind_is(r, "/home/db/deep/x.tmp", CLAIM_NONE);
+	end(r);
 	/* Root's may leave out what is in nobody's. */
-	begin(&r, METADATA_INCREMENTAL);
-	r.component[0].root = r.component[1].root = true;
-	open_claims(&r);
-	kind_is(&r, "/home/db/deep/x.tmp", CLAIM_EXCLUDED);
-	kind_is(&r, "/home/db/deep/x", CLAIM_NONE);
-	end(&r);
+	begin(r, METADATA_INCREMENTAL);
+	r->component[0].root = r->component[1].root = true;
+	open_claims(r);
+	kind_is(r, "/home/db/deep/x.tmp", CLAIM_EXCLUDED);
+	kind_is(r, "/home/db/deep/x", CLAIM_NONE);
 }
 
 static void
 a8_a_persons_exclude_that_hits_a_member_fails_the_component(void **state)
 {
-	struct rig r;
+	struct rig *r = *state;
 	struct claim out;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	open_claims(&r);
+	open_claims(r);
 	/* Directories on the way are claimed, so that the walk can tell. */
-	assert_int_equal(r.c->find(r.c, "/etc/db/deep", &dir_there, &out, NULL),
-			 0);
+	out = ask_of(r, "/etc/db/deep", &dir_there);
 	assert_int_equal(out.kind, CLAIM_WHOLE);
 	assert_int_equal(out.owner, 1);
-	assert_int_equal(r.c->find(r.c, "/srv/other", &dir_there, &out, NULL),
-			 0);
+	out = ask_of(r, "/srv/other", &dir_there);
 	assert_int_equal(out.kind, CLAIM_NONE);
-	r.c->outcome(r.c, 1, "/etc", "it is excluded by a pattern", false);
-	assert_true(r.component[1].failed);
-	assert_string_equal(r.component[1].why,
+	r->c->outcome(r->c, 1, "/etc", "it is excluded by a pattern", false);
+	assert_true(r->component[1].failed);
+	assert_string_equal(r->component[1].why,
 			    "/etc: it is excluded by a pattern");
-	assert_false(r.component[0].failed);
-	end(&r);
+	assert_false(r->component[0].failed);
 }
 
 static void
 a8_all_components_beneath_an_excluded_directory_fail(void **state)
 {
-	struct rig r;
+	struct rig *r = *state;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	r.source[0] = "/";
-	r.o.sources = 1;
-	open_claims(&r);
-	r.c->outcome(r.c, 0, "/", "it is excluded by a pattern", false);
-	assert_true(r.component[0].failed);
-	assert_true(r.component[1].failed);
-	end(&r);
+	r->source[0] = "/";
+	r->o.sources = 1;
+	open_claims(r);
+	r->c->outcome(r->c, 0, "/", "it is excluded by a pattern", false);
+	assert_true(r->component[0].failed);
+	assert_true(r->component[1].failed);
 }
 
 static void
 a8_a_file_that_is_named_and_missing_fails_its_component(void **state)
 {
-	struct rig r;
+	struct rig *r = *state;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	open_claims(&r);
-	kind_is(&r, "/srv/db/special.db", CLAIM_WHOLE);
+	open_claims(r);
+	kind_is(r, "/srv/db/special.db", CLAIM_WHOLE);
 	/* What was met stays met. */
-	assert_int_equal(writer_claims_renew(r.w, 0, &r.reduced, NULL), 0);
-	assert_int_equal(writer_claims_missing(r.w, NULL), 0);
-	assert_false(r.component[0].failed);
-	assert_true(r.component[1].failed);
-	assert_non_null(strstr(r.component[1].why, "one.conf"));
-	end(&r);
+	assert_int_equal(writer_claims_renew(r->w, 0, &r->reduced, NULL), 0);
+	assert_int_equal(writer_claims_missing(r->w, NULL), 0);
+	assert_false(r->component[0].failed);
+	assert_true(r->component[1].failed);
+	assert_non_null(strstr(r->component[1].why, "one.conf"));
 }
 
 static void
 a8_file_sets_outside_of_the_sources_are_added(void **state)
 {
-	struct rig r;
+	struct rig *r = *state;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	open_claims(&r);
-	assert_int_equal(r.c->extras, 1);
-	assert_string_equal(r.c->extra[0], "/var/log/db");
-	end(&r);
+	open_claims(r);
+	assert_int_equal(r->c->extras, 1);
+	assert_string_equal(r->c->extra[0], "/var/log/db");
 }
 
 /* --- directories ----------------------------------------------------------- */
@@ -541,35 +546,29 @@ directories_without_claims_are_passed_by(void **state)
 		{ "/etc/db.conf", CLAIM_DIR_NOTHING },
 		{ "/usr", CLAIM_DIR_NOTHING },
 	};
-	struct rig r;
+	struct rig *r = *state;
 	size_t i;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	open_claims(&r);
+	open_claims(r);
 	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-		if (r.c->dir(r.c, rows[i].path) != rows[i].want)
+		if (r->c->dir(r->c, rows[i].path) != rows[i].want)
 			fail_msg("%s", rows[i].path);
-	end(&r);
 }
 
 static void
 b9_a_new_file_is_its_component_s_and_odd_places_are_told(void **state)
 {
-	struct rig r;
+	struct rig *r = *state;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	declare(&r, "/etc/db/other", true, true); /* another component's */
-	declare(&r, "/opt/new", true, true);
-	open_claims(&r);
-	assert_true(r.notes > 0);
-	kind_is(&r, "/opt/new", CLAIM_RANGES);
-	assert_int_equal(ask(&r, "/opt/new").owner, 0);
+	declare(r, "/etc/db/other", true, true); /* another component's */
+	declare(r, "/opt/new", true, true);
+	open_claims(r);
+	assert_true(r->notes > 0);
+	kind_is(r, "/opt/new", CLAIM_RANGES);
+	assert_int_equal(ask(r, "/opt/new").owner, 0);
 	/* What somebody else has is not theirs to declare. */
-	kind_is(&r, "/etc/db/other", CLAIM_WHOLE);
-	assert_int_equal(ask(&r, "/etc/db/other").owner, 1);
-	end(&r);
+	kind_is(r, "/etc/db/other", CLAIM_WHOLE);
+	assert_int_equal(ask(r, "/etc/db/other").owner, 1);
 }
 
 /* --- failing and renewing -------------------------------------------------- */
@@ -577,21 +576,20 @@ b9_a_new_file_is_its_component_s_and_odd_places_are_told(void **state)
 static void
 a1_the_files_of_a_component_that_failed_are_plain_files(void **state)
 {
-	struct rig r;
+	struct rig *r = *state;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	open_claims(&r);
-	r.c->outcome(r.c, 0, "/srv/db/a.ix", "cannot be read", false);
-	r.c->outcome(r.c, 0, "/srv/db/b.ix", "nor this", false);
-	assert_true(r.component[0].failed);
-	assert_string_equal(r.component[0].why, "/srv/db/a.ix: cannot be read");
-	assert_int_equal(writer_claims_fail(r.w, 0, NULL, "later"), 0);
-	assert_string_equal(r.component[0].why, "/srv/db/a.ix: cannot be read");
-	kind_is(&r, "/srv/db/a.ix", CLAIM_NONE);
-	kind_is(&r, "/srv/db/a.db", CLAIM_NONE);
-	kind_is(&r, "/etc/db/x", CLAIM_WHOLE);
-	end(&r);
+	open_claims(r);
+	r->c->outcome(r->c, 0, "/srv/db/a.ix", "cannot be read", false);
+	r->c->outcome(r->c, 0, "/srv/db/b.ix", "nor this", false);
+	assert_true(r->component[0].failed);
+	assert_string_equal(r->component[0].why,
+			    "/srv/db/a.ix: cannot be read");
+	assert_int_equal(writer_claims_fail(r->w, 0, NULL, "later"), 0);
+	assert_string_equal(r->component[0].why,
+			    "/srv/db/a.ix: cannot be read");
+	kind_is(r, "/srv/db/a.ix", CLAIM_NONE);
+	kind_is(r, "/srv/db/a.db", CLAIM_NONE);
+	kind_is(r, "/etc/db/x", CLAIM_WHOLE);
 }
 
 static void
@@ -603,74 +601,63 @@ d1_a_file_that_changed_while_it_was_read_fails_unless_recovery_is_log(
 		"component a database selectable=yes recovery=log\n"
 		"component b database selectable=yes\n"
 		"database-files a /srv/a *\ndatabase-files b /srv/b *\nend\n";
-	struct rig r;
+	struct rig *r = *state;
 
-	(void)state;
-	begin(&r, METADATA_FULL);
-	metadata_free(r.document);
-	r.document = words_document(text);
-	r.chosen[1] = true;
-	r.component[0].document = r.component[1].document = r.document;
-	r.component[0].reduced = NULL;
-	r.component[1].component = 1;
-	open_claims(&r);
-	assert_true(ask(&r, "/srv/a/x").log_recovery);
-	r.c->outcome(r.c, 0, "/srv/a/x", NULL, true);
-	r.c->outcome(r.c, 1, "/srv/b/x", NULL, true);
-	assert_false(r.component[0].failed);
-	assert_true(r.component[1].failed);
-	end(&r);
+	of_type(r, METADATA_FULL);
+	describe(r, text);
+	r->chosen[1] = true;
+	r->component[1].component = 1;
+	open_claims(r);
+	assert_true(ask(r, "/srv/a/x").log_recovery);
+	r->c->outcome(r->c, 0, "/srv/a/x", NULL, true);
+	r->c->outcome(r->c, 1, "/srv/b/x", NULL, true);
+	assert_false(r->component[0].failed);
+	assert_true(r->component[1].failed);
 }
 
 static void
 renewed_journals_answer_anew_and_remember_what_was_read(void **state)
 {
+	struct rig *r = *state;
 	struct reduce_file file[2];
 	struct reduced later = { .file = file, .files = 2 };
 	const char *refused;
-	struct rig r;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	declare(&r, "/srv/db/a.db", true, true);
-	open_claims(&r);
-	kind_is(&r, "/srv/db/b.db", CLAIM_CARRIED);
-	r.c->read(r.c, 0, "/srv/db/a.db", 17, true);
-	r.c->read(r.c, 0, "/srv/db/a.ix", 100, false);
-	declare(&r, "/srv/db/b.db", true, true);
-	memcpy(file, r.file, sizeof(file));
-	r.reduced.files = 1;
-	assert_int_equal(writer_claims_renew(r.w, 0, &later, NULL), 0);
-	kind_is(&r, "/srv/db/b.db", CLAIM_RANGES);
-	assert_int_equal(writer_claims_read(r.w, 0, 0, &refused), 17);
+	declare(r, "/srv/db/a.db", true, true);
+	open_claims(r);
+	kind_is(r, "/srv/db/b.db", CLAIM_CARRIED);
+	r->c->read(r->c, 0, "/srv/db/a.db", 17, true);
+	r->c->read(r->c, 0, "/srv/db/a.ix", 100, false);
+	declare(r, "/srv/db/b.db", true, true);
+	memcpy(file, r->file, sizeof(file));
+	r->reduced.files = 1;
+	assert_int_equal(writer_claims_renew(r->w, 0, &later, NULL), 0);
+	kind_is(r, "/srv/db/b.db", CLAIM_RANGES);
+	assert_int_equal(writer_claims_read(r->w, 0, 0, &refused), 17);
 	assert_null(refused);
-	assert_int_equal(r.component[0].member_bytes, 117);
-	assert_int_equal(r.component[0].declared_bytes, 17);
-	end(&r);
+	assert_int_equal(r->component[0].member_bytes, 117);
+	assert_int_equal(r->component[0].declared_bytes, 17);
 }
 
 static void
 what_was_read_of_one_component_stays_when_another_is_renewed(void **state)
 {
+	struct rig *r = *state;
 	struct reduce_file file[4];
 	struct reduced other = { .file = file, .files = 1 };
 	const char *refused;
-	struct rig r;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	declare(&r, "/etc/db/x", true, true);
-	memcpy(file, r.file, sizeof(file));
-	r.file[0].path = "/srv/db/a.db";
-	r.component[1].reduced = &other;
-	open_claims(&r);
-	r.c->read(r.c, 0, "/srv/db/a.db", 17, true);
-	r.c->read(r.c, 1, "/etc/db/x", 18, true);
-	assert_int_equal(writer_claims_renew(r.w, 0, &r.reduced, NULL), 0);
-	assert_int_equal(writer_claims_renew(r.w, 1, &other, NULL), 0);
-	assert_int_equal(writer_claims_read(r.w, 0, 0, &refused), 17);
-	assert_int_equal(writer_claims_read(r.w, 1, 0, &refused), 18);
-	end(&r);
+	declare(r, "/etc/db/x", true, true);
+	memcpy(file, r->file, sizeof(file));
+	r->file[0].path = "/srv/db/a.db";
+	r->component[1].reduced = &other;
+	open_claims(r);
+	r->c->read(r->c, 0, "/srv/db/a.db", 17, true);
+	r->c->read(r->c, 1, "/etc/db/x", 18, true);
+	assert_int_equal(writer_claims_renew(r->w, 0, &r->reduced, NULL), 0);
+	assert_int_equal(writer_claims_renew(r->w, 1, &other, NULL), 0);
+	assert_int_equal(writer_claims_read(r->w, 0, 0, &refused), 17);
+	assert_int_equal(writer_claims_read(r->w, 1, 0, &refused), 18);
 }
 
 /* --- what is missing ------------------------------------------------------- */
@@ -726,13 +713,12 @@ count_path(void *ctx, const char *path, struct err *e)
 static void
 a5_logs_that_cannot_be_listed_fail_their_component(void **state)
 {
+	struct rig *r = *state;
 	struct sys_ops ops = sys_real;
 	char text[1024];
 	struct scratch s;
 	unsigned met = 0;
-	struct rig r;
 
-	(void)state;
 	scratch_begin(&s);
 	assert_int_equal(mkdir(scratch_at(&s, "log"), 0700), 0);
 	assert_int_equal(mkdir(scratch_at(&s, "two"), 0700), 0);
@@ -745,24 +731,22 @@ a5_logs_that_cannot_be_listed_fail_their_component(void **state)
 		       "log-files c %s/none *\n"
 		       "log-files c %s/two *\nend\n",
 		       s.path, s.path, s.path);
-	begin(&r, METADATA_LOG);
-	metadata_free(r.document);
-	r.document = words_document(text);
-	r.component[0].document = r.document;
-	r.component[0].reduced = NULL;
-	r.o.components = 1;
-	open_claims(&r);
-	assert_int_equal(writer_claims_unmet(r.w, 0, count_path, &met, NULL), 0);
+	of_type(r, METADATA_LOG);
+	describe(r, text);
+	r->o.components = 1;
+	open_claims(r);
+	assert_int_equal(writer_claims_unmet(r->w, 0, count_path, &met, NULL),
+			 0);
 	assert_int_equal(met, 2);
-	assert_false(r.component[0].failed);
+	assert_false(r->component[0].failed);
 	ops.openat = cannot_open_log;
 	sys_source = &ops;
-	assert_int_equal(writer_claims_unmet(r.w, 0, count_path, &met, NULL), 0);
+	assert_int_equal(writer_claims_unmet(r->w, 0, count_path, &met, NULL),
+			 0);
 	sys_source = &sys_real;
 	assert_int_equal(met, 3);
-	assert_true(r.component[0].failed);
-	assert_non_null(strstr(r.component[0].why, "/log: open"));
-	end(&r);
+	assert_true(r->component[0].failed);
+	assert_non_null(strstr(r->component[0].why, "/log: open"));
 	scratch_end(&s);
 }
 
@@ -781,10 +765,12 @@ struct disk {
 	char path[SCRATCH_LEN];
 	int fd;
 	struct statx st;
+	uint64_t total; /* what ranges_of() has found */
+	const char *why;
 };
 
 static void
-begin_disk(struct disk *d, bool sure)
+begin_disk(struct disk *d)
 {
 	struct facts *f;
 	uint64_t size;
@@ -816,7 +802,7 @@ begin_disk(struct disk *d, bool sure)
 	assert_int_equal(src_stat(d->fd, "", &d->st, NULL), 0);
 	begin(&d->r, METADATA_INCREMENTAL);
 	d->r.base.reader = &d->store->reader;
-	declare(&d->r, d->path, true, sure);
+	declare(&d->r, d->path, true, false);
 	f = &d->r.file[0].facts;
 	f->known = true;
 	assert_int_equal(src_fs_id(d->fd, f->fs, NULL), 0);
@@ -847,9 +833,26 @@ end_disk(struct disk *d)
 	scratch_end(&d->s);
 }
 
-/* What ranges() returns; the ranges are freed, their sum is *total. */
 static int
-ranges_of(struct disk *d, uint64_t *total, const char **why)
+set_up_disk(void **state)
+{
+	static struct disk d;
+
+	begin_disk(&d);
+	*state = &d;
+	return 0;
+}
+
+static int
+tear_down_disk(void **state)
+{
+	end_disk(*state);
+	return 0;
+}
+
+/* What ranges() returns; its sentence is d->why, the sum of all d->total. */
+static int
+ranges_of(struct disk *d)
 {
 	struct claim claim = ask(&d->r, d->path);
 	struct claim_range *out = NULL;
@@ -858,15 +861,15 @@ ranges_of(struct disk *d, uint64_t *total, const char **why)
 	size_t i;
 	int rc;
 
-	*total = 0;
-	*why = NULL;
+	d->total = 0;
+	d->why = NULL;
 	assert_int_equal(claim.kind, CLAIM_RANGES);
 	rc = d->r.c->ranges(d->r.c, &claim, d->fd, &d->st, &d->entry, &out, &n,
-			    why, &e);
+			    &d->why, &e);
 	if (rc < 0)
 		assert_int_equal(e.kind, ERR_SOURCE);
 	for (i = 0; i < n; i++)
-		*total += out[i].len;
+		d->total += out[i].len;
 	mem_free(out);
 	return rc;
 }
@@ -874,52 +877,39 @@ ranges_of(struct disk *d, uint64_t *total, const char **why)
 static void
 only_declared_bytes_are_read_when_the_facts_are_equal(void **state)
 {
-	struct disk d;
-	uint64_t total;
-	const char *why;
+	struct disk *d = *state;
 
-	(void)state;
-	begin_disk(&d, false);
-	open_claims(&d.r);
-	assert_int_equal(ranges_of(&d, &total, &why), 0);
-	assert_int_equal(total, 4096);
+	open_claims(&d->r);
+	assert_int_equal(ranges_of(d), 0);
+	assert_int_equal(d->total, 4096);
 	/* Touched since it was declared. */
-	d.st.stx_mtime.tv_sec++;
-	assert_int_equal(ranges_of(&d, &total, &why), 1);
-	assert_non_null(why);
-	end_disk(&d);
+	d->st.stx_mtime.tv_sec++;
+	assert_int_equal(ranges_of(d), 1);
+	assert_non_null(d->why);
 }
 
 static void
 b5_bytes_beyond_the_lowest_size_are_always_read(void **state)
 {
-	struct disk d;
-	uint64_t total;
-	const char *why;
+	struct disk *d = *state;
 
-	(void)state;
-	begin_disk(&d, true);
-	d.r.file[0].min_size = SIZE - 10000;
-	open_claims(&d.r);
-	assert_int_equal(ranges_of(&d, &total, &why), 0);
-	assert_int_equal(total, 4096 + 10000);
-	end_disk(&d);
+	d->r.file[0].sure = true;
+	d->r.file[0].min_size = SIZE - 10000;
+	open_claims(&d->r);
+	assert_int_equal(ranges_of(d), 0);
+	assert_int_equal(d->total, 4096 + 10000);
 }
 
 static void
 a_range_beyond_the_end_fails_the_component(void **state)
 {
-	struct disk d;
-	uint64_t total;
-	const char *why;
+	struct disk *d = *state;
 
-	(void)state;
-	begin_disk(&d, true);
-	d.r.file[0].beyond = SIZE + 1;
-	open_claims(&d.r);
-	assert_int_equal(ranges_of(&d, &total, &why), -1);
-	assert_true(d.r.component[0].failed);
-	end_disk(&d);
+	d->r.file[0].sure = true;
+	d->r.file[0].beyond = SIZE + 1;
+	open_claims(&d->r);
+	assert_int_equal(ranges_of(d), -1);
+	assert_true(d->r.component[0].failed);
 }
 
 /* Change a byte behind everybody's back: mtime and ctime are as they were. */
@@ -934,98 +924,77 @@ lie(struct disk *d, off_t at)
 static void
 b11_an_audit_finds_a_lie_and_reads_whole(void **state)
 {
-	struct disk d;
-	uint64_t total;
-	const char *why;
+	struct disk *d = *state;
 
-	(void)state;
-	begin_disk(&d, false);
-	lie(&d, 100000);
-	d.r.o.audit = 100;
-	open_claims(&d.r);
-	assert_int_equal(ranges_of(&d, &total, &why), 1);
-	assert_non_null(strstr(why, "audit"));
-	assert_true(d.r.component[0].lied);
-	assert_true(d.r.notes > 0);
-	end_disk(&d);
+	lie(d, 100000);
+	d->r.o.audit = 100;
+	open_claims(&d->r);
+	assert_int_equal(ranges_of(d), 1);
+	assert_non_null(strstr(d->why, "audit"));
+	assert_true(d->r.component[0].lied);
+	assert_true(d->r.notes > 0);
 }
 
 static void
 b11_what_was_declared_or_is_true_passes_an_audit(void **state)
 {
-	struct disk d;
-	uint64_t total;
-	const char *why;
+	struct disk *d = *state;
 
-	(void)state;
-	begin_disk(&d, false);
-	lie(&d, 8192);
-	lie(&d, 8192 + 4095);
-	d.r.o.audit = 100;
-	open_claims(&d.r);
-	assert_int_equal(ranges_of(&d, &total, &why), 0);
-	assert_int_equal(total, 4096);
-	assert_false(d.r.component[0].lied);
-	end_disk(&d);
+	lie(d, 8192);
+	lie(d, 8192 + 4095);
+	d->r.o.audit = 100;
+	open_claims(&d->r);
+	assert_int_equal(ranges_of(d), 0);
+	assert_int_equal(d->total, 4096);
+	assert_false(d->r.component[0].lied);
 }
 
 static void
 b11_no_audit_of_what_is_torn_or_was_touched_since(void **state)
 {
-	struct disk d;
-	uint64_t total;
-	const char *why;
+	struct disk *d = *state;
 
-	(void)state;
-	begin_disk(&d, true);
-	lie(&d, 100000);
-	d.r.o.audit = 100;
-	open_claims(&d.r);
-	d.entry.flags = ENTRY_TORN;
-	assert_int_equal(ranges_of(&d, &total, &why), 0);
-	d.entry.flags = 0;
-	d.st.stx_mtime.tv_sec++;
-	assert_int_equal(ranges_of(&d, &total, &why), 0);
-	assert_false(d.r.component[0].lied);
-	end_disk(&d);
+	d->r.file[0].sure = true;
+	lie(d, 100000);
+	d->r.o.audit = 100;
+	open_claims(&d->r);
+	d->entry.flags = ENTRY_TORN;
+	assert_int_equal(ranges_of(d), 0);
+	d->entry.flags = 0;
+	d->st.stx_mtime.tv_sec++;
+	assert_int_equal(ranges_of(d), 0);
+	assert_false(d->r.component[0].lied);
 }
 
 /* A racy base was read all the same, and what came later was to be declared. */
 static void
 b11_a_busy_file_is_audited(void **state)
 {
-	struct disk d;
-	uint64_t total;
-	const char *why;
+	struct disk *d = *state;
 
-	(void)state;
-	begin_disk(&d, true);
-	lie(&d, 100000);
-	d.r.o.audit = 100;
-	open_claims(&d.r);
-	d.entry.flags = ENTRY_RACY;
-	(void)ranges_of(&d, &total, &why);
-	assert_true(d.r.component[0].lied);
-	end_disk(&d);
+	d->r.file[0].sure = true;
+	lie(d, 100000);
+	d->r.o.audit = 100;
+	open_claims(&d->r);
+	d->entry.flags = ENTRY_RACY;
+	(void)ranges_of(d);
+	assert_true(d->r.component[0].lied);
 }
 
 static void
 b11_an_untrusted_component_is_read_whole(void **state)
 {
-	struct rig r;
+	struct rig *r = *state;
 
-	(void)state;
-	begin(&r, METADATA_INCREMENTAL);
-	declare(&r, "/srv/db/a.db", true, true);
-	r.differenced[0] = (struct reduce_differenced){ .dir = "/srv/db",
+	declare(r, "/srv/db/a.db", true, true);
+	r->differenced[0] = (struct reduce_differenced){ .dir = "/srv/db",
 							.pattern = "*.ix" };
-	r.reduced.differenced_count = 1;
-	r.component[0].untrusted = true;
-	open_claims(&r);
-	kind_is(&r, "/srv/db/a.db", CLAIM_WHOLE);
-	kind_is(&r, "/srv/db/a.ix", CLAIM_WHOLE);
-	assert_int_equal(ask(&r, "/srv/db/a.db").reason, PLAN_UNTRUSTED);
-	end(&r);
+	r->reduced.differenced_count = 1;
+	r->component[0].untrusted = true;
+	open_claims(r);
+	kind_is(r, "/srv/db/a.db", CLAIM_WHOLE);
+	kind_is(r, "/srv/db/a.ix", CLAIM_WHOLE);
+	assert_int_equal(ask(r, "/srv/db/a.db").reason, PLAN_UNTRUSTED);
 }
 
 /* --- alternate paths ------------------------------------------------------- */
@@ -1033,13 +1002,12 @@ b11_an_untrusted_component_is_read_whole(void **state)
 static void
 a6_with_an_alternate_path_the_bytes_are_read_there(void **state)
 {
+	struct rig *r = *state;
 	char text[1024];
 	char own[SCRATCH_LEN + 20];
 	char other[SCRATCH_LEN + 20];
 	struct scratch s;
-	struct rig r;
 
-	(void)state;
 	scratch_begin(&s);
 	assert_int_equal(mkdir(scratch_at(&s, "alt"), 0700), 0);
 	scratch_write(scratch_at(&s, "alt/x"), "1", 1);
@@ -1048,82 +1016,61 @@ a6_with_an_alternate_path_the_bytes_are_read_there(void **state)
 		       "component c file-group selectable=yes\n"
 		       "files c %s/own * recursive alternate=%s/alt\nend\n",
 		       s.path, s.path);
-	begin(&r, METADATA_FULL);
-	metadata_free(r.document);
-	r.document = words_document(text);
-	r.component[0].document = r.document;
-	r.component[0].reduced = NULL;
-	r.o.components = 1;
-	open_claims(&r);
+	of_type(r, METADATA_FULL);
+	describe(r, text);
+	r->o.components = 1;
+	open_claims(r);
 	(void)snprintf(own, sizeof(own), "%s/own/x", s.path);
 	(void)snprintf(other, sizeof(other), "%s/alt/x", s.path);
-	assert_string_equal(ask(&r, own).from, other);
+	assert_string_equal(ask(r, own).from, other);
 	(void)snprintf(own, sizeof(own), "%s/own/y", s.path);
-	assert_null(ask(&r, own).from);
-	end(&r);
+	assert_null(ask(r, own).from);
 	scratch_end(&s);
 }
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define DISK(name) \
+	cmocka_unit_test_setup_teardown(name, set_up_disk, tear_down_disk)
 
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(a3_what_this_type_does_not_require_is_carried),
+		TEST(a3_what_this_type_does_not_require_is_carried),
 		cmocka_unit_test(
 			b8_of_two_entries_for_one_name_that_counts_which_asks_for_more),
-		cmocka_unit_test(
-			a3_components_with_different_bases_carry_from_all_of_them),
+		TEST(a3_components_with_different_bases_carry_from_all_of_them),
 		cmocka_unit_test(
 			a6_a_full_and_a_copy_read_whole_and_know_no_others),
-		cmocka_unit_test(
-			a6_a_file_set_that_a_full_does_not_require_is_no_member),
-		cmocka_unit_test(without_a_base_all_is_read),
-		cmocka_unit_test(
-			excluded_comes_before_differenced_before_partial_before_the_mask),
-		cmocka_unit_test(
-			b8_the_earlier_of_the_writers_time_and_the_bases_decides),
-		cmocka_unit_test(
-			a_promise_that_does_not_hold_is_read_whole_and_says_why),
-		cmocka_unit_test(
-			a5_in_a_log_session_only_what_was_declared_in_it_counts),
-		cmocka_unit_test(
-			excludes_act_on_the_writers_own_file_sets_only),
-		cmocka_unit_test(
-			a8_a_persons_exclude_that_hits_a_member_fails_the_component),
-		cmocka_unit_test(
-			a8_all_components_beneath_an_excluded_directory_fail),
-		cmocka_unit_test(
-			a8_a_file_that_is_named_and_missing_fails_its_component),
-		cmocka_unit_test(a8_file_sets_outside_of_the_sources_are_added),
-		cmocka_unit_test(directories_without_claims_are_passed_by),
-		cmocka_unit_test(
-			b9_a_new_file_is_its_component_s_and_odd_places_are_told),
-		cmocka_unit_test(
-			a1_the_files_of_a_component_that_failed_are_plain_files),
-		cmocka_unit_test(
-			d1_a_file_that_changed_while_it_was_read_fails_unless_recovery_is_log),
-		cmocka_unit_test(
-			renewed_journals_answer_anew_and_remember_what_was_read),
-		cmocka_unit_test(
-			only_declared_bytes_are_read_when_the_facts_are_equal),
-		cmocka_unit_test(
-			b5_bytes_beyond_the_lowest_size_are_always_read),
-		cmocka_unit_test(
-			what_was_read_of_one_component_stays_when_another_is_renewed),
+		TEST(a6_a_file_set_that_a_full_does_not_require_is_no_member),
+		TEST(without_a_base_all_is_read),
+		TEST(excluded_comes_before_differenced_before_partial_before_the_mask),
+		TEST(b8_the_earlier_of_the_writers_time_and_the_bases_decides),
+		TEST(a_promise_that_does_not_hold_is_read_whole_and_says_why),
+		TEST(a5_in_a_log_session_only_what_was_declared_in_it_counts),
+		TEST(excludes_act_on_the_writers_own_file_sets_only),
+		TEST(a8_a_persons_exclude_that_hits_a_member_fails_the_component),
+		TEST(a8_all_components_beneath_an_excluded_directory_fail),
+		TEST(a8_a_file_that_is_named_and_missing_fails_its_component),
+		TEST(a8_file_sets_outside_of_the_sources_are_added),
+		TEST(directories_without_claims_are_passed_by),
+		TEST(b9_a_new_file_is_its_component_s_and_odd_places_are_told),
+		TEST(a1_the_files_of_a_component_that_failed_are_plain_files),
+		TEST(d1_a_file_that_changed_while_it_was_read_fails_unless_recovery_is_log),
+		TEST(renewed_journals_answer_anew_and_remember_what_was_read),
+		DISK(only_declared_bytes_are_read_when_the_facts_are_equal),
+		DISK(b5_bytes_beyond_the_lowest_size_are_always_read),
+		TEST(what_was_read_of_one_component_stays_when_another_is_renewed),
 		cmocka_unit_test(
 			a1_a_directory_that_cannot_be_read_fails_who_may_have_a_file_there),
-		cmocka_unit_test(
-			a5_logs_that_cannot_be_listed_fail_their_component),
-		cmocka_unit_test(a_range_beyond_the_end_fails_the_component),
-		cmocka_unit_test(b11_an_audit_finds_a_lie_and_reads_whole),
-		cmocka_unit_test(
-			b11_what_was_declared_or_is_true_passes_an_audit),
-		cmocka_unit_test(
-			b11_no_audit_of_what_is_torn_or_was_touched_since),
-		cmocka_unit_test(b11_a_busy_file_is_audited),
-		cmocka_unit_test(b11_an_untrusted_component_is_read_whole),
-		cmocka_unit_test(
-			a6_with_an_alternate_path_the_bytes_are_read_there),
+		TEST(a5_logs_that_cannot_be_listed_fail_their_component),
+		DISK(a_range_beyond_the_end_fails_the_component),
+		DISK(b11_an_audit_finds_a_lie_and_reads_whole),
+		DISK(b11_what_was_declared_or_is_true_passes_an_audit),
+		DISK(b11_no_audit_of_what_is_torn_or_was_touched_since),
+		DISK(b11_a_busy_file_is_audited),
+		TEST(b11_an_untrusted_component_is_read_whole),
+		TEST(a6_with_an_alternate_path_the_bytes_are_read_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
