@@ -403,6 +403,7 @@ FUNC_TESTS = \
 tests_func_control_session_LDADD = libwriter.a $(LDADD)
 tests_func_hanging_fs_CPPFLAGS = $(AM_CPPFLAGS) $(FUSE_CFLAGS)
 tests_func_hanging_fs_LDADD = $(FUSE_LIBS)
+tests_func_partial20g_LDADD = librequester.a libsnapshot.a libwriter.a $(LDADD)
 
 # --- which of them --------------------------------------------------------------
 

@@ -1,31 +1,30 @@
 /*
- * partial20g - a large sparse file, changed in a few places, and its backups with
- * these places declared.
+ * partial20g - a large sparse file, changed in a few places, and its backups.
  *
  *	partial20g make FILE SIZE PLACES SEED	pages of 8 KiB in a hole
  *	partial20g change FILE SIZE PLACES SEED	half of them, and as many others
- *	partial20g backup REPOSITORY FILE PLACES SEED
- *						the changes being declared, if
- *						there is a base; SEED 0: none
- *	partial20g same FILE FILE			data, holes and size
+ *	partial20g ranges FILE SIZE PLACES SEED ...
+ *						a ranges file of these changes
+ *	partial20g backup REPOSITORY TYPE PATH
+ *	partial20g same FILE FILE		data, holes and size
  *
- * backup says what it has read (as src counts it), declared and stored, its
- * processor time in ms, and its largest memory in KiB.
+ * backup is what `asof backup` does, in this process, so that it can say what
+ * was read of sources (as src counts it: nothing else reads them), and also
+ * what was declared and stored, the processor time in ms, that of writers
+ * included, and the largest memory in KiB.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
 #include "base/err.h"
-#include "base/mem.h"
 #include "base/src.h"
-#include "src/engine/backup.h"
-#include "src/engine/claims.h"
-#include "src/engine/view.h"
+#include "src/requester/backup.h"
 #include "store/repository.h"
 #include "store/session.h"
 #include "store/store.h"
 #include "tests/lib/rng.h"
 
+#include <endian.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -42,6 +41,12 @@ fail(const char *what)
 {
 	printf("partial20g: %s\n", what);
 	exit(1);
+}
+
+static uint64_t
+number(const char *text)
+{
+	return strtoull(text, NULL, 10);
 }
 
 /* The n-th place of a seed, always the same. */
@@ -90,113 +95,35 @@ make(const char *path, uint64_t size, uint64_t places, uint64_t seed,
 	return close(fd);
 }
 
-/* --- its writer ------------------------------------------------------------- */
-
-static struct {
-	const char *path;
-	struct view_gen *base;
-	uint64_t places, seed;
-	const char *failed;
-} w;
-
-static enum claim_dir
-on_dir(struct claims *c, const char *path)
-{
-	(void)c;
-	return strncmp(path, w.path, strlen(path)) == 0 ? CLAIM_DIR_SOME :
-							 CLAIM_DIR_NOTHING;
-}
-
-static int
-on_find(struct claims *c, const char *path, const struct statx *st,
-	struct claim *out, struct err *e)
-{
-	(void)c;
-	(void)st;
-	(void)e;
-	if (strcmp(path, w.path) != 0)
-		return 0;
-	out->kind = CLAIM_RANGES;
-	out->base = w.base;
-	out->fixed = true;
-	return 0;
-}
-
-static int
-on_carries(struct claims *c, const char *path, uint64_t from,
-	   struct view_gen **base, struct err *e)
-{
-	(void)c;
-	(void)path;
-	(void)from;
-	(void)e;
-	*base = NULL;
-	return 0;
-}
-
-static int
-cmp_ranges(const void *a, const void *b)
-{
-	const struct claim_range *x = a, *y = b;
-
-	return (x->off > y->off) - (x->off < y->off);
-}
-
-static int
-on_ranges(struct claims *c, const struct claim *claim, int fd,
-	  const struct statx *now, const struct entry *entry,
-	  struct claim_range **out, size_t *n, const char **why, struct err *e)
-{
-	struct claim_range *r = mem_array(w.places + 1, sizeof(*r));
-
-	(void)c;
-	(void)claim;
-	(void)fd;
-	(void)entry;
-	(void)why;
-	if (r == NULL)
-		return err_nomem(e);
-	for (uint64_t i = 0; i < w.places; i++)
-		r[i] = (struct claim_range){
-			changed_place(w.seed, i, now->stx_size), PAGE
-		};
-	qsort(r, w.places, sizeof(*r), cmp_ranges);
-	*n = 0;
-	for (uint64_t i = 0; i < w.places; i++)
-		if (*n == 0 || r[*n - 1].off != r[i].off)
-			r[(*n)++] = r[i];
-	*out = r;
-	return 0;
-}
+/* --- what its writer declares --------------------------------------------------- */
 
 static void
-on_outcome(struct claims *c, size_t owner, const char *path, const char *why,
-	   bool torn)
+put(FILE *f, uint64_t n)
 {
-	(void)c;
-	(void)owner;
-	(void)path;
-	(void)torn;
-	w.failed = why;
+	n = htole64(n);
+	if (fwrite(&n, sizeof(n), 1, f) != 1)
+		fail("cannot write the ranges");
 }
 
+/* In whatever order they come, and some of them twice. */
 static int
-on_copied(struct claims *c, struct graft *g, struct err *e)
+declare(const char *path, uint64_t size, uint64_t places, char **seed)
 {
-	(void)c;
-	(void)g;
-	(void)e;
-	return 0;
-}
+	FILE *f = fopen(path, "we");
+	uint64_t seeds = 0;
 
-static struct claims claims = {
-	.dir = on_dir,
-	.find = on_find,
-	.carries = on_carries,
-	.ranges = on_ranges,
-	.outcome = on_outcome,
-	.copied = on_copied,
-};
+	while (seed[seeds] != NULL)
+		seeds++;
+	if (f == NULL)
+		fail("cannot make the ranges file");
+	put(f, seeds * places);
+	for (; *seed != NULL; seed++)
+		for (uint64_t i = 0; i < places; i++) {
+			put(f, changed_place(number(*seed), i, size));
+			put(f, PAGE);
+		}
+	return fclose(f);
+}
 
 /* --- the backup --------------------------------------------------------------- */
 
@@ -218,38 +145,42 @@ largest_kib(void)
 static uint64_t
 cpu_ms(void)
 {
+	static const int who[] = { RUSAGE_SELF, RUSAGE_CHILDREN };
+	uint64_t us = 0;
 	struct rusage u;
 
-	getrusage(RUSAGE_SELF, &u);
-	return (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000 +
-	       (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1000;
+	for (size_t i = 0; i < 2 && getrusage(who[i], &u) == 0; i++)
+		us += (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 +
+		      (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+	return us / 1000;
+}
+
+static void
+tell(void *ctx, const char *text)
+{
+	(void)ctx;
+	printf("note %s\n", text);
 }
 
 static int
-run(const char *repository, struct backup_result *res, struct err *e)
+run(const char *repository, const char *type, const char *path,
+    struct requester_result *res, struct err *e)
 {
-	const char *source[1] = { w.path };
-	struct backup_options o = { .sources = source, .source_count = 1 };
+	const struct requester_options o = { .repository = repository };
+	struct backup_options b = { .sources = &path, .source_count = 1,
+				    .type = generation_type_parse(type),
+				    .note = tell };
 	struct repository *repo = NULL;
 	struct session *session = NULL;
 	struct store *store = NULL;
-	struct backup_job *j = NULL;
-	struct backup_facts f;
 	int rc = -1;
 
 	if (repository_open(repository, &repo, e) < 0 ||
 	    session_begin(repo, "backup", &session, e) < 0 ||
-	    store_open(repo, session, NULL, &store, e) < 0 ||
-	    backup_begin(store, &o, &j, e) < 0)
+	    store_open(repo, session, NULL, &store, e) < 0)
 		goto out;
-	backup_facts(j, &f);
-	if (f.base != NULL && w.seed != 0 &&
-	    view_open(store, f.base->number, &w.base, e) < 0)
-		goto out;
-	rc = backup_walk(j, &claims, res, e);
+	rc = requester_backup(store, &b, &o, res, e);
 out:
-	view_unref(w.base);
-	backup_job_free(j);
 	store_close(store);
 	session_end(session);
 	repository_close(repo);
@@ -257,26 +188,21 @@ out:
 }
 
 static int
-backup(const char *repository, const char *path, uint64_t places,
-       uint64_t seed)
+backup(const char *repository, const char *type, const char *path)
 {
 	struct src_counts counts;
-	struct backup_result res = { 0 };
+	struct requester_result res = { 0 };
 	struct err e = { 0 };
 
-	w.path = path;
-	w.places = places;
-	w.seed = seed;
-	if (run(repository, &res, &e) < 0)
+	if (run(repository, type, path, &res, &e) < 0)
 		fail(e.text);
-	if (w.failed != NULL)
-		fail(w.failed);
 	src_counts(&counts);
-	printf("generation %u\nread %" PRIu64 "\ndeclared %" PRIu64
-	       "\npartial %" PRIu64 "\nstored %" PRIu64 "\ncpu_ms %" PRIu64
-	       "\nkib %" PRIu64 "\n",
-	       res.number, counts.bytes, places * PAGE, res.partial_files,
-	       res.bytes_stored, cpu_ms(), largest_kib());
+	printf("generation %u\nbase %u\nsucceeded %zu\nread %" PRIu64
+	       "\ndeclared %" PRIu64 "\npartial %" PRIu64 "\nstored %" PRIu64
+	       "\ncpu_ms %" PRIu64 "\nkib %" PRIu64 "\n",
+	       res.backup.number, res.backup.base, res.succeeded, counts.bytes,
+	       res.declared_bytes, res.backup.partial_files,
+	       res.backup.bytes_stored, cpu_ms(), largest_kib());
 	return 0;
 }
 
@@ -332,14 +258,15 @@ main(int argc, char **argv)
 
 	if (argc == 6 &&
 	    (strcmp(verb, "make") == 0 || strcmp(verb, "change") == 0))
-		return make(argv[2], strtoull(argv[3], NULL, 10),
-			    strtoull(argv[4], NULL, 10),
-			    strtoull(argv[5], NULL, 10), verb[0] == 'c');
-	if (argc == 6 && strcmp(verb, "backup") == 0)
-		return backup(argv[2], argv[3], strtoull(argv[4], NULL, 10),
-			      strtoull(argv[5], NULL, 10));
+		return make(argv[2], number(argv[3]), number(argv[4]),
+			    number(argv[5]), verb[0] == 'c');
+	if (argc >= 6 && strcmp(verb, "ranges") == 0)
+		return declare(argv[2], number(argv[3]), number(argv[4]),
+			       argv + 5);
+	if (argc == 5 && strcmp(verb, "backup") == 0)
+		return backup(argv[2], argv[3], argv[4]);
 	if (argc == 4 && strcmp(verb, "same") == 0)
 		return same(argv[2], argv[3]);
-	fputs("usage: partial20g make|change|backup|same ...\n", stderr);
+	fputs("usage: partial20g make|change|ranges|backup|same ...\n", stderr);
 	return 2;
 }
