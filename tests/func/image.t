@@ -7,6 +7,9 @@ can_view || skip_all "no /dev/fuse"
 helper image
 image=$helper
 
+qemu=no
+! command -v qemu-img >/dev/null || qemu=yes
+
 # 96 MiB: text, noise, and holes; not a whole number of sectors at the end.
 make_source() {
 	mkdir src && truncate -s 100663296 src/disk &&
@@ -15,7 +18,12 @@ make_source() {
 			conv=notrunc &&
 		dd if=/dev/urandom of=src/disk bs=4K seek=24000 count=3 \
 			conv=notrunc &&
-		printf 'the last bytes' >>src/disk && sync -f src
+		printf 'the last bytes' >>src/disk || return
+	if [ "$qemu" = yes ]; then
+		qemu-img convert -c -f raw -O qcow2 src/disk src/disk.qcow2 ||
+			return
+	fi
+	sync -f src
 }
 
 # The shown one, once the kernel has forgotten it.
@@ -42,15 +50,30 @@ lie() {
 }
 try "a wrong byte would be found" lie
 
-if command -v qemu-img >/dev/null; then
+# What qemu-img writes is a whole number of sectors.
+converts() {
+	cp --sparse=always src/disk sectors && truncate -s %512 sectors &&
+		timeout -s KILL "$LIMIT" qemu-img convert "$@" -O raw copy &&
+		cmp sectors copy
+}
+compares() {
+	timeout -s KILL "$LIMIT" qemu-img compare -f raw src/disk "$@"
+}
+
+if [ "$qemu" = yes ]; then
 	try "qemu-img sees a raw image" sh -c '
 		qemu-img info -f raw "$1" | grep -q "file format: raw"' - \
 		"$shown"
-	try "qemu-img finds no difference" timeout -s KILL "$LIMIT" \
-		qemu-img compare -f raw -F raw src/disk "$shown"
-	try "qemu-img converts it" sh -c '
-		qemu-img convert -f raw -O raw "$1" copy && cmp src/disk copy' \
-		- "$shown"
+	try "qemu-img finds no difference" compares -F raw "$shown"
+	try "nor past the cache" compares -F raw -T none "$shown"
+	try "qemu-img converts it" converts -f raw "$shown"
+	try "and past the cache, by asynchronous reads" \
+		converts -T none -f raw "$shown"
+	try "qemu-img finds nothing wrong with a compressed qcow2" \
+		timeout -s KILL "$LIMIT" qemu-img check "$shown.qcow2"
+	try "whose contents are those of the image" \
+		compares -F qcow2 "$shown.qcow2"
+	try "also when they are converted" converts -f qcow2 "$shown.qcow2"
 else
 	skip "qemu-img" "not installed"
 fi
