@@ -357,7 +357,7 @@ tell_dir(struct walk *w, const struct target_dir *parent,
 /* 0 also when the directory is left out; -1 when the run is over. */
 static int
 walk_dir(struct walk *w, struct target_dir *parent, const struct entry *en,
-	 bool pass, struct err *e)
+	 enum restore_wish wish, struct err *e)
 {
 	struct tree_root root = en->dir;
 	struct target_dir *dir;
@@ -375,7 +375,7 @@ walk_dir(struct walk *w, struct target_dir *parent, const struct entry *en,
 		tell_dir(w, parent, en, &why, false);
 		return 0;
 	}
-	if (target_enter(parent, en, pass, &dir, &why) < 0) {
+	if (target_enter(parent, en, wish, &dir, &why) < 0) {
 		tell_dir(w, parent, en, &why, false);
 		return 0;
 	}
@@ -429,7 +429,7 @@ walk_entry(struct walk *w, struct target_dir *parent, const struct entry *en,
 	if (wish == RESTORE_SKIP)
 		return 0;
 	if (en->type == ENTRY_DIR)
-		return walk_dir(w, parent, en, wish == RESTORE_PASS, e);
+		return walk_dir(w, parent, en, wish, e);
 	return add_to_batch(w, parent, en, e);
 }
 

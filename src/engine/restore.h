@@ -43,6 +43,7 @@ enum restore_wish {
 	 * What is not a directory in its place stays and is a failure.
 	 */
 	RESTORE_PASS,
+	RESTORE_FILL, /* the same, but it gets what its entry says */
 	RESTORE_TAKE,
 };
 

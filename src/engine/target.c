@@ -286,7 +286,7 @@ gets_attrs(const struct target_dir *d)
 {
 	if (d->entry.len == 0)
 		return false;
-	return d->made || (d->parent != NULL && !d->pass &&
+	return d->made || (d->parent != NULL && d->wish != RESTORE_PASS &&
 			   replaces(d->target->opt.existing));
 }
 
@@ -409,7 +409,7 @@ make_dir(const struct target_dir *d, int parent, mode_t mode, struct err *e)
 	if (S_ISDIR(st.st_mode))
 		return 1;
 	errno = ENOTDIR;
-	if (d->pass || !replaces(d->target->opt.existing))
+	if (d->wish != RESTORE_TAKE || !replaces(d->target->opt.existing))
 		return err_sys(e, "something else is in its place");
 	if (sys_target->unlinkat(parent, name, 0) < 0)
 		return err_sys(e, "remove what is in its place");
@@ -461,8 +461,8 @@ open_dir(struct target_dir *d, int parent, const struct entry *en,
 }
 
 int
-target_enter(struct target_dir *parent, const struct entry *en, bool pass,
-	     struct target_dir **out, struct err *e)
+target_enter(struct target_dir *parent, const struct entry *en,
+	     enum restore_wish wish, struct target_dir **out, struct err *e)
 {
 	struct target *t = parent->target;
 	struct target_dir *d;
@@ -472,7 +472,7 @@ target_enter(struct target_dir *parent, const struct entry *en, bool pass,
 	d = new_dir(t, parent, en->name, en->name_len, e);
 	if (d == NULL)
 		return -1;
-	d->pass = pass;
+	d->wish = wish;
 	fd = target_pin(parent, e);
 	if (fd < 0 || set_entry(d, en, e) < 0)
 		rc = -1;

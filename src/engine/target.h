@@ -34,7 +34,7 @@ struct target_dir {
 	struct target *target;
 	struct target_dir *parent; /* NULL: the top */
 	bool made;                 /* by this restore */
-	bool pass;                 /* only on the way: stays as it was */
+	enum restore_wish wish;    /* pass: it stays as it was; fill, take */
 	bool ours;                 /* what is made in it gets our own ids */
 	bool hands_on;             /* what is made in it inherits an ACL */
 	bool nameless;             /* its entry is that of a top directory */
@@ -85,11 +85,11 @@ struct target_dir *target_top(struct target *t);
 /*
  * The directory `en` below `parent`, made or, if it is there, entered; held
  * once for the caller.  Something else in its place is a failure, unless
- * existing things are to be replaced.  `pass`: it is only on the way to others,
- * and what is there stays in any case.
+ * existing things are to be replaced and the wish is to take it.
  */
-int target_enter(struct target_dir *parent, const struct entry *en, bool pass,
-		 struct target_dir **out, struct err *e);
+int target_enter(struct target_dir *parent, const struct entry *en,
+		 enum restore_wish wish, struct target_dir **out,
+		 struct err *e);
 
 /* One more hold; `done` takes one back, and the last one finishes. */
 void target_hold(struct target_dir *d);

@@ -2,7 +2,8 @@
  * Files that go home are restored from the top of what the writer may touch,
  * in one run: directories that are missing on the way are made as they were,
  * others stay as they are.  Files that go elsewhere are restored file set by
- * file set, into the directory that takes the place of the set's.
+ * file set, into the directory that takes the place of the set's.  A directory
+ * takes no file's place: nobody asked for that one to go.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -45,7 +46,7 @@ dir_of_spec(const char *path, const char *dir, const char *pattern,
 	    bool recursive)
 {
 	if (recursive && path_beneath(path, dir) && strcmp(path, dir) != 0)
-		return strcmp(pattern, "*") == 0 ? RESTORE_TAKE : RESTORE_PASS;
+		return strcmp(pattern, "*") == 0 ? RESTORE_FILL : RESTORE_PASS;
 	return path_beneath(dir, path) ? RESTORE_PASS : RESTORE_SKIP;
 }
 
@@ -72,7 +73,7 @@ wants_dir(const struct pass *r, const char *path)
 	enum restore_wish one;
 	size_t i;
 
-	for (i = 0; i < p->document->files.count && best != RESTORE_TAKE; i++) {
+	for (i = 0; i < p->document->files.count && best != RESTORE_FILL; i++) {
 		if (r->home ? !goes_home(&p->set[i]) : r->set != &p->set[i])
 			continue;
 		spec = &p->set[i].files->spec;
@@ -80,7 +81,7 @@ wants_dir(const struct pass *r, const char *path)
 				  spec->recursive);
 		best = one > best ? one : best;
 	}
-	for (i = 0; i < p->extras && best != RESTORE_TAKE; i++) {
+	for (i = 0; i < p->extras && best != RESTORE_FILL; i++) {
 		if (!r->home && r->extra != &p->extra[i])
 			continue;
 		one = dir_of_extra(path, &p->extra[i]);

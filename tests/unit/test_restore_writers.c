@@ -570,6 +570,22 @@ dc_11_directories_come_back_empty_ones_too(void **state)
 }
 
 static void
+dc_11_a_directory_takes_no_files_place(void **state)
+{
+	(void)state;
+	begin(plain, N_OF(plain), DOC("restore-if-can-replace"));
+	make_dir("/d");
+	make_dir("/d/sub");
+	put_file("/d/sub/empty", "not in the generation");
+	must_restore();
+	must_hold("/d/sub/empty", "not in the generation");
+	assert_int_equal(W.out.failed, 1);
+	must_note("/d/sub/empty: something else is in its place");
+	must_log(TOLD "gap w:c\npost-restore w:c failed\nclose\n");
+	end();
+}
+
+static void
 tw_02_excluded_files_and_other_components_are_left_alone(void **state)
 {
 	(void)state;
@@ -1357,6 +1373,7 @@ main(void)
 		cmocka_unit_test(
 			rn_01_all_of_a_component_goes_home_and_the_writer_is_told),
 		cmocka_unit_test(dc_11_directories_come_back_empty_ones_too),
+		cmocka_unit_test(dc_11_a_directory_takes_no_files_place),
 		cmocka_unit_test(
 			tw_02_excluded_files_and_other_components_are_left_alone),
 		cmocka_unit_test(
