@@ -784,12 +784,30 @@ decide(const struct pass *p, struct unit *u, struct err *e)
 	return rc;
 }
 
+/*
+ * Of what is changed behind the writer's back, nothing is known any more.  Said
+ * first: whoever is killed while he writes says nothing afterwards.
+ */
+static int
+leave_gap(const struct pass *p, const struct unit *u, struct err *e)
+{
+	char why[64];
+
+	(void)snprintf(why, sizeof(why), "restored from generation %u",
+		       (unsigned)p->scene.gen->number);
+	return client_gap(p->client, u->pick->writer, u->pick->component, why,
+			  e);
+}
+
 static int
 write_unit(const struct pass *p, struct unit *u, struct err *e)
 {
 	struct delivery d = delivery_of(p, u);
-	int rc = deliver(&d, e);
+	int rc;
 
+	if (leave_gap(p, u, e) < 0)
+		return -1;
+	rc = deliver(&d, e);
 	u->touched = d.touched;
 	p->out->files += d.files;
 	p->out->bytes += d.bytes;
@@ -904,23 +922,6 @@ status_of(const struct unit *u)
 	if (!u->touched)
 		return "none";
 	return alternate ? "failed alternate" : "failed";
-}
-
-/* Of what was changed behind the writers' backs, nothing is known any more. */
-static int
-leave_gaps(struct pass *p, struct err *e)
-{
-	char why[64];
-	size_t i;
-
-	(void)snprintf(why, sizeof(why), "restored from generation %u",
-		       (unsigned)p->scene.gen->number);
-	for (i = 0; i < p->units; i++)
-		if (p->unit[i].touched &&
-		    client_gap(p->client, p->unit[i].pick->writer,
-			       p->unit[i].pick->component, why, e) < 0)
-			return -1;
-	return 0;
 }
 
 static int
@@ -1051,7 +1052,7 @@ run_phases(struct pass *p, struct err *e)
 		return -1;
 	rc = restore_all(p, &why);
 	/* However it went, who was told of the beginning is told of the end. */
-	if (leave_gaps(p, &why) < 0 || tell_outcomes(p, &why) < 0)
+	if (tell_outcomes(p, &why) < 0)
 		rc = -1;
 	if (rc == 0)
 		judge_end(p);

@@ -56,6 +56,8 @@ static struct world {
 	const char *said[8]; /* in pre-restore; %s: the scratch directory */
 	size_t saids;
 	enum part_state after_pre; /* what becomes of the writer */
+	bool gap_fails;
+	bool gap_first; /* nothing of it may be there yet */
 	/* What comes out. */
 	struct restore_writers_options o;
 	struct restore_writers_result out;
@@ -78,6 +80,14 @@ in(const char *name)
 	memcpy(p, W.s.path, len);
 	memcpy(p + len, name, strlen(name) + 1);
 	return p;
+}
+
+static bool
+is_there(const char *name)
+{
+	struct stat st;
+
+	return lstat(in(name), &st) == 0;
 }
 
 static void
@@ -382,10 +392,10 @@ client_gap(struct client *c, const char *writer, const char *component,
 	   const char *why, struct err *e)
 {
 	(void)c;
-	(void)e;
 	(void)why;
+	assert_false(W.gap_first && is_there("/d/a"));
 	buf_printf(&W.log, "gap %s:%s\n", writer, component);
-	return 0;
+	return W.gap_fails ? err_set(e, ERR_SYS, "the journal is full") : 0;
 }
 
 int
@@ -449,14 +459,6 @@ static void
 must_be(const char *name)
 {
 	must_be_at(name, name);
-}
-
-static bool
-is_there(const char *name)
-{
-	struct stat st;
-
-	return lstat(in(name), &st) == 0;
 }
 
 static void
@@ -550,6 +552,25 @@ rn_01_all_of_a_component_goes_home_and_the_writer_is_told(void **state)
 	assert_int_equal(st.st_mode & 07777, 0755);
 	assert_int_equal(lstat(in("/d/sub"), &st), 0);
 	assert_int_equal(st.st_mode & 07777, 0711);
+	end();
+}
+
+static void
+b3_the_gap_is_left_before_anything_is_written(void **state)
+{
+	(void)state;
+	begin(plain, N_OF(plain), DOC("restore-if-can-replace"));
+	W.gap_first = true;
+	must_restore();
+	must_be("/d/a");
+	end();
+	begin(plain, N_OF(plain), DOC("restore-if-can-replace"));
+	W.gap_fails = true;
+	must_restore();
+	assert_int_equal(W.out.failed, 1);
+	assert_false(is_there("/d"));
+	must_note("the journal is full");
+	must_log(TOLD "gap w:c\npost-restore w:c none\nclose\n");
 	end();
 }
 
@@ -1372,6 +1393,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			rn_01_all_of_a_component_goes_home_and_the_writer_is_told),
+		cmocka_unit_test(b3_the_gap_is_left_before_anything_is_written),
 		cmocka_unit_test(dc_11_directories_come_back_empty_ones_too),
 		cmocka_unit_test(dc_11_a_directory_takes_no_files_place),
 		cmocka_unit_test(
