@@ -951,7 +951,7 @@ tell_outcomes(struct pass *p, struct err *e)
 	return rc;
 }
 
-/* A writer that fails at the very end has not taken its data back. */
+/* A writer that fails at the very end, or is gone, has not taken them back. */
 static void
 judge_end(struct pass *p)
 {
@@ -963,15 +963,20 @@ judge_end(struct pass *p)
 			find_live(p->client, u->pick->writer);
 		struct err why = { 0 };
 
-		if (u->failed || w == NULL || !u->told ||
-		    w->state != PART_FAILED)
+		if (u->failed || !u->told ||
+		    (w != NULL && w->state == PART_TAKING))
 			continue;
-		(void)err_set(&why, ERR_USAGE,
-			      "the files are there, but the writer failed at "
-			      "%s%s%s",
-			      event_name(w->failed_at),
-			      w->text != NULL ? ": " : "",
-			      w->text != NULL ? w->text : "");
+		if (w == NULL || w->state != PART_FAILED)
+			(void)err_set(&why, ERR_USAGE,
+				      "the files are there, but the writer had "
+				      "ended before it was told so");
+		else
+			(void)err_set(&why, ERR_USAGE,
+				      "the files are there, but the writer "
+				      "failed at %s%s%s",
+				      event_name(w->failed_at),
+				      w->text != NULL ? ": " : "",
+				      w->text != NULL ? w->text : "");
 		give_up(p, u, &why);
 	}
 }

@@ -56,6 +56,7 @@ static struct world {
 	const char *said[8]; /* in pre-restore; %s: the scratch directory */
 	size_t saids;
 	enum part_state after_pre; /* what becomes of the writer */
+	enum part_state after_post; /* none: it stays as it is */
 	bool gap_fails;
 	bool gap_first; /* nothing of it may be there yet */
 	/* What comes out. */
@@ -412,6 +413,8 @@ client_complete(struct client *c, const uint8_t id[16], uint32_t generation,
 		buf_printf(&W.log, "post-restore %s:%s %s\n", o[i].writer,
 			   o[i].component,
 			   o[i].restore != NULL ? o[i].restore : "untold");
+	if (W.after_post != PART_NONE)
+		W.live.state = W.after_post;
 	return 0;
 }
 
@@ -957,6 +960,20 @@ a_writer_that_fails_in_pre_restore_keeps_what_it_has(void **state)
 }
 
 static void
+rc_01_a_writer_that_is_gone_before_post_restore_has_not_its_data(void **state)
+{
+	(void)state;
+	begin(plain, N_OF(plain), DOC("restore-if-can-replace"));
+	W.after_post = PART_GONE;
+	must_restore();
+	must_be("/d/a");
+	assert_int_equal(W.out.failed, 1);
+	assert_int_equal(W.out.restored, 0);
+	must_note("had ended before it was told");
+	end();
+}
+
+static void
 a_writer_may_want_no_events(void **state)
 {
 	(void)state;
@@ -1427,6 +1444,8 @@ main(void)
 			rp_03_a_writer_that_does_not_listen_gets_nothing_back),
 		cmocka_unit_test(
 			a_writer_that_fails_in_pre_restore_keeps_what_it_has),
+		cmocka_unit_test(
+			rc_01_a_writer_that_is_gone_before_post_restore_has_not_its_data),
 		cmocka_unit_test(
 			a_writer_may_want_no_events),
 		cmocka_unit_test(
