@@ -9,8 +9,8 @@
  *
  * A line is one of four things: part of a document (from `writer` to `end`, as
  * an answer to identify), an answer, or a statement; comments are statements
- * that mean nothing.  A program whose document was refused has failed, whatever
- * it says then.
+ * that mean nothing.  A program whose document was refused, or what it said of
+ * where its files go, has failed, whatever it answers: it cannot know.
  *
  * The group is killed before the program is waited for: until then its number
  * belongs to nobody else.
@@ -87,7 +87,8 @@ struct coprocess {
 	bool line_too_long;
 	struct buf document;
 	bool in_document;
-	struct buf document_fault; /* why it was refused */
+	struct buf fault;    /* why an event has failed, whatever it answers, */
+	enum event fault_at; /* and which */
 	char log_line[LOG_LINE];
 	size_t log_len;
 	struct intake intake;
@@ -99,21 +100,41 @@ struct coprocess {
 static int
 check_statement(void *ctx, struct statement *s, struct err *e)
 {
-	return party_check(ctx, s, e);
+	const struct coprocess *c = ctx;
+
+	return party_check(c->party, s, e);
 }
 
 static int
 accept_statements(void *ctx, struct statement *const *s, size_t n,
 		  struct err *e)
 {
-	return party_accept(ctx, s, n, e);
+	const struct coprocess *c = ctx;
+
+	return party_accept(c->party, s, n, e);
 }
 
+static void
+note_fault(struct coprocess *c, const char *what, const char *why)
+{
+	buf_reset(&c->fault);
+	buf_printf(&c->fault, "%s: %s", what, why);
+	c->fault_at = c->party->mailbox.event;
+}
+
+/*
+ * In a backup the gap makes good what was refused: more is read.  Nothing does
+ * if files are about to go where the writer did not want them.
+ */
 static void
 refuse_statement(void *ctx, const struct statement *s, const void *line,
 		 size_t len, const struct err *why)
 {
-	party_refuse(ctx, s, line, len, why);
+	struct coprocess *c = ctx;
+
+	party_refuse(c->party, s, line, len, why);
+	if (c->party->mailbox.event == EVENT_PRE_RESTORE)
+		note_fault(c, "a statement was refused", why->text);
 }
 
 /* Does the line begin with this word? */
@@ -140,6 +161,12 @@ owes_answer(const struct mailbox *m)
 
 /* desk->lock is held in all of these. */
 
+static bool
+has_fault(const struct coprocess *c)
+{
+	return c->fault.len > 0 && c->fault_at == c->party->mailbox.event;
+}
+
 static void
 answer_for_it(struct coprocess *c, enum failure f, const char *text)
 {
@@ -147,6 +174,10 @@ answer_for_it(struct coprocess *c, enum failure f, const char *text)
 	struct buf line = { 0 };
 	struct err e = { 0 };
 
+	if (has_fault(c)) {
+		f = FAILURE_FATAL;
+		text = buf_str(&c->fault);
+	}
 	buf_printf(&line, "%s %" PRIu64, f == FAILURE_NONE ? "ok" : "fail",
 		   p->mailbox.id);
 	if (f != FAILURE_NONE) {
@@ -177,9 +208,8 @@ take_answer(struct coprocess *c, const char *line, size_t len)
 	struct err e = { 0 };
 
 	abort_transaction(c);
-	if (c->document_fault.len > 0 && p->mailbox.event == EVENT_IDENTIFY &&
-	    owes_answer(&p->mailbox)) {
-		answer_for_it(c, FAILURE_FATAL, buf_str(&c->document_fault));
+	if (has_fault(c) && owes_answer(&p->mailbox)) {
+		answer_for_it(c, FAILURE_FATAL, "");
 		return;
 	}
 	if (party_answer(p, line, len, &e) < 0)
@@ -190,8 +220,7 @@ take_answer(struct coprocess *c, const char *line, size_t len)
 static void
 refuse_document(struct coprocess *c, const char *why)
 {
-	buf_reset(&c->document_fault);
-	buf_printf(&c->document_fault, "its document: %s", why);
+	note_fault(c, "its document", why);
 	party_log(c->party, "its document was refused: %s", why);
 }
 
@@ -243,7 +272,7 @@ refuse_line(struct coprocess *c, const struct err *why)
 	if (c->in_document)
 		refuse_document(c, why->text);
 	else
-		party_refuse(c->party, &none, c->line.data, c->line.len, why);
+		refuse_statement(c, &none, c->line.data, c->line.len, why);
 }
 
 static void
@@ -538,7 +567,7 @@ free_coprocess(struct coprocess *c)
 	buf_clear(&c->to_write);
 	buf_clear(&c->line);
 	buf_clear(&c->document);
-	buf_clear(&c->document_fault);
+	buf_clear(&c->fault);
 	mem_free(c);
 }
 
@@ -569,7 +598,7 @@ coprocess_start(struct desk *d, struct party *p, const char *path,
 	c->sink = (struct intake_sink){ .check = check_statement,
 					.accept = accept_statements,
 					.refused = refuse_statement,
-					.ctx = p };
+					.ctx = c };
 	c->intake.sink = &c->sink;
 	if (launch(&(struct launch){ .path = path,
 				     .owner = p->registration->owner,

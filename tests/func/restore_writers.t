@@ -149,6 +149,19 @@ try "and keeps what it has" grep -qx wrong data/big
 
 spoil
 cat >pre <<END
+echo 'restore-target c alternat'
+END
+try "RT-02: a target that is none" must_fail 1 restore_writer db:c
+try "is no reason to write anything" grep -qx wrong data/big
+cat >pre <<END
+echo begin
+echo 'restore-target c alternate'
+END
+try "nor is one that was not committed" must_fail 1 restore_writer db:c
+try "and nothing has changed" grep -qx wrong data/big
+
+spoil
+cat >pre <<END
 echo 'restore-target c alternate'
 END
 try "RT-02: the writer asks for alternate locations" restore_writer db:c

@@ -221,6 +221,32 @@ a_refused_statement_leaves_a_gap_and_the_rest_goes_on(void **state)
 }
 
 static void
+a_statement_that_is_refused_fails_pre_restore(void **state)
+{
+#define SAYS(text) LOOP(WITH_DOCUMENT "pre-restore) " text ";;\n")
+	static const char *const bad[] = {
+		SAYS("echo restore-target c nowhere"),
+		SAYS("echo restore-target c nowhere; exit 0"),
+	};
+	struct round_begin b = { .kind = ROUND_RESTORE, .answer_s = 20 };
+	struct round_component c = { .writer = "w", .component = "c" };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		program("w", bad[i]);
+		MUST(round_begin(desk, &b, &session, &e));
+		MUST(round_identify(session, &e));
+		MUST(round_component(session, &c, &e));
+		MUST(round_prepare(session, &e));
+		assert_failed(EVENT_PRE_RESTORE, FAILURE_FATAL,
+			      "a statement was refused: ");
+		round_end(session);
+		session = NULL;
+	}
+}
+
+static void
 a_line_that_is_too_long_is_refused(void **state)
 {
 	(void)state;
@@ -589,6 +615,7 @@ main(void)
 		T(d4_a_program_hands_in_its_document_and_statements),
 		T(d4_stamps_come_on_standard_input),
 		T(a_refused_statement_leaves_a_gap_and_the_rest_goes_on),
+		T(a_statement_that_is_refused_fails_pre_restore),
 		T(a_line_that_is_too_long_is_refused),
 		T(a_document_that_is_refused_fails_identify),
 		T(a_program_may_fail_in_its_own_words),
