@@ -1067,6 +1067,16 @@ run_phases(struct pass *p, struct err *e)
 	return rc;
 }
 
+/* Images build on each other: behind one that failed comes none. */
+static void
+note_failed(const struct pass *p, const struct unit *u)
+{
+	p->out->failed++;
+	u->pick->failed = true;
+	if (!u->last)
+		tell(p, u, "nor is what later generations have of it");
+}
+
 static void
 count(const struct pass *p)
 {
@@ -1079,7 +1089,7 @@ count(const struct pass *p)
 		if (u->done)
 			u->pick->went = u->verdict;
 		if (u->failed)
-			p->out->failed++;
+			note_failed(p, u);
 		else if (p->o->dry_run)
 			continue;
 		else if (u->verdict == VERDICT_STAGED)
@@ -1140,7 +1150,8 @@ make_units(struct run *r, struct pass *p, struct err *e)
 	if (p->unit == NULL)
 		return err_nomem(e);
 	for (i = 0; i < r->picks.count; i++) {
-		if (!has_image(r, &r->picks.v[i], p->scene.gen->number, &last))
+		if (r->picks.v[i].failed ||
+		    !has_image(r, &r->picks.v[i], p->scene.gen->number, &last))
 			continue;
 		p->unit[p->units].last = last;
 		if (make_unit(p, &p->unit[p->units++], &r->picks.v[i], e) < 0)
@@ -1159,7 +1170,7 @@ run_pass(struct run *r, struct view_gen *gen, struct err *e)
 	if (scene_open(&p.scene, gen, e) < 0)
 		return -1;
 	rc = make_units(r, &p, e);
-	if (rc == 0)
+	if (rc == 0 && p.units > 0)
 		rc = run_phases(&p, e);
 	client_close(p.client);
 	if (rc == 0)
@@ -1257,20 +1268,12 @@ run_passes(struct run *r, struct err *e)
 {
 	const struct dossier_ref *ref = NULL;
 	uint32_t number = 0;
-	size_t failed;
 
 	if (check_images(r, e) < 0)
 		return -1;
-	while ((number = next_image(r, number, &ref)) != 0) {
-		failed = r->out->failed;
+	while ((number = next_image(r, number, &ref)) != 0)
 		if (run_image(r, ref, e) < 0)
 			return -1;
-		if (r->out->failed > failed)
-			return err_set(e, ERR_USAGE,
-				       "what is in generation %u has to be "
-				       "restored before what is in later ones",
-				       (unsigned)number);
-	}
 	return run_pass(r, r->gen, e);
 }
 

@@ -47,6 +47,7 @@ struct pick {
 	bool pulled; /* by a dependency */
 	/* Where an earlier image went (enum method_verdict); 0: this is the first. */
 	unsigned went;
+	bool failed; /* an earlier image was not wholly restored */
 };
 struct picks {
 	struct pick *v;

@@ -399,11 +399,36 @@ log-files c $T/log *
 end
 END
 rm -rf data log && cp -a keep/data keep/log .
-try "A3: a full backup" backup --type full "$T/data" "$T/log"
+cat >document-e <<END
+writer e
+restore-method restore-if-can-replace
+component c file-group selectable=yes
+files c $T/e *
+end
+END
+mkdir e
+echo e >e/1
+sed "s,$T/document,$T/document-e,; s,$T/refuse,$T/none,; s,$T/pre',$T/none'," \
+	writers.d/db >writers.d/e
+chmod 755 writers.d/e
+try "another writer" asof writer add e -g "$T"
+try "A3: a full backup" backup --type full "$T/data" "$T/log" "$T/e"
 full=$G
 echo 2 >log/2
 cp -a log/2 keep/log/2
-try "an incremental that carries the data" backup "$T/data" "$T/log"
+try "an incremental that carries the data" backup "$T/data" "$T/log" "$T/e"
+spoil
+rm -r data log e/1
+touch refuse
+try "an image that fails" must_fail 1 restore_writer db:c --writer e
+try "ends its component" gone log
+once() {
+	[ "$(grep -c "^pre-restore .*generation=$full " told)" -eq 1 ] &&
+		[ "$(grep -c "^pre-restore" told)" -eq 2 ]
+}
+try "before the next image" once
+try "and nobody else" grep -qx e e/1
+rm refuse
 spoil
 rm -r data log
 try "RI-02: a restore replays both" restore_writer db:c
