@@ -418,6 +418,18 @@ write_piece(struct delivery *d, const struct deliver_piece *q,
 	return rc;
 }
 
+/* Of a file that was made, the name is to be durable, too. */
+static int
+sync_piece(int fd, bool made)
+{
+	int rc;
+
+	do
+		rc = made ? sys_target->syncfs(fd) : sys_target->fdatasync(fd);
+	while (rc < 0 && errno == EINTR);
+	return rc;
+}
+
 static int
 put_piece(struct delivery *d, const struct deliver_piece *q, bool *damage,
 	  struct err *e)
@@ -437,7 +449,7 @@ put_piece(struct delivery *d, const struct deliver_piece *q, bool *damage,
 	rc = write_piece(d, q, &n.entry, fd, damage, e);
 	if (rc == 0 && made)
 		rc = give_attrs(d, &n.entry, fd, damage, e);
-	if (rc == 0 && sys_target->fdatasync(fd) < 0)
+	if (rc == 0 && sync_piece(fd, made) < 0)
 		rc = err_sys(e, "sync it");
 	if (sys_target->close(fd) < 0 && rc == 0)
 		rc = err_sys(e, "close it");

@@ -25,6 +25,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -793,6 +794,46 @@ dt_01_directed_pieces_go_where_they_are_directed(void **state)
 	end();
 }
 
+/* Was a file made and not synced with its file system since? */
+static bool unsynced;
+
+static int
+watched_openat2(int dirfd, const char *path, const struct open_how *how)
+{
+	int fd = sys_real.openat2(dirfd, path, how);
+
+	unsynced |= fd >= 0 && (how->flags & O_CREAT) != 0;
+	return fd;
+}
+
+static int
+watched_syncfs(int fd)
+{
+	unsynced = false;
+	return sys_real.syncfs(fd);
+}
+
+static void
+dt_01_a_file_that_is_made_for_pieces_is_durable_with_its_name(void **state)
+{
+	struct sys_ops watched = sys_real;
+	int rc;
+
+	(void)state;
+	watched.openat2 = watched_openat2;
+	watched.syncfs = watched_syncfs;
+	begin(plain, N_OF(plain), DOC("restore-if-can-replace"));
+	W.said[W.saids++] = "restore-target c directed";
+	W.said[W.saids++] = "directed-target c %/d/b 0:17 %/made/there 5:17";
+	sys_target = &watched;
+	rc = requester_restore(NULL, &W.g, &W.o, &W.out, &W.e);
+	sys_target = &sys_real;
+	assert_int_equal(rc, 0);
+	assert_true(is_there("/made/there"));
+	assert_false(unsynced);
+	end();
+}
+
 static void
 api_31_directed_pieces_count_only_with_that_target(void **state)
 {
@@ -1430,6 +1471,8 @@ main(void)
 		cmocka_unit_test(rm_07_custom_is_refused),
 		cmocka_unit_test(
 			dt_01_directed_pieces_go_where_they_are_directed),
+		cmocka_unit_test(
+			dt_01_a_file_that_is_made_for_pieces_is_durable_with_its_name),
 		cmocka_unit_test(
 			api_31_directed_pieces_count_only_with_that_target),
 		cmocka_unit_test(
