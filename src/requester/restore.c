@@ -901,7 +901,7 @@ restore_all(struct pass *p, struct err *e)
 		rc = restore_writer(p, i, e);
 		if (stops &&
 		    service_start(u->service, u->services, &why) < 0)
-			tell(p, u, "%s", why.text);
+			fail_writer(p, u->pick->writer, &why);
 	}
 	mem_free(first);
 	return rc;
@@ -987,7 +987,7 @@ restart_services(struct pass *p)
 	size_t i;
 
 	for (i = 0; i < p->units; i++) {
-		struct unit *u = &p->unit[i];
+		const struct unit *u = &p->unit[i];
 		struct err why = { 0 };
 
 		if (!method_restarts_after(u->document->method) ||
@@ -996,7 +996,7 @@ restart_services(struct pass *p)
 		if (service_stop(u->service, u->services, p->o->cancel, &why) <
 			    0 ||
 		    service_start(u->service, u->services, &why) < 0)
-			tell(p, u, "%s", why.text);
+			fail_writer(p, u->pick->writer, &why);
 	}
 }
 

@@ -1194,7 +1194,7 @@ a_link_on_the_way_is_not_followed(void **state)
 
 /* --- services ----------------------------------------------------------------- */
 
-/* A manager that notes what it is told; it fails to stop "bad". */
+/* It notes what it is told; it cannot stop "bad", nor start "dead". */
 static void
 make_manager(void)
 {
@@ -1205,7 +1205,8 @@ make_manager(void)
 		       "#!/bin/sh\n"
 		       "if [ -e '%s/d/a' ]; then f=there; else f=not; fi\n"
 		       "echo \"$1 $3 $f\" >>'%s/calls'\n"
-		       "[ \"$1 $3\" != 'stop bad' ]\n",
+		       "[ \"$1 $3\" != 'stop bad' ] &&\n"
+		       "[ \"$1 $3\" != 'start dead' ]\n",
 		       W.s.path, W.s.path);
 	scratch_write(path, script, strlen(script));
 	assert_int_equal(chmod(path, 0755), 0);
@@ -1272,6 +1273,30 @@ sv_02_what_was_stopped_runs_again_whatever_fails(void **state)
 	assert_int_equal(W.out.failed, 1);
 	must_hold("/calls", "stop one there\nstart one there\n");
 	end();
+}
+
+static void
+sv_02_a_service_that_does_not_start_again_is_a_failure(void **state)
+{
+	static const char *const document[] = { DOC("stop-restore-start"),
+						DOC("restore-stop-start") };
+	size_t i;
+
+	(void)state;
+	if (!is_root())
+		skip();
+	for (i = 0; i < N_OF(document); i++) {
+		begin(plain, N_OF(plain), document[i]);
+		make_manager();
+		W.service[0] = (char *)(uintptr_t) "dead";
+		W.live.services = 1;
+		must_restore();
+		must_be("/d/a");
+		assert_int_equal(W.out.failed, 1);
+		must_note("start the service dead");
+		must_log(TOLD "gap w:c\npost-restore w:c all\nclose\n");
+		end();
+	}
 }
 
 static void
@@ -1505,6 +1530,8 @@ main(void)
 			sv_02_the_service_is_stopped_and_started_around_the_restore),
 		cmocka_unit_test(
 			sv_02_what_was_stopped_runs_again_whatever_fails),
+		cmocka_unit_test(
+			sv_02_a_service_that_does_not_start_again_is_a_failure),
 		cmocka_unit_test(
 			sv_01_without_a_named_service_nothing_is_stopped_or_restored),
 		cmocka_unit_test(
