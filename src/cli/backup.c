@@ -140,6 +140,17 @@ put_writers(struct json *j, const struct requester_result *w)
 	json_put(j, "writers", &o);
 }
 
+/* What only a walk counts. */
+static void
+put_walked(struct json *j, const char *key, const struct backup_result *r,
+	   uint64_t n)
+{
+	if (r->walked)
+		json_put_u64(j, key, n);
+	else
+		json_put_null(j, key);
+}
+
 static int
 report_json(const struct requester_result *w, struct err *e)
 {
@@ -157,9 +168,9 @@ report_json(const struct requester_result *w, struct err *e)
 	else
 		json_put_null(&j, "base");
 	json_put_u64(&j, "entries", r->entries);
-	json_put_u64(&j, "files", r->files);
-	json_put_u64(&j, "directories", r->dirs);
-	json_put_u64(&j, "others", r->others);
+	put_walked(&j, "files", r, r->files);
+	put_walked(&j, "directories", r, r->dirs);
+	put_walked(&j, "others", r, r->others);
 	json_put_u64(&j, "bytes", r->bytes);
 	json_put_u64(&j, "files_read", r->files_read);
 	json_put_u64(&j, "bytes_read", r->bytes_read);
@@ -184,8 +195,13 @@ report(const struct backup_result *r)
 		  generation_type_name(r->effective_type));
 	if (r->base != 0)
 		ui_printf(" on %u", r->base);
-	ui_printf(": %s file%s, %s\n", ui_count(n, r->files), ui_s(r->files),
-		  ui_size(s, r->bytes));
+	if (r->walked)
+		ui_printf(": %s file%s", ui_count(n, r->files),
+			  ui_s(r->files));
+	else
+		ui_printf(": %s name%s", ui_count(n, r->entries),
+			  ui_s(r->entries));
+	ui_printf(", %s\n", ui_size(s, r->bytes));
 	ui_printf("%s file%s read (%s)", ui_count(n, r->files_read),
 		  ui_s(r->files_read), ui_size(s, r->bytes_read));
 	ui_printf(", %s stored, %s\n", ui_size(s, r->bytes_stored),

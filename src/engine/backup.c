@@ -700,10 +700,11 @@ fill_result(const struct backup *b, const struct run *r,
 	out->effective_type = b->type;
 	out->base = r->base != NULL ? r->base->number : 0;
 	out->entries = got->entries;
-	out->files = got->files;
-	out->dirs = got->dirs;
-	out->others = got->others;
 	out->bytes = got->bytes;
+	out->walked = r->session_type != GEN_LOG;
+	out->files = out->walked ? got->files : 0;
+	out->dirs = out->walked ? got->dirs : 0;
+	out->others = got->others;
 	out->files_read = got->files_read;
 	out->bytes_read = got->bytes_read;
 	out->files_kept = got->files_kept;

@@ -62,7 +62,9 @@ struct backup_result {
 	char set[SET_NAME_MAX + 1];
 	enum generation_type session_type, effective_type;
 	uint32_t base; /* 0: none */
-	uint64_t entries, files, dirs, others, bytes;
+	uint64_t entries, bytes;
+	bool walked; /* a log run is not: what follows is then unknown, and 0 */
+	uint64_t files, dirs, others;
 	uint64_t files_read, bytes_read, files_kept;
 	uint64_t partial_files;      /* read by declared ranges */
 	uint64_t claimed_bytes_read; /* of all files that writers claim */

@@ -417,6 +417,17 @@ rm -rf out
 try "reads the logs" asof restore "$log" --to out
 try "all of them" cmp "out$T/src/log/3" src/log/3
 try "and carries the data" cmp "out$T/src/db/a.db" a.then
+# counted GEN NAMES: so many names are in it, and what a walk counts is unknown.
+counted() { asof show "$1" --json && has entries "$2"; }
+try "A5: whose names are counted" counted "$log" "$(find out | wc -l)"
+rm src/log/3 && mkdir src/log/more && echo four >src/log/more/4
+try "A5: and when some have gone and some come" made -t log
+try "with nothing said that only a walk knows" printed '"files": null'
+rm -rf out
+try "A5: it has the logs of now" \
+	asof restore "$(field generation)" --to out
+try "A5: are counted, too" counted "$((log + 1))" "$(find out | wc -l)"
+rm -r src/log/more
 cp a.then src/db/a.db
 
 # --- what is forgotten ------------------------------------------------------------------------------
