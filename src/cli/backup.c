@@ -135,6 +135,7 @@ put_writers(struct json *j, const struct requester_result *w)
 	json_put_u64(&o, "succeeded", w->succeeded);
 	json_put_u64(&o, "failed", w->failed);
 	json_put_u64(&o, "absent", w->absent);
+	json_put_u64(&o, "failed_writers", w->failed_writers);
 	json_put_u64(&o, "bytes_read", w->member_bytes);
 	json_put_u64(&o, "bytes_declared", w->declared_bytes);
 	json_put(j, "writers", &o);
@@ -337,7 +338,7 @@ static bool
 is_incomplete(const struct requester_result *r,
 	      const struct requester_options *o)
 {
-	return r->backup.errors > 0 || r->failed > 0 ||
+	return r->backup.errors > 0 || r->failed > 0 || r->failed_writers > 0 ||
 	       (o->require && r->absent > 0);
 }
 

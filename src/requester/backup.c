@@ -342,10 +342,11 @@ add_up(struct run *r)
 
 	for (i = 0; i < r->writers; i++) {
 		out->writers += r->writer[i].taking;
-		out->absent +=
-			!r->writer[i].taking &&
-			(cast_has_failed(r, i) ||
-			 (r->writer[i].state == PART_ABSENT && r->choice[i].any));
+		if (r->writer[i].taking)
+			continue;
+		out->failed_writers += cast_has_failed(r, i);
+		out->absent += r->writer[i].state == PART_ABSENT &&
+			       r->choice[i].any;
 	}
 	out->components = r->components;
 	for (i = 0; i < r->components; i++) {

@@ -26,7 +26,7 @@ struct requester_options {
 	size_t wishes;
 	bool skip_unsupported;  /* --unsupported=skip: leave such writers out */
 	bool abort_on_failure;  /* --writer-failure=abort: then nothing is made */
-	bool require;           /* --require-writers: see `absent` */
+	bool require;           /* --require-writers: the caller's affair */
 	unsigned audit;         /* percent of undeclared bytes that are compared */
 	unsigned window_s;      /* of freeze; 0: 60 */
 	const char *snapshot;   /* provider, as src/snapshot takes it; or NULL */
@@ -34,8 +34,13 @@ struct requester_options {
 
 struct requester_result {
 	struct backup_result backup;
-	/* absent: not there, or failed before anything was chosen of them. */
-	size_t writers, components, succeeded, absent, failed;
+	/*
+	 * Of components, those that took part.  Writers with files here that
+	 * did not: nobody spoke for them (absent), or they failed before
+	 * anything could be asked of them (failed_writers).
+	 */
+	size_t writers, components, succeeded, failed;
+	size_t absent, failed_writers;
 	uint64_t declared_bytes; /* of partial files that were used as such */
 	uint64_t member_bytes;   /* read of writers' files */
 };

@@ -220,8 +220,10 @@ cast_has_failed(const struct run *r, size_t writer)
 {
 	const struct run_writer *w = &r->writer[writer];
 
-	return (w->state == PART_FAILED || w->state == PART_GONE) &&
-	       (w->document == NULL || r->choice[writer].any);
+	if (w->state != PART_FAILED && w->state != PART_GONE)
+		return false;
+	return w->document != NULL ? r->choice[writer].any :
+				     r->o->wishes == 0;
 }
 
 /* "--writer-failure=abort": there will be no generation. */

@@ -114,7 +114,10 @@ int cast_look(struct run *r, struct err *e);
 void cast_clear(struct run *r);
 /* Does the component keep a place in this session? */
 bool cast_is_in(const struct run *r, size_t component);
-/* Has the writer failed, or gone, that has files here, as far as is known? */
+/*
+ * Has the writer failed, or gone, that has files here?  One that nobody knows
+ * anything of may have, unless others are asked for by name.
+ */
 bool cast_has_failed(const struct run *r, size_t writer);
 
 /* --- still.c ------------------------------------------------------------- */

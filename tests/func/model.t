@@ -343,7 +343,7 @@ try "as it was" printed '^restore-method restore-if-can-replace$'
 try "WM-09, AB-08: and the session's record" record '^session '
 quiet
 echo 'retryable "not today"' >w/db/fail-identify
-try "BI-05, TW-13: who fails at identify" made
+try "BI-05, TW-13: who fails at identify" must_fail 3 made
 try "is told of" said 'not today'
 try "and it is in the record" tells 'failed at identify'
 try "and asked nothing more" unheard db 'prepare-backup'

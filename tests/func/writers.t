@@ -194,10 +194,20 @@ try "has plain files" same
 try "and is in the session's record" tells 'failed at prepare-backup (retryable)'
 quiet
 fails identify 'fatal "who am I"'
-try "A1: who fails at identify" made
+try "A1: who fails at identify" must_fail 3 made
 try "is told of" said 'who am I'
-try "A1: and --require-writers does not like it" \
-	must_fail 3 made --require-writers
+try "and counted" has failed_writers 1
+mkdir nobodys
+try "A1: if it has files there" asof backup nobodys -s nobodys
+printf '#!/bin/sh\nexit 1\n' >writers.d/other
+chmod 755 writers.d/other
+try "or may have: nobody knows its document" \
+	must_fail 3 asof backup nobodys -s nobodys
+try "but not when another is asked for" \
+	must_fail 3 made --writer mydb
+try "which is the one that failed" has failed_writers 1
+rm -r writers.d/other nobodys
+asof writer remove other >/dev/null
 try "A1: nor does --writer-failure=abort" \
 	must_fail 1 made --writer-failure=abort
 try "it has plain files" same
