@@ -165,6 +165,7 @@ static int
 count(struct run *r, struct run_writer *w, struct err *e)
 {
 	const struct metadata_components *c;
+	struct history_memory m;
 	size_t i;
 
 	if (w->document == NULL)
@@ -174,11 +175,13 @@ count(struct run *r, struct run_writer *w, struct err *e)
 	w->differentials = mem_array(c->count, sizeof(*w->differentials));
 	if (w->incrementals == NULL || w->differentials == NULL)
 		return err_nomem(e);
-	for (i = 0; i < c->count; i++)
-		if (history_counts(r->history, w->name, c->v[i].name,
-				   &w->incrementals[i], &w->differentials[i],
-				   e) < 0)
+	for (i = 0; i < c->count; i++) {
+		if (history_memory(r->history, w->name, c->v[i].name, &m, e) <
+		    0)
 			return -1;
+		w->incrementals[i] = m.incrementals;
+		w->differentials[i] = m.differentials;
+	}
 	return 0;
 }
 
@@ -278,11 +281,12 @@ static int
 find_base(struct run *r, struct run_component *c,
 	  struct claims_component *claim, struct err *e)
 {
+	struct history_memory m;
 	struct err why = { 0 };
 
-	if (history_untrusted(r->history, claim->writer, c->name,
-			      &claim->untrusted, e) < 0)
+	if (history_memory(r->history, claim->writer, c->name, &m, e) < 0)
 		return -1;
+	claim->untrusted = m.untrusted;
 	if (metadata_is_whole(claim->effective))
 		return 0;
 	if (history_base(r->history, claim->writer, c->name, r->type, &c->base,

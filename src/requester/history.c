@@ -6,7 +6,7 @@
  *
  * Nothing here reads a clock or trusts more than was asked: a generation whose
  * dossier cannot be read has no components, so that nothing is compared with
- * it.
+ * it.  One whose record cannot be read may be of any set.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -28,6 +28,7 @@ struct item {
 	const struct generation *generation;
 	bool asked; /* dossier is what there is */
 	bool has;
+	bool lost; /* there may be one */
 	struct dossier dossier;
 };
 
@@ -44,8 +45,8 @@ struct history {
 static bool
 of_set(const struct generation *g, const uint8_t *set_id)
 {
-	return !g->damaged &&
-	       (set_id == NULL || memcmp(g->record.set_id, set_id, 16) == 0);
+	return g->damaged || set_id == NULL ||
+	       memcmp(g->record.set_id, set_id, 16) == 0;
 }
 
 int
@@ -65,9 +66,15 @@ history_open_with(const struct generation_list *l, const uint8_t *set_id,
 		history_close(h);
 		return err_nomem(e);
 	}
-	for (i = l->count; i-- > 0;)
-		if (of_set(&l->item[i], set_id))
-			h->item[h->count++].generation = &l->item[i];
+	for (i = l->count; i-- > 0;) {
+		struct item *it = &h->item[h->count];
+
+		if (!of_set(&l->item[i], set_id))
+			continue;
+		it->generation = &l->item[i];
+		it->asked = it->lost = l->item[i].damaged;
+		h->count++;
+	}
 	*out = h;
 	return 0;
 }
@@ -113,7 +120,9 @@ load(struct history *h, struct item *it, struct err *e)
 		return -1;
 	}
 	it->has = rc == 0;
+	it->lost = rc < 0;
 	it->asked = true;
+	err_clear(&why);
 	return 0;
 }
 
@@ -186,7 +195,7 @@ serves(unsigned type, unsigned session, const struct dossier_component *c)
 	}
 }
 
-/* Does another kept generation hold the same stamp for the component? */
+/* Does another kept generation hold the same stamp, or may a newer one? */
 static int
 is_ambiguous(struct history *h, size_t mine, const char *writer,
 	     const char *component, bool *out, struct err *e)
@@ -205,9 +214,10 @@ is_ambiguous(struct history *h, size_t mine, const char *writer,
 			continue;
 		if (find(h, i, writer, component, &c, e) < 0)
 			return -1;
-		*out = c != NULL && c->stamp != NULL &&
-		       c->stamp_len == base->stamp_len &&
-		       memcmp(c->stamp, base->stamp, c->stamp_len) == 0;
+		*out = (i < mine && h->item[i].lost) ||
+		       (c != NULL && c->stamp != NULL &&
+			c->stamp_len == base->stamp_len &&
+			memcmp(c->stamp, base->stamp, c->stamp_len) == 0);
 	}
 	return 0;
 }
@@ -285,8 +295,13 @@ find_images(struct history *h, size_t i, const char *writer,
 
 	if (find(h, i, writer, component, &c, e) < 0)
 		return -1;
-	if (c == NULL || !c->succeeded ||
-	    !(updates || g->record.session_type == GEN_LOG))
+	if (!updates && g->record.session_type != GEN_LOG && !g->damaged)
+		return 0;
+	if (h->item[i].lost)
+		return err_set(e, ERR_CORRUPT,
+			       "what generation %u has of it cannot be known",
+			       (unsigned)g->number);
+	if (c == NULL || !c->succeeded)
 		return 0;
 	refer(g, &own);
 	if (c->images > 0)
@@ -323,42 +338,58 @@ history_images(struct history *h, const char *writer, const char *component,
 
 /* --- counts and cuts ----------------------------------------------------- */
 
-/* What the newest generation says that knows the component; *out may be NULL. */
-static int
-newest(struct history *h, const char *writer, const char *component,
-       const struct dossier_component **out, struct err *e)
+/* A lost dossier may have said this. */
+static void
+fear(const struct item *it, struct history_memory *m)
 {
+	unsigned type = it->generation->record.session_type;
+	bool any = it->generation->damaged;
+
+	m->incrementals += any || type == GEN_INCREMENTAL;
+	m->differentials += any || type == GEN_DIFFERENTIAL;
+	m->untrusted = true;
+}
+
+int
+history_memory(struct history *h, const char *writer, const char *component,
+	       struct history_memory *out, struct err *e)
+{
+	static const struct history_memory nothing;
+	const struct dossier_component *c = NULL;
+	struct history_memory m = nothing;
 	size_t i;
 
-	*out = NULL;
-	for (i = 0; i < h->count && *out == NULL; i++)
-		if (find(h, i, writer, component, out, e) < 0)
+	for (i = 0; i < h->count && c == NULL; i++) {
+		if (find(h, i, writer, component, &c, e) < 0)
 			return -1;
+		if (h->item[i].lost)
+			fear(&h->item[i], &m);
+	}
+	if (c != NULL) {
+		m.incrementals += c->incrementals;
+		m.differentials += c->differentials;
+		m.untrusted = m.untrusted || c->untrusted;
+	}
+	*out = c != NULL ? m : nothing;
 	return 0;
 }
 
 int
-history_untrusted(struct history *h, const char *writer, const char *component,
-		  bool *out, struct err *e)
+history_writer(struct history *h, const char *writer,
+	       const struct dossier_writer **out, struct err *e)
 {
-	const struct dossier_component *c;
+	const struct dossier_writer *w = NULL;
+	size_t i;
 
-	if (newest(h, writer, component, &c, e) < 0)
-		return -1;
-	*out = c != NULL && c->untrusted;
-	return 0;
-}
-
-int
-history_counts(struct history *h, const char *writer, const char *component,
-	       uint32_t *incrementals, uint32_t *differentials, struct err *e)
-{
-	const struct dossier_component *c;
-
-	if (newest(h, writer, component, &c, e) < 0)
-		return -1;
-	*incrementals = c != NULL ? c->incrementals : 0;
-	*differentials = c != NULL ? c->differentials : 0;
+	for (i = 0; i < h->count && w == NULL; i++) {
+		if (load(h, &h->item[i], e) < 0)
+			return -1;
+		if (h->item[i].has)
+			w = dossier_writer(&h->item[i].dossier, writer);
+		if (w != NULL && w->components == 0)
+			w = NULL;
+	}
+	*out = w;
 	return 0;
 }
 

@@ -4,8 +4,9 @@
  * doc/control.md, section 11.  From the dossiers: the base of a component, its
  * previous stamp, the images of a carried one, the counts that keep
  * incrementals and differentials apart.  Dossiers are read when they are asked
- * for, newest first, and kept.  A dossier that cannot be read counts as none:
- * its generation is nobody's base.
+ * for, newest first, and kept.  A dossier that cannot be read is *lost*: its
+ * generation is nobody's base, and what it may have said is taken for said where
+ * that means that more is read.
  */
 #ifndef ASOF_REQUESTER_HISTORY_H
 #define ASOF_REQUESTER_HISTORY_H
@@ -27,7 +28,7 @@ struct history;
 /*
  * Where the text of a generation's dossier comes from: appended.  1: it has
  * none.  What cannot be read is -1; ERR_NOMEM and ERR_CANCELLED end the
- * question, all else counts as none.
+ * question, all else is a lost one.
  */
 typedef int (*history_load_fn)(void *ctx, const struct generation *g,
 			       struct buf *out, struct err *e);
@@ -47,7 +48,8 @@ int history_dossier(struct history *h, uint32_t number,
 struct history_base {
 	const struct dossier_component *component; /* NULL: there is no base */
 	struct dossier_ref generation;
-	bool ambiguous; /* another kept generation has the same stamp for it */
+	/* Another kept generation has, or a newer lost one may have, its stamp. */
+	bool ambiguous;
 };
 
 /*
@@ -65,22 +67,28 @@ int history_base(struct history *h, const char *writer, const char *component,
  * generation in which it was current up to the newest of all.  Those that were
  * forgotten are in it, too: the newest one's own record names them, and keeps
  * what they stored.  The one that is being made is not among them: it has no
- * number yet.  mem_free; NULL when there are none.
+ * number yet.  mem_free; NULL when there are none.  ERR_CORRUPT when a lost one
+ * may be among them.
  */
 int history_images(struct history *h, const char *writer, const char *component,
 		   struct dossier_ref **out, size_t *n, struct err *e);
 
 /*
- * Incrementals and differentials of a component since its last full, as the
- * newest generation says that knows it; zero when none does.
+ * What has to be known of a component from session to session, whatever type
+ * they are and whether it took part.  As the newest generation says that knows
+ * it; a lost one that is newer counts as an incremental or differential, if it is
+ * one, in which an audit found a lie.  All zero when none knows it.
  */
-int history_counts(struct history *h, const char *writer, const char *component,
-		   uint32_t *incrementals, uint32_t *differentials,
-		   struct err *e);
+struct history_memory {
+	uint32_t incrementals, differentials; /* since its last full */
+	bool untrusted; /* an audit found a lie; nothing has ended that since */
+};
+int history_memory(struct history *h, const char *writer, const char *component,
+		   struct history_memory *out, struct err *e);
 
-/* Did an audit find a lie, and has no whole read ended that since? */
-int history_untrusted(struct history *h, const char *writer,
-		      const char *component, bool *out, struct err *e);
+/* The newest that says anything of components of this writer; NULL: none. */
+int history_writer(struct history *h, const char *writer,
+		   const struct dossier_writer **out, struct err *e);
 
 /*
  * The lowest cut of this journal that can still be a base; UINT64_MAX none.

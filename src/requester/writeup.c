@@ -5,7 +5,9 @@
  * session's own tree.  What it points to belongs to the run.
  *
  * Components that did not take part are in it, too, as far as there is something
- * to be remembered of them: counts, and that an audit found a lie.
+ * to be remembered of them: counts, and that an audit found a lie.  Those are
+ * also the components of a writer that is absent, or failed, and of which no
+ * document is known: whatever is forgotten, the newest record has it all.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -189,11 +191,12 @@ count(const struct run *r, struct dossier_component *c)
  */
 static bool
 stays_untrusted(const struct run *r, const struct claims_component *claim,
-		bool succeeded)
+		const struct dossier_component *c)
 {
 	if (claim->lied)
 		return true;
-	return claim->untrusted && !(succeeded && updates_history(r));
+	return claim->untrusted &&
+	       !(c->succeeded && !c->carried && updates_history(r));
 }
 
 static void
@@ -225,12 +228,12 @@ add_component(struct desk_work *d, size_t i, struct dossier_component *c,
 	c->incrementals = w->incrementals[claim->component];
 	c->differentials = w->differentials[claim->component];
 	count(r, c);
-	c->untrusted = stays_untrusted(r, claim, c->succeeded);
 	memcpy(c->journal, w->journal, sizeof(c->journal));
 	c->cut = w->cut;
 	say_base(own, c);
 	if (add_carried(d, i, c, e) < 0 || add_images(d, i, c, e) < 0)
 		return -1;
+	c->untrusted = stays_untrusted(r, claim, c);
 	if (now == NULL)
 		return 0;
 	if (c->succeeded && now->stamp != NULL) {
@@ -244,48 +247,57 @@ add_component(struct desk_work *d, size_t i, struct dossier_component *c,
 	return c->succeeded ? add_attachments(d, i, c, e) : 0;
 }
 
+/* --- what is remembered --------------------------------------------------- */
+
 static bool
-is_taking(const struct run *r, size_t writer, size_t component)
+has_component(const struct dossier_writer *w, const char *name)
 {
 	size_t i;
 
-	for (i = 0; i < r->components; i++)
-		if (r->component[i].writer == writer &&
-		    r->claim[i].component == component)
+	for (i = 0; i < w->components; i++)
+		if (strcmp(w->component[i].name, name) == 0)
 			return true;
 	return false;
 }
 
-/* What is only remembered of a component that does not take part. */
+/* One that does not take part; there is room for it. */
 static int
-add_memory(struct desk_work *d, size_t writer, struct dossier_writer *out,
-	   struct err *e)
+remember(const struct run *r, const char *name, struct dossier_writer *out,
+	 struct err *e)
 {
-	struct run *r = d->r;
-	const struct run_writer *w = &r->writer[writer];
-	const struct metadata_components *all = &w->document->components;
+	struct dossier_component *c = &out->component[out->components];
+	struct history_memory m;
+
+	if (has_component(out, name) ||
+	    out->components == METADATA_COMPONENTS_MAX)
+		return 0;
+	if (history_memory(r->history, out->name, name, &m, e) < 0)
+		return -1;
+	if (m.incrementals == 0 && m.differentials == 0 && !m.untrusted)
+		return 0;
+	c->name = name;
+	c->effective = r->type;
+	c->why = "it did not take part";
+	c->incrementals = m.incrementals;
+	c->differentials = m.differentials;
+	c->untrusted = m.untrusted;
+	out->components++;
+	return 0;
+}
+
+static int
+remember_all(const struct run *r, const struct metadata *m,
+	     const struct dossier_writer *before, struct dossier_writer *out,
+	     struct err *e)
+{
 	size_t i;
 
-	for (i = 0; i < all->count; i++) {
-		struct dossier_component *c = &out->component[out->components];
-		bool untrusted;
-
-		if (is_taking(r, writer, i))
-			continue;
-		if (history_untrusted(r->history, w->name, all->v[i].name,
-				      &untrusted, e) < 0)
+	for (i = 0; m != NULL && i < m->components.count; i++)
+		if (remember(r, m->components.v[i].name, out, e) < 0)
 			return -1;
-		if (w->incrementals[i] == 0 && w->differentials[i] == 0 &&
-		    !untrusted)
-			continue;
-		c->name = all->v[i].name;
-		c->effective = r->type;
-		c->why = "it did not take part";
-		c->incrementals = w->incrementals[i];
-		c->differentials = w->differentials[i];
-		c->untrusted = untrusted;
-		out->components++;
-	}
+	for (i = 0; before != NULL && i < before->components; i++)
+		if (remember(r, before->component[i].name, out, e) < 0)
+			return -1;
 	return 0;
 }
 
@@ -330,18 +342,20 @@ add_writer(struct desk_work *d, size_t i, struct dossier_writer *out,
 {
 	struct run *r = d->r;
 	const struct run_writer *w = &r->writer[i];
+	const struct dossier_writer *before = NULL;
+	size_t room = w->document != NULL ? w->document->components.count : 0;
 	size_t k;
 
 	out->name = w->name;
 	out->owner = w->owner;
 	out->effective = r->choice[i].effective;
 	say_state(r, i, out);
-	if (w->document == NULL)
-		return 0;
 	if (w->taking && keep_document(d, w, out, e) < 0)
 		return -1;
-	out->component = run_take(
-		r, w->document->components.count * sizeof(*out->component), e);
+	if (history_writer(r->history, w->name, &before, e) < 0)
+		return -1;
+	room += before != NULL ? before->components : 0;
+	out->component = run_take(r, room * sizeof(*out->component), e);
 	if (out->component == NULL)
 		return -1;
 	for (k = 0; k < r->components; k++)
@@ -349,7 +363,7 @@ add_writer(struct desk_work *d, size_t i, struct dossier_writer *out,
 		    add_component(d, k, &out->component[out->components++], e) <
 			    0)
 			return -1;
-	return add_memory(d, i, out, e);
+	return remember_all(r, w->document, before, out, e);
 }
 
 /* --- all of it ----------------------------------------------------------- */

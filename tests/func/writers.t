@@ -390,6 +390,18 @@ try "A7: which does not count as one" made -t differential
 try "because a differential is no base" tells 'succeeded, full'
 try "A7: an incremental goes on" made
 try "as before" tells 'succeeded, incremental'
+try "A7: another full" made -t full
+try "A7: and an incremental" made
+number=$(field generation)
+rm -r state
+mv writers.d/mydb mydb.then
+printf '#!/bin/sh\nexit 1\n' >writers.d/mydb
+chmod 755 writers.d/mydb
+try "A7: of a writer of which nobody knows a document" must_fail 3 made
+try "as much is remembered" asof forget "$number"
+mv mydb.then writers.d/mydb
+try "A7: as was known before" made -t differential
+try "whatever is forgotten" tells 'succeeded, full'
 
 # --- what is carried --------------------------------------------------------------------------------
 

@@ -244,6 +244,18 @@ a3_images_go_back_to_where_the_component_was_current(void **state)
 	history_close(h);
 }
 
+static struct history_memory
+memory_of(const struct row *row, size_t n, const char *component)
+{
+	struct world w;
+	struct history *h = opened(&w, row, n, set0);
+	struct history_memory m;
+
+	assert_int_equal(history_memory(h, "w", component, &m, NULL), 0);
+	history_close(h);
+	return m;
+}
+
 static void
 a7_counts_are_those_of_the_newest_that_knows_the_component(void **state)
 {
@@ -252,18 +264,153 @@ a7_counts_are_those_of_the_newest_that_knows_the_component(void **state)
 		{ 5, GEN_DIFFERENTIAL,
 		  "differential succeeded incrementals=1 differentials=2", 0 },
 		{ 6, GEN_INCREMENTAL, "", 0 },
+		{ 7, GEN_INCREMENTAL, NULL, 0 },
+	};
+	struct history_memory m = memory_of(t, 4, "c");
+
+	(void)state;
+	assert_int_equal(m.incrementals, 1);
+	assert_int_equal(m.differentials, 2);
+	m = memory_of(t, 4, "x");
+	assert_int_equal(m.incrementals + m.differentials, 0);
+}
+
+static void
+a7_what_cannot_be_read_counts_as_what_it_may_have_been(void **state)
+{
+	static const struct row t[] = {
+		{ 1, GEN_INCREMENTAL, "!", 0 },
+		{ 2, GEN_FULL, "full succeeded differentials=4", 0 },
+		{ 3, GEN_INCREMENTAL, "!", 0 },
+		{ 4, GEN_DIFFERENTIAL, "!", 0 },
+		{ 5, GEN_COPY, "!", 0 },
+		{ 6, GEN_INCREMENTAL, "!", 1 },
+		{ 7, GEN_INCREMENTAL, "", 0 },
+	};
+	struct history_memory m = memory_of(t, 7, "c");
+
+	(void)state;
+	assert_int_equal(m.incrementals, 1);
+	assert_int_equal(m.differentials, 5);
+	m = memory_of(t, 2, "c");
+	assert_int_equal(m.incrementals, 0);
+	assert_int_equal(m.differentials, 4);
+	m = memory_of(t, 7, "x");
+	assert_int_equal(m.incrementals + m.differentials, 0);
+}
+
+static void
+b11_nothing_ends_a_lie_but_what_the_newest_says(void **state)
+{
+	static const struct row t[] = {
+		{ 1, GEN_FULL, "full succeeded", 0 },
+		{ 2, GEN_INCREMENTAL, "incremental succeeded untrusted", 0 },
+		{ 3, GEN_INCREMENTAL, NULL, 0 },
+		{ 4, GEN_LOG, "", 0 },
+		{ 5, GEN_INCREMENTAL, "incremental succeeded", 0 },
+		{ 6, GEN_INCREMENTAL, "!", 0 },
+		{ 7, GEN_FULL, "full succeeded", 0 },
+	};
+
+	(void)state;
+	assert_false(memory_of(t, 1, "c").untrusted);
+	assert_true(memory_of(t, 4, "c").untrusted);
+	assert_false(memory_of(t, 5, "c").untrusted);
+	assert_true(memory_of(t, 6, "c").untrusted);
+	assert_false(memory_of(t, 7, "c").untrusted);
+	assert_false(memory_of(t, 7, "x").untrusted);
+}
+
+static void
+b4_a_newer_record_that_is_lost_may_have_the_same_stamp(void **state)
+{
+	static const struct row t[] = {
+		{ 1, GEN_FULL, "!", 0 },
+		{ 2, GEN_FULL, "full succeeded\nstamp a", 0 },
+		{ 3, GEN_INCREMENTAL, "!", 1 },
+		{ 4, GEN_INCREMENTAL, "!", 0 },
+	};
+
+	(void)state;
+	assert_false(ambiguous(t, 3));
+	assert_true(ambiguous(t, 4));
+}
+
+static void
+a3_images_that_may_be_in_a_lost_record_are_missed(void **state)
+{
+	static const struct row t[] = {
+		{ 1, GEN_LOG, "!", 0 },
+		{ 2, GEN_FULL, "full succeeded", 0 },
+		{ 3, GEN_COPY, "!", 0 },
+		{ 4, GEN_LOG, "!", 0 },
 	};
 	struct world w;
 	struct history *h = opened(&w, t, 3, set0);
-	uint32_t a;
-	uint32_t b;
+	struct dossier_ref *ref = NULL;
+	struct err e = { 0 };
+	size_t n = 0;
 
 	(void)state;
-	assert_int_equal(history_counts(h, "w", "c", &a, &b, NULL), 0);
-	assert_int_equal(a, 1);
-	assert_int_equal(b, 2);
-	assert_int_equal(history_counts(h, "w", "x", &a, &b, NULL), 0);
-	assert_int_equal(a + b, 0);
+	assert_int_equal(history_images(h, "w", "c", &ref, &n, &e), 0);
+	assert_int_equal(n, 1);
+	mem_free(ref);
+	history_close(h);
+	h = opened(&w, t, 4, set0);
+	assert_int_equal(history_images(h, "w", "c", &ref, &n, &e), -1);
+	assert_int_equal(e.kind, ERR_CORRUPT);
+	err_clear(&e);
+	history_close(h);
+}
+
+/* The generation's own record, of whatever set it is. */
+static void
+a_damaged_generation_may_have_been_anything(void **state)
+{
+	static const struct row t[] = {
+		{ 1, GEN_FULL, "full succeeded", 0 },
+		{ 2, 0, "", 7 },
+	};
+	struct world w;
+	struct history *h = opened(&w, t, 1, set0);
+	struct history_memory m;
+
+	(void)state;
+	history_close(h);
+	w.list.count = 2;
+	w.row = t;
+	w.item[1].number = 2;
+	w.item[1].damaged = true;
+	assert_int_equal(history_open_with(&w.list, set0, load, &w, &h, NULL),
+			 0);
+	assert_int_equal(history_memory(h, "w", "c", &m, NULL), 0);
+	assert_true(m.untrusted);
+	assert_int_equal(m.incrementals, 1);
+	assert_int_equal(m.differentials, 1);
+	assert_int_equal(w.loads, 1);
+	history_close(h);
+}
+
+static void
+the_newest_that_knows_components_of_a_writer(void **state)
+{
+	static const struct row t[] = {
+		{ 1, GEN_FULL, "full succeeded", 0 },
+		{ 2, GEN_FULL, "full failed", 0 },
+		{ 3, GEN_FULL, "", 0 },
+		{ 4, GEN_FULL, "!", 0 },
+	};
+	struct world w;
+	struct history *h = opened(&w, t, 4, set0);
+	const struct dossier_writer *got;
+
+	(void)state;
+	assert_int_equal(history_writer(h, "w", &got, NULL), 0);
+	assert_non_null(got);
+	assert_int_equal(got->components, 1);
+	assert_false(got->component[0].succeeded);
+	assert_int_equal(history_writer(h, "x", &got, NULL), 0);
+	assert_null(got);
 	history_close(h);
 }
 
@@ -334,6 +481,16 @@ main(void)
 			a3_images_go_back_to_where_the_component_was_current),
 		cmocka_unit_test(
 			a7_counts_are_those_of_the_newest_that_knows_the_component),
+		cmocka_unit_test(
+			a7_what_cannot_be_read_counts_as_what_it_may_have_been),
+		cmocka_unit_test(
+			b11_nothing_ends_a_lie_but_what_the_newest_says),
+		cmocka_unit_test(
+			b4_a_newer_record_that_is_lost_may_have_the_same_stamp),
+		cmocka_unit_test(
+			a3_images_that_may_be_in_a_lost_record_are_missed),
+		cmocka_unit_test(a_damaged_generation_may_have_been_anything),
+		cmocka_unit_test(the_newest_that_knows_components_of_a_writer),
 		cmocka_unit_test(
 			b1_the_lowest_cut_is_that_of_all_sets_and_of_this_journal),
 		cmocka_unit_test(a_dossier_is_read_once_and_rubbish_is_none),
