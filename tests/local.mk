@@ -472,7 +472,7 @@ check-valgrind: $(check_PROGRAMS)
 .PHONY: check-valgrind check-valgrind-all
 CLEANFILES += $(UNIT_TESTS:=.valgrind)
 
-EXTRA_DIST += $(FUNC_TESTS) %D%/writer/actor %D%/writer/killer %D%/writer/property %D%/func/lib.sh %D%/func/badsector.c \
+EXTRA_DIST += $(FUNC_TESTS) %D%/writer/actor %D%/writer/killer %D%/writer/property %D%/func/lib.sh %D%/func/snapshot.sh %D%/func/badsector.c \
 	%D%/func/control_random.py %D%/func/control_say.py %D%/fuzz/replay.t \
 	$(CRASH_BY_LOT) %D%/crash/cage.py %D%/crash/world.py \
 	%D%/fuzz/corpus %D%/fuzz/make_corpus.c \

@@ -91,9 +91,32 @@ is_held(const struct run *r, const char *dir)
 	return false;
 }
 
+/*
+ * May it name this directory, now?  One that it may not, or that is not there, is
+ * not in the snapshot; what is to be said of it, whoever reads it says.
+ */
+static bool
+may_name(const struct claims_component *c, const char *dir)
+{
+	int root;
+	int fd;
+
+	if (c->resolver != NULL)
+		return resolve_dir(c->resolver, dir, NULL) == 0 && is_dir(dir);
+	root = src_open(AT_FDCWD, "/", O_DIRECTORY | O_PATH, NULL);
+	if (root < 0)
+		return false;
+	fd = src_open_beneath(root, dir[1] != '\0' ? dir + 1 : ".",
+			      O_DIRECTORY | O_PATH, NULL);
+	src_close(fd);
+	src_close(root);
+	return fd >= 0;
+}
+
 /* Where a file set is read, as a path without a slash at its end. */
 static int
-add_set(struct run *r, const struct metadata_files *f, struct err *e)
+add_set(struct run *r, const struct claims_component *c,
+	const struct metadata_files *f, struct err *e)
 {
 	const char *text = f->alternate != NULL ? f->alternate : f->spec.dir;
 	char *dir = run_take(r, strlen(text) + 1, e);
@@ -104,7 +127,7 @@ add_set(struct run *r, const struct metadata_files *f, struct err *e)
 	memcpy(dir, text, len);
 	if (len > 1 && dir[len - 1] == '/')
 		dir[len - 1] = '\0';
-	if (is_held(r, dir) || !is_dir(dir))
+	if (is_held(r, dir) || !may_name(c, dir))
 		return 0;
 	return snapshot_add(r->snapshot, dir, e);
 }
@@ -121,7 +144,7 @@ add_members(struct run *r, const struct claims_component *c, struct err *e)
 
 		if (metadata_managing(m, c->chosen, f->component) ==
 			    c->component &&
-		    add_set(r, f, e) < 0)
+		    add_set(r, c, f, e) < 0)
 			return -1;
 	}
 	return 0;
