@@ -389,6 +389,7 @@ FUNC_TESTS = \
 	%D%/func/restore_writers.t \
 	%D%/func/review.t \
 	%D%/func/snapshot.t \
+	%D%/func/snapshot_kill.t \
 	%D%/func/sources.t \
 	%D%/func/stats.t \
 	%D%/func/supervise.t \
