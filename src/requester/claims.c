@@ -1371,23 +1371,26 @@ writer_claims_unmet(struct writer_claims *w, size_t component,
 
 /* Log files of an earlier generation. */
 struct gone {
+	const struct writer_claims *w;
 	const struct metadata_files *set;
 	claims_path_fn fn;
 	void *ctx;
 };
 
-/* Is nothing there, for sure? */
-static bool
-is_gone(const char *path)
+/* Is nothing there, for sure?  In the snapshot, if there is one.  1 yes, 0 no. */
+static int
+is_gone(const struct writer_claims *w, const char *path, struct err *e)
 {
+	struct buf where = { 0 };
 	struct err why = { 0 };
 	struct statx st;
-	int rc = src_stat(AT_FDCWD, path, &st, &why);
-	bool gone = rc < 0 && (why.saved_errno == ENOENT ||
-			       why.saved_errno == ENOTDIR);
+	int rc = standin_path(w->o->standins, path, &where, e);
 
+	if (rc == 0 && src_stat(AT_FDCWD, buf_str(&where), &st, &why) < 0)
+		rc = why.saved_errno == ENOENT || why.saved_errno == ENOTDIR;
 	err_clear(&why);
-	return gone;
+	buf_clear(&where);
+	return rc;
 }
 
 static int
@@ -1395,23 +1398,23 @@ on_stored(void *ctx, const char *path, const struct entry *en, struct err *e)
 {
 	const struct gone *g = ctx;
 	struct buf other = { 0 };
-	bool gone;
-	int rc = 0;
+	int rc;
 
-	if (en->type == ENTRY_DIR || !is_gone(path))
+	if (en->type == ENTRY_DIR)
 		return 0;
-	gone = true;
-	if (g->set->alternate != NULL) {
+	rc = is_gone(g->w, path, e);
+	if (rc == 1 && g->set->alternate != NULL) {
 		buf_add_str(&other, dir_len(g->set->alternate) > 0 ?
 					    g->set->alternate :
 					    "");
 		buf_add_str(&other, path + dir_len(g->set->spec.dir));
 		(void)buf_str(&other);
 		rc = buf_ok(&other, e);
-		gone = rc == 0 && is_gone(buf_str(&other));
+		if (rc == 0)
+			rc = is_gone(g->w, buf_str(&other), e);
 		buf_clear(&other);
 	}
-	return gone ? g->fn(g->ctx, path, e) : rc;
+	return rc == 1 ? g->fn(g->ctx, path, e) : rc;
 }
 
 int
@@ -1419,7 +1422,7 @@ writer_claims_gone(struct writer_claims *w, size_t component,
 		   struct view_gen *before, claims_path_fn fn, void *ctx,
 		   struct err *e)
 {
-	struct gone g = { .fn = fn, .ctx = ctx };
+	struct gone g = { .w = w, .fn = fn, .ctx = ctx };
 	size_t i;
 
 	if (w->plain[component] ||

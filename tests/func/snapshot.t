@@ -153,6 +153,29 @@ try "all succeed" has succeeded 3
 try "and what was declared is read, and its block" has bytes_declared 4096
 try "all is there" same before
 
+# --- logs --------------------------------------------------------------------------------
+
+logs() {
+	again
+	rm writers.d/b writers.d/c
+	mkdir -p logs
+	sed -i "s,schema .*,& log,
+		s,^	database-files .*,&\\
+	log-files db $T/logs *," a.script
+}
+logs
+echo one >logs/1
+try "a full one" made --set logs -t full
+logs
+echo two >logs/2
+echo "rm $T/logs/*" >p/after
+try "A5: logs are taken away behind the snapshot" made --set logs -t log
+try "A5: that is no failure" has succeeded 1
+rm -rf out
+try "A5: and what was in the snapshot" asof restore "$(field generation)" --to out
+try "A5: is in the backup" sh -c 'cat "$1"/logs/* | tr "\n" ,| grep -qx one,two,' \
+	- "out$T"
+
 # --- what writers can do to it ----------------------------------------------------------
 
 # At each event: the component of b fails there, the others succeed.
