@@ -1266,6 +1266,20 @@ answer_copied(struct claims *c, struct graft *g, struct err *e)
 
 /* --- between walks ------------------------------------------------------- */
 
+/* Its writer may have deleted it from the snapshot: it says that it does. */
+static bool
+is_unsnapshot(const struct writer_claims *w, const struct place *p)
+{
+	const struct metadata *m = w->o->component[p->component].document;
+	size_t i;
+
+	for (i = 0; w->o->standins != NULL && i < m->snapshot_excludes.count;
+	     i++)
+		if (metadata_overlap(&m->snapshot_excludes.v[i], &p->set->spec))
+			return true;
+	return false;
+}
+
 int
 writer_claims_missing(struct writer_claims *w, struct err *e)
 {
@@ -1278,7 +1292,7 @@ writer_claims_missing(struct writer_claims *w, struct err *e)
 
 		if (p->kind != PLACE_SET || p->carried || p->recursive ||
 		    !wildcard_literal(p->pattern) || w->plain[p->component] ||
-		    atomic_load(p->met))
+		    atomic_load(p->met) || is_unsnapshot(w, p))
 			continue;
 		(void)snprintf(text, sizeof(text),
 			       "%s has no file %s, which is named one by one",

@@ -113,20 +113,26 @@ may_name(const struct claims_component *c, const char *dir)
 	return fd >= 0;
 }
 
-/* Where a file set is read, as a path without a slash at its end. */
+/* Where a file set is read, as a path without a slash at its end; or NULL. */
+static const char *
+read_at(struct run *r, const struct metadata_files *f, struct err *e)
+{
+	const char *text = f->alternate != NULL ? f->alternate : f->spec.dir;
+	size_t len = strlen(text);
+
+	if (len > 1 && text[len - 1] == '/')
+		len--;
+	return run_text(r, "%.*s", e, (int)len, text);
+}
+
 static int
 add_set(struct run *r, const struct claims_component *c,
 	const struct metadata_files *f, struct err *e)
 {
-	const char *text = f->alternate != NULL ? f->alternate : f->spec.dir;
-	char *dir = run_take(r, strlen(text) + 1, e);
-	size_t len = strlen(text);
+	const char *dir = read_at(r, f, e);
 
 	if (dir == NULL)
 		return -1;
-	memcpy(dir, text, len);
-	if (len > 1 && dir[len - 1] == '/')
-		dir[len - 1] = '\0';
 	if (is_held(r, dir) || !may_name(c, dir))
 		return 0;
 	return snapshot_add(r->snapshot, dir, e);
@@ -264,17 +270,119 @@ window_ended(const struct run *r, struct err *e)
 static int
 thaw(struct run *r, struct err *e)
 {
-	struct err why = { 0 };
+	return client_thaw(r->client, e) < 0 ? -1 : look(r, e);
+}
 
-	if (client_thaw(r->client, e) < 0 || look(r, e) < 0)
-		return -1;
-	if (client_snapshot(r->client, &why) < 0) {
-		if (why.kind == ERR_USAGE)
-			return window_ended(r, e);
-		err_move(e, &why);
-		return -1;
+/* --- telling of it ---------------------------------------------------------- */
+
+/*
+ * Where to find in the snapshot what is at `dir`: NULL and no error when it is
+ * not there.  A writer may delete from what it is told: a way with a symlink
+ * may lead out of the snapshot, and a provider may have named the directory
+ * itself.
+ */
+static int
+find_place(struct run *r, const char *dir, const char **out, struct err *e)
+{
+	struct buf where = { 0 };
+	struct statx own;
+	struct statx st;
+	int root = -1;
+	int fd = -1;
+	int rc = standin_path(&r->standins, dir, &where, e);
+
+	*out = NULL;
+	if (rc < 0 || strcmp(buf_str(&where), dir) == 0)
+		goto out;
+	root = src_open(AT_FDCWD, "/", O_DIRECTORY | O_PATH, NULL);
+	if (root >= 0)
+		fd = src_open_beneath(root, buf_str(&where) + 1,
+				      O_DIRECTORY | O_PATH, NULL);
+	if (fd < 0 || src_stat(fd, "", &st, NULL) < 0)
+		goto out;
+	if (src_stat(AT_FDCWD, dir, &own, NULL) == 0 &&
+	    own.stx_ino == st.stx_ino &&
+	    own.stx_dev_major == st.stx_dev_major &&
+	    own.stx_dev_minor == st.stx_dev_minor)
+		goto out;
+	*out = run_text(r, "%s", e, buf_str(&where));
+	rc = *out != NULL ? 0 : -1;
+out:
+	src_close(fd);
+	src_close(root);
+	buf_clear(&where);
+	return rc;
+}
+
+struct places {
+	struct round_place *v;
+	size_t count;
+};
+
+static bool
+is_told(const struct places *p, size_t first, const char *dir)
+{
+	for (; first < p->count; first++)
+		if (strcmp(p->v[first].dir, dir) == 0)
+			return true;
+	return false;
+}
+
+/* Each directory of its file sets, once. */
+static int
+list_places(struct run *r, size_t component, struct places *p, struct err *e)
+{
+	const struct claims_component *c = &r->claim[component];
+	const struct metadata *m = c->document;
+	size_t first = p->count;
+	struct round_place *more;
+	struct round_place at = { .writer = c->writer,
+				  .component = r->component[component].name };
+	size_t i;
+
+	more = mem_resize(p->v, p->count + m->files.count + 1, sizeof(*more));
+	if (more == NULL)
+		return err_nomem(e);
+	p->v = more;
+	for (i = 0; i < m->files.count; i++) {
+		const struct metadata_files *f = &m->files.v[i];
+
+		if (metadata_managing(m, c->chosen, f->component) !=
+		    c->component)
+			continue;
+		at.dir = read_at(r, f, e);
+		if (at.dir == NULL)
+			return -1;
+		if (is_told(p, first, at.dir))
+			continue;
+		if (find_place(r, at.dir, &at.place, e) < 0)
+			return -1;
+		if (at.place != NULL)
+			more[p->count++] = at;
 	}
-	return look(r, e);
+	return 0;
+}
+
+static int
+announce(struct run *r, struct err *e)
+{
+	struct places p = { .v = NULL };
+	struct err why = { 0 };
+	size_t i;
+	int rc = 0;
+
+	for (i = 0; i < r->components && rc == 0; i++)
+		if (cast_is_in(r, i))
+			rc = list_places(r, i, &p, e);
+	if (rc == 0)
+		rc = client_snapshot(r->client, p.v, p.count, &why);
+	mem_free(p.v);
+	if (rc == 0)
+		return look(r, e);
+	if (why.kind == ERR_USAGE)
+		return window_ended(r, e);
+	err_move(e, &why);
+	return -1;
 }
 
 int
@@ -282,7 +390,10 @@ still_with_writers(struct run *r, struct err *e)
 {
 	if (r->snapshot == NULL)
 		return 0;
-	return freeze(r, e) < 0 || make(r, e) < 0 || thaw(r, e) < 0 ? -1 : 0;
+	return freeze(r, e) < 0 || make(r, e) < 0 || thaw(r, e) < 0 ||
+			       announce(r, e) < 0 ?
+		       -1 :
+		       0;
 }
 
 /* --- without -------------------------------------------------------------------- */

@@ -498,9 +498,22 @@ client_thaw(struct client *c, struct err *e)
 }
 
 int
-client_snapshot(struct client *c, struct err *e)
+client_snapshot(struct client *c, const struct round_place *place,
+		size_t places, struct err *e)
 {
-	return call_word(c, "snapshot", e);
+	struct buf m = { 0 };
+	size_t i;
+
+	for (i = 0; i < places; i++) {
+		buf_add_str(&m, "place");
+		grammar_put(&m, place[i].writer);
+		grammar_put(&m, place[i].component);
+		grammar_put(&m, place[i].dir);
+		grammar_put(&m, place[i].place);
+		buf_add_char(&m, '\n');
+	}
+	buf_add_str(&m, "snapshot\n");
+	return call(c, &m, e);
 }
 
 int

@@ -78,7 +78,8 @@ int client_prepare(struct client *c, struct err *e);
 int client_ready(struct client *c, struct err *e);
 int client_freeze(struct client *c, bool *vetoed, struct err *e);
 int client_thaw(struct client *c, struct err *e);
-int client_snapshot(struct client *c, struct err *e);
+int client_snapshot(struct client *c, const struct round_place *place,
+		    size_t places, struct err *e);
 int client_copied(struct client *c, struct err *e);
 int client_complete(struct client *c, const uint8_t generation_id[16],
 		    uint32_t generation, const struct round_outcome *o,

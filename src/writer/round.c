@@ -64,12 +64,12 @@ answer_deadline(const struct round *s)
 
 void
 round_send(struct round *s, struct part *p, enum event ev,
-	const struct ending *end, uint64_t deadline)
+	const struct news *news, uint64_t deadline)
 {
 	struct buf rest = { 0 };
 	struct err e = { 0 };
 
-	round_line(s, p, ev, end, &rest);
+	round_line(s, p, ev, news, &rest);
 	if (buf_ok(&rest, &e) < 0)
 		part_fail(s, p, FAILURE_RESOURCES, e.text);
 	else
@@ -87,7 +87,7 @@ round_send(struct round *s, struct part *p, enum event ev,
 
 /* One event to all that take part, and their answers. */
 static int
-ask_all(struct round *s, enum event ev, const struct ending *end,
+ask_all(struct round *s, enum event ev, const struct news *news,
 	struct err *e)
 {
 	uint64_t deadline = answer_deadline(s);
@@ -97,7 +97,7 @@ ask_all(struct round *s, enum event ev, const struct ending *end,
 	s->deadline_ns = deadline;
 	for (i = 0; i < s->parts; i++) {
 		if (part_takes(&s->part[i]))
-			round_send(s, &s->part[i], ev, end, deadline);
+			round_send(s, &s->part[i], ev, news, deadline);
 	}
 	rc = part_await(s, UINT64_MAX, true, e);
 	s->deadline_ns = 0;
@@ -335,10 +335,13 @@ round_ready(struct round *s, struct err *e)
 /* --- behind the snapshot ---------------------------------------------------- */
 
 int
-round_snapshot(struct round *s, struct err *e)
+round_snapshot(struct round *s, const struct round_place *place,
+	       size_t places, struct err *e)
 {
+	const struct news news = { .place = place, .places = places };
+
 	if (round_expect_backup(s, PHASE_THAWED, true, EVENT_POST_SNAPSHOT, e) < 0 ||
-	    ask_all(s, EVENT_POST_SNAPSHOT, NULL, e) < 0)
+	    ask_all(s, EVENT_POST_SNAPSHOT, &news, e) < 0)
 		return -1;
 	round_give_exclusive(s);
 	s->phase = PHASE_SNAPSHOT;
@@ -371,7 +374,7 @@ round_complete(struct round *s, const uint8_t generation_id[16],
 {
 	bool backup = s->begin.kind == ROUND_BACKUP;
 	enum event ev = backup ? EVENT_BACKUP_COMPLETE : EVENT_POST_RESTORE;
-	struct ending end = {
+	const struct news news = {
 		.generation_id = generation_id,
 		.generation = generation,
 		.outcome = outcome,
@@ -385,7 +388,7 @@ round_complete(struct round *s, const uint8_t generation_id[16],
 		s->part[i].finished = true;
 	/* Whoever is interrupted here has told some, and denies nobody. */
 	s->phase = PHASE_COMPLETE;
-	return ask_all(s, ev, &end, e);
+	return ask_all(s, ev, &news, e);
 }
 
 /* --- the end ---------------------------------------------------------------- */

@@ -155,7 +155,14 @@ int round_prepare(struct round *s, struct err *e);
 int round_ready(struct round *s, struct err *e);
 int round_freeze(struct round *s, bool *vetoed, struct err *e);
 int round_thaw(struct round *s, struct err *e);
-int round_snapshot(struct round *s, struct err *e);
+
+/* Where in the snapshot a directory of a component is to be found. */
+struct round_place {
+	const char *writer, *component;
+	const char *dir, *place;
+};
+int round_snapshot(struct round *s, const struct round_place *place,
+		   size_t places, struct err *e);
 int round_copied(struct round *s, struct err *e);
 
 struct round_outcome {

@@ -78,23 +78,25 @@ part_takes(const struct part *p)
 
 /* --- of the others --------------------------------------------------------- */
 
-/* What round_complete was given, while its events are made. */
-struct ending {
+/* What a phase was given to tell, while its events are made. */
+struct news {
 	const uint8_t *generation_id;
 	uint32_t generation;
 	const struct round_outcome *outcome;
 	size_t outcomes;
+	const struct round_place *place;
+	size_t places;
 };
 
 /* What stands behind the id in an event's line: appended. */
 void round_line(const struct round *s, const struct part *p, enum event ev,
-		const struct ending *end, struct buf *out);
+		const struct news *news, struct buf *out);
 
 enum metadata_level round_level(const struct part *p);
 
 /* Make the line and send it. */
 void round_send(struct round *s, struct part *p, enum event ev,
-		const struct ending *end, uint64_t deadline);
+		const struct news *news, uint64_t deadline);
 
 /* Is it this phase's turn, in a backup, with a snapshot?  ERR_USAGE: no. */
 int round_expect_backup(const struct round *s, enum phase phase, bool snapshot,

@@ -42,16 +42,46 @@ put_prepare(const struct round *s, const struct part *p, struct buf *out)
 	}
 }
 
+/* A group for each component of which there is something in the snapshot. */
+static void
+put_places(const struct part *p, const struct news *news, struct buf *out)
+{
+	struct buf text = { 0 };
+	size_t i;
+	size_t k;
+
+	for (i = 0; i < p->party->components; i++) {
+		const char *name = p->party->component[i].name;
+
+		buf_reset(&text);
+		for (k = 0; k < news->places; k++) {
+			const struct round_place *at = &news->place[k];
+
+			if (strcmp(at->writer, p->name) == 0 &&
+			    strcmp(at->component, name) == 0)
+				buf_printf(&text, "%s%s=%s",
+					   text.len > 0 ? "\n" : "", at->dir,
+					   at->place);
+		}
+		if (text.len == 0)
+			continue;
+		grammar_put_option(out, "component", name);
+		grammar_put_option(out, "places", buf_str(&text));
+	}
+	out->failed = out->failed || text.failed;
+	buf_clear(&text);
+}
+
 static const struct round_outcome *
-find_outcome(const struct ending *end, const char *writer,
+find_outcome(const struct news *news, const char *writer,
 	     const char *component)
 {
 	size_t i;
 
-	for (i = 0; i < end->outcomes; i++) {
-		if (strcmp(end->outcome[i].writer, writer) == 0 &&
-		    strcmp(end->outcome[i].component, component) == 0)
-			return &end->outcome[i];
+	for (i = 0; i < news->outcomes; i++) {
+		if (strcmp(news->outcome[i].writer, writer) == 0 &&
+		    strcmp(news->outcome[i].component, component) == 0)
+			return &news->outcome[i];
 	}
 	return NULL;
 }
@@ -59,17 +89,17 @@ find_outcome(const struct ending *end, const char *writer,
 /* What nothing was said of has not succeeded. */
 static void
 put_complete(const struct round *s, const struct part *p,
-	     const struct ending *end, struct buf *out)
+	     const struct news *news, struct buf *out)
 {
 	size_t i;
 
 	buf_printf(out, " type=%s generation=", metadata_type_name(s->begin.type));
-	hex_add(out, end->generation_id, 16);
-	buf_printf(out, " number=%u", (unsigned)end->generation);
+	hex_add(out, news->generation_id, 16);
+	buf_printf(out, " number=%u", (unsigned)news->generation);
 	for (i = 0; i < p->party->components; i++) {
 		const char *name = p->party->component[i].name;
 		const struct round_outcome *o =
-			find_outcome(end, p->name, name);
+			find_outcome(news, p->name, name);
 
 		grammar_put_option(out, "component", name);
 		buf_printf(out, " succeeded=%s",
@@ -78,7 +108,7 @@ put_complete(const struct round *s, const struct part *p,
 }
 
 static void
-put_post_restore(const struct part *p, const struct ending *end,
+put_post_restore(const struct part *p, const struct news *news,
 		 struct buf *out)
 {
 	size_t i;
@@ -86,7 +116,7 @@ put_post_restore(const struct part *p, const struct ending *end,
 	for (i = 0; i < p->party->components; i++) {
 		const char *name = p->party->component[i].name;
 		const struct round_outcome *o =
-			end != NULL ? find_outcome(end, p->name, name) : NULL;
+			news != NULL ? find_outcome(news, p->name, name) : NULL;
 
 		grammar_put_option(out, "component", name);
 		grammar_put_option(out, "outcome",
@@ -106,7 +136,7 @@ level_name(enum metadata_level level)
 
 void
 round_line(const struct round *s, const struct part *p, enum event ev,
-	   const struct ending *end, struct buf *out)
+	   const struct news *news, struct buf *out)
 {
 	buf_printf(out, "session=%s", s->id);
 	switch (ev) {
@@ -116,14 +146,17 @@ round_line(const struct round *s, const struct part *p, enum event ev,
 	case EVENT_FREEZE:
 		buf_printf(out, " level=%s", level_name(round_level(p)));
 		break;
+	case EVENT_POST_SNAPSHOT:
+		put_places(p, news, out);
+		break;
 	case EVENT_BACKUP_COMPLETE:
-		put_complete(s, p, end, out);
+		put_complete(s, p, news, out);
 		break;
 	case EVENT_PRE_RESTORE:
 		buf_add(out, p->restore.data, p->restore.len);
 		break;
 	case EVENT_POST_RESTORE:
-		put_post_restore(p, end, out);
+		put_post_restore(p, news, out);
 		break;
 	default:
 		break;

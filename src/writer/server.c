@@ -4,7 +4,7 @@
  * A connection has a session, or none.  Its thread reads one message after the
  * other; most are answered by how things stand (a `writer` line for each) and
  * `done`, or by `error`.  Those in front of a message that they belong to
- * (volume, grant, service, outcome) have no answer.
+ * (volume, grant, service, place, outcome) have no answer.
  *
  *	hello VERSION
  *	begin, identify, component W C, atomic, prepare, ready, freeze, thaw, snapshot,
@@ -47,6 +47,7 @@
 
 #define LIST_MAX    65536 /* volumes, outcomes, grants of one message */
 #define SECONDS_MAX 86400
+#define PLACE_WORDS 4
 
 /* Words that were sent in front of a message, until it comes. */
 struct words {
@@ -60,6 +61,7 @@ struct connection {
 	struct round *round;
 	bool greeted;
 	struct words volume, grant, service;
+	struct words place; /* four for each */
 	struct round_outcome *outcome; /* its strings are in `outcome_words` */
 	size_t outcomes;
 	struct words outcome_words;
@@ -105,6 +107,20 @@ forget_outcomes(struct connection *c)
 	c->outcome = NULL;
 	c->outcomes = 0;
 	forget_words(&c->outcome_words);
+}
+
+/* place W C DIR PLACE */
+static int
+keep_place(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	size_t i;
+
+	if (l->count != 1 + PLACE_WORDS)
+		return err_set(e, ERR_USAGE, "a place is of a directory");
+	for (i = 1; i < l->count; i++)
+		if (keep_word(&c->place, l->word[i].s, e) < 0)
+			return -1;
+	return 0;
 }
 
 /* outcome W C yes|no [restore=WORD] */
@@ -364,7 +380,6 @@ after_phase(struct connection *c, int rc)
 PHASE(prepare)
 PHASE(ready)
 PHASE(thaw)
-PHASE(snapshot)
 PHASE(copied)
 #undef PHASE
 
@@ -379,6 +394,28 @@ do_freeze(struct connection *c, const struct grammar_line *l, struct err *e)
 	if (vetoed)
 		buf_add_str(&c->reply, "vetoed\n");
 	return after_phase(c, 0);
+}
+
+static int
+do_snapshot(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	char *const *v = c->place.v;
+	size_t n = c->place.count / PLACE_WORDS;
+	struct round_place *place;
+	size_t i;
+	int rc;
+
+	(void)l;
+	if (need_round(c, e) < 0)
+		return -1;
+	place = mem_array(n + 1, sizeof(*place));
+	if (place == NULL)
+		return err_nomem(e);
+	for (i = 0; i < n; i++, v += PLACE_WORDS)
+		place[i] = (struct round_place){ v[0], v[1], v[2], v[3] };
+	rc = round_snapshot(c->round, place, n, e);
+	mem_free(place);
+	return after_phase(c, rc);
 }
 
 static int
@@ -657,6 +694,8 @@ keep_in_front(struct connection *c, const struct grammar_line *l,
 
 	if (strcmp(word, "outcome") == 0)
 		return keep_outcome(c, l, e);
+	if (strcmp(word, "place") == 0)
+		return keep_place(c, l, e);
 	if (l->count != 2)
 		return 1;
 	if (strcmp(word, "volume") == 0)
@@ -674,6 +713,7 @@ forget_in_front(struct connection *c)
 	forget_words(&c->volume);
 	forget_words(&c->grant);
 	forget_words(&c->service);
+	forget_words(&c->place);
 	forget_outcomes(c);
 }
 

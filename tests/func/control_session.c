@@ -112,6 +112,12 @@ line(void)
 }
 
 static int
+post_snapshot(struct client *c, struct err *e)
+{
+	return client_snapshot(c, NULL, 0, e);
+}
+
+static int
 step(struct client *c, const char *s, struct err *e)
 {
 	static const struct {
@@ -123,7 +129,7 @@ step(struct client *c, const char *s, struct err *e)
 		{ "ready", client_ready },
 		{ "freeze", freeze },
 		{ "thaw", client_thaw },
-		{ "post-snapshot", client_snapshot },
+		{ "post-snapshot", post_snapshot },
 		{ "copied", client_copied },
 		{ "complete", complete },
 		{ "abort", client_abort },

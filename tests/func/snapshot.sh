@@ -32,6 +32,7 @@ create)
 destroy)
 	echo destroy >>$T/events
 	echo destroy >&3
+	[ ! -e $T/p/destroy ] || . $T/p/destroy
 	while IFS="\$(printf '\t')" read -r source copy; do
 		echo "destroy \$source" >&3
 	done

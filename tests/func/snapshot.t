@@ -176,6 +176,61 @@ try "A5: and what was in the snapshot" asof restore "$(field generation)" --to o
 try "A5: is in the backup" sh -c 'cat "$1"/logs/* | tr "\n" ,| grep -qx one,two,' \
 	- "out$T"
 
+# --- what a writer deletes from it ------------------------------------------------------
+
+# leaves WHAT: a has exclude-from-snapshot, and a file that is named by itself,
+# which it deletes from the snapshot if it is told to.
+leaves() {
+	again
+	writer a front-end "post-snapshot:run $1
+	ok"
+	sed -i "s,^	database-files .*,&\\
+	database-files db $T/src/a big.tmp\\
+	exclude-from-snapshot $T/src/a *.tmp," a.script
+}
+delete='p=${ASOF_PLACES#*=}; p=${p%?}; rm "${p:?}/big.tmp"'
+echo big >src/a/big.tmp
+rm -rf before
+cp -a src before
+leaves true
+try "EX-02: declaring is not deleting" made
+try "all succeed" has succeeded 3
+try "and all is in the backup" same before
+leaves "$delete"
+try "EX-01: a writer deletes from the snapshot" made
+try "and succeeds without its file" has succeeded 3
+try "which is where it was" cmp src/a/big.tmp before/a/big.tmp
+rm before/a/big.tmp
+try "and all but it is in the backup" same before
+try "EX-01: a writer is told of its own files" \
+	heard b "^post-snapshot .*component=db places=\"$T/src/b=[^=]*/b\" left"
+leaves "$delete"
+sed -i "/^on prepare-backup/a\\	say partial-file db $T/src/a/big.tmp 0:1" a.script
+try "EX-01: what was declared of it" made
+try "EX-01: is no reason to fail either" has succeeded 3
+leaves "$delete"
+sed -i '/exclude-from-snapshot/d' a.script
+try "A8: who deletes what it has not excluded" made_not 3
+try "A8: fails" has succeeded 2
+echo big >before/a/big.tmp
+if [ "$(id -u)" -eq 0 ] && unshare -m true 2>/dev/null; then
+	leaves "$delete || echo it is read-only"
+	echo "mount --bind \$copy \$copy; mount -o remount,bind,ro \$copy" >p/after
+	echo "umount $T/p/snap.*" >p/destroy
+	try "EX-03: a snapshot that cannot be written to" made
+	try "EX-03: has everything" has succeeded 3
+	try "EX-03: and so has the backup" same before
+	try "EX-03: the writer could not help it" heard a 'it is read-only'
+	rm p/destroy
+else
+	skip "EX-03: a snapshot that cannot be written to" "needs root"
+fi
+leaves "$delete"
+try "EX-02: of what is no snapshot" same_inodes
+try "EX-02: nobody is told" deaf a places=
+try "EX-02: and nothing is lost" cmp src/a/big.tmp before/a/big.tmp
+rm src/a/big.tmp before/a/big.tmp
+
 # --- what writers can do to it ----------------------------------------------------------
 
 # At each event: the component of b fails there, the others succeed.

@@ -152,7 +152,7 @@ go_to(struct client *c, const char *snapshot, enum phase phase)
 	if (snapshot != NULL && phase >= PHASE_THAWED)
 		MUST(client_thaw(c, &e));
 	if (snapshot != NULL && phase >= PHASE_SNAPSHOT)
-		MUST(client_snapshot(c, &e));
+		MUST(client_snapshot(c, NULL, 0, &e));
 	if (phase >= PHASE_COPIED)
 		MUST(client_copied(c, &e));
 	if (phase >= PHASE_COMPLETE)

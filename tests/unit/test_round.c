@@ -255,7 +255,7 @@ go_to(enum phase phase)
 		if (phase >= PHASE_THAWED)
 			MUST(round_thaw(session, &e));
 		if (phase >= PHASE_SNAPSHOT)
-			MUST(round_snapshot(session, &e));
+			MUST(round_snapshot(session, NULL, 0, &e));
 	}
 	if (phase >= PHASE_COPIED)
 		MUST(round_copied(session, &e));
@@ -327,7 +327,7 @@ d1_with_a_snapshot_all_events_come_in_their_order(void **state)
 	assert_heard("a:freeze b:freeze s:freeze");
 	MUST(round_thaw(session, &e));
 	assert_heard("s:thaw b:thaw a:thaw");
-	MUST(round_snapshot(session, &e));
+	MUST(round_snapshot(session, NULL, 0, &e));
 	assert_heard("a:post-snapshot b:post-snapshot s:post-snapshot");
 	MUST(round_copied(session, &e));
 	assert_heard("a:post-copy b:post-copy s:post-copy");
@@ -335,6 +335,39 @@ d1_with_a_snapshot_all_events_come_in_their_order(void **state)
 	assert_heard("a:backup-complete b:backup-complete s:backup-complete");
 	end();
 	assert_heard("a:backup-shutdown b:backup-shutdown s:backup-shutdown");
+}
+
+/* What stands behind the session in an event's line, up to the time. */
+static void
+assert_told(size_t actor, const char *what)
+{
+	const char *from = strstr(actors[actor].last, session->id);
+	const char *to = from != NULL ? strstr(from, " left=") : NULL;
+
+	assert_non_null(to);
+	from += strlen(session->id);
+	assert_int_equal(to - from, strlen(what));
+	assert_memory_equal(from, what, strlen(what));
+}
+
+static void
+ex_02_a_writer_is_told_where_its_own_directories_are(void **state)
+{
+	const struct round_place place[] = {
+		{ "a", "c", "/srv/a", "/snap/1" },
+		{ "b", "c", "/srv/b", "/snap/2/b" },
+		{ "a", "c", "/x y", "/snap/x y" },
+		{ "a", "other", "/srv/o", "/snap/o" },
+	};
+
+	(void)state;
+	start("btrfs");
+	go_to(PHASE_THAWED);
+	MUST(round_snapshot(session, place, 4, &e));
+	assert_told(0, " component=c "
+		       "places=\"/srv/a=/snap/1\\n/x y=/snap/x y\"");
+	assert_told(1, " component=c places=\"/srv/b=/snap/2/b\"");
+	assert_told(2, "");
 }
 
 static void
@@ -349,7 +382,7 @@ d1_without_a_snapshot_the_four_in_the_middle_do_not_come(void **state)
 	REFUSED(round_ready(session, &e), ERR_USAGE);
 	REFUSED(round_freeze(session, &vetoed, &e), ERR_USAGE);
 	REFUSED(round_thaw(session, &e), ERR_USAGE);
-	REFUSED(round_snapshot(session, &e), ERR_USAGE);
+	REFUSED(round_snapshot(session, NULL, 0, &e), ERR_USAGE);
 	MUST(round_copied(session, &e));
 	complete(true);
 	end();
@@ -572,7 +605,7 @@ c6_one_snapshot_at_a_time_on_this_machine(void **state)
 	assert_false(freeze());
 	MUST(round_thaw(session, &e));
 	assert_int_equal(rundir_exclusive(&lock, NULL), 1);
-	MUST(round_snapshot(session, &e));
+	MUST(round_snapshot(session, NULL, 0, &e));
 	assert_int_equal(rundir_exclusive(&lock, NULL), 0);
 	(void)close(lock);
 }
@@ -688,7 +721,7 @@ d3_a_freeze_that_fails_thaws_all_in_reverse_and_aborts_the_one(void **state)
 	MUST(round_thaw(session, &e));
 	assert_heard("a:prepare-snapshot b:prepare-snapshot a:freeze b:freeze "
 		     "b:thaw a:thaw");
-	MUST(round_snapshot(session, &e));
+	MUST(round_snapshot(session, NULL, 0, &e));
 	heard[0] = '\0';
 	end();
 	assert_heard("a:backup-shutdown b:backup-shutdown");
@@ -756,7 +789,7 @@ d3_a_window_that_ends_during_the_snapshot_ends_all(void **state)
 	assert_false(is_marked());
 	MUST(round_thaw(session, &e));
 	assert_int_equal(part("s")->state, PART_FAILED);
-	REFUSED(round_snapshot(session, &e), ERR_USAGE);
+	REFUSED(round_snapshot(session, NULL, 0, &e), ERR_USAGE);
 	end();
 	assert_heard("");
 }
@@ -1035,6 +1068,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(d1_with_a_snapshot_all_events_come_in_their_order),
+		T(ex_02_a_writer_is_told_where_its_own_directories_are),
 		T(d1_without_a_snapshot_the_four_in_the_middle_do_not_come),
 		T(prepare_backup_says_what_is_to_come),
 		T(phases_out_of_order_are_refused),
