@@ -104,6 +104,9 @@ librequester_a_SOURCES = \
 	%D%/requester/method.c %D%/requester/method.h \
 	%D%/requester/places.c %D%/requester/places.h \
 	%D%/requester/postcopy.c \
+	%D%/requester/pass.c %D%/requester/pass.h \
+	%D%/requester/unit.c %D%/requester/asked.c \
+	%D%/requester/putback.c \
 	%D%/requester/restore.c %D%/requester/restore.h \
 	%D%/requester/restore_words.c %D%/requester/restore_words.h \
 	%D%/requester/run.h \

@@ -36,18 +36,6 @@ static const struct opt options[] = {
 };
 /* clang-format on */
 
-static const struct client_writer *
-find(const struct client *c, const char *name)
-{
-	const struct client_writers *all = client_writers(c);
-	size_t i;
-
-	for (i = 0; i < all->count; i++)
-		if (strcmp(all->v[i].name, name) == 0)
-			return &all->v[i];
-	return NULL;
-}
-
 static int
 no_such(const char *name, struct err *e)
 {
@@ -120,7 +108,7 @@ list(struct cli *c, struct client *cl, struct err *e)
 static int
 show(struct cli *c, struct client *cl, struct err *e)
 {
-	const struct client_writer *w = find(cl, c->opts.arg[1]);
+	const struct client_writer *w = client_find(cl, c->opts.arg[1]);
 	struct json j;
 	size_t i;
 

@@ -393,6 +393,12 @@ client_writers(const struct client *c)
 	return &c->known;
 }
 
+const struct client_writer *
+client_find(const struct client *c, const char *name)
+{
+	return find_writer(&c->known, name);
+}
+
 const char *
 client_session(const struct client *c)
 {
@@ -703,7 +709,7 @@ client_restore_lines(struct client *c, const char *writer,
 			       struct err *e),
 		     void *ctx, struct err *e)
 {
-	const struct client_writer *w = find_writer(&c->known, writer);
+	const struct client_writer *w = client_find(c, writer);
 	struct restore_lines lines = { 0 };
 	size_t i;
 	int rc;

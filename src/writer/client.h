@@ -62,6 +62,9 @@ struct client_writers {
 
 /* Owned by the client; each call below renews it. */
 const struct client_writers *client_writers(const struct client *c);
+/* The one of that name, or NULL. */
+const struct client_writer *client_find(const struct client *c,
+					const char *name);
 const char *client_session(const struct client *c); /* 32 hex digits */
 
 int client_begin(struct client *c, const struct round_begin *b,

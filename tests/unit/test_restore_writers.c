@@ -325,6 +325,18 @@ client_writers(const struct client *c)
 	return &W.all;
 }
 
+const struct client_writer *
+client_find(const struct client *c, const char *name)
+{
+	const struct client_writers *all = client_writers(c);
+	size_t i;
+
+	for (i = 0; i < all->count; i++)
+		if (strcmp(all->v[i].name, name) == 0)
+			return &all->v[i];
+	return NULL;
+}
+
 int
 client_begin(struct client *c, const struct round_begin *b, struct err *e)
 {
