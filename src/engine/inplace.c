@@ -14,6 +14,7 @@
 #include "base/sys.h"
 #include "src/engine/filemap.h"
 #include "src/engine/reader.h"
+#include "src/engine/target.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -62,21 +63,7 @@ static int
 write_at(struct inplace *w, const uint8_t *p, size_t len, uint64_t at,
 	 struct err *e)
 {
-	ssize_t n;
-
-	for (; len > 0; p += n, at += (uint64_t)n, len -= (size_t)n) {
-		n = sys_target->pwrite(w->fd, p, len, (off_t)at);
-		if (n < 0 && errno == EINTR) {
-			n = 0;
-			continue;
-		}
-		if (n == 0)
-			errno = EIO;
-		if (n <= 0)
-			return err_sys(e, "write at offset %" PRIu64, at);
-		w->written += (uint64_t)n;
-	}
-	return 0;
+	return target_write(w->fd, p, len, at, &w->written, e);
 }
 
 static int

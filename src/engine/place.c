@@ -190,25 +190,6 @@ settle(struct job *j, int rc, struct err *e)
 
 /* --- content ---------------------------------------------------------------- */
 
-static int
-write_all(int fd, const uint8_t *p, uint64_t len, uint64_t at, struct err *e)
-{
-	ssize_t n;
-
-	for (; len > 0; p += n, at += (uint64_t)n, len -= (uint64_t)n) {
-		n = sys_target->pwrite(fd, p, (size_t)len, (off_t)at);
-		if (n < 0 && errno == EINTR) {
-			n = 0;
-			continue;
-		}
-		if (n == 0)
-			errno = EIO;
-		if (n <= 0)
-			return err_sys(e, "write at offset %" PRIu64, at);
-	}
-	return 0;
-}
-
 /* Fail the file because of what the repository holds of it. */
 static int
 damaged(struct job *j)
@@ -259,7 +240,7 @@ static int
 write_piece(struct job *j, const uint8_t *p, uint64_t len, uint64_t at,
 	    struct err *e)
 {
-	if (p != NULL && write_all(j->fd, p, len, at, e) < 0)
+	if (p != NULL && target_write(j->fd, p, len, at, NULL, e) < 0)
 		return -1;
 	/* A hole is left out, but at the end the length must be right. */
 	if (p == NULL && at + len == j->en->size &&

@@ -23,6 +23,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -56,6 +57,28 @@ target_openat(int dirfd, const char *name, int flags, mode_t mode)
 		fd = sys_target->openat(dirfd, name, flags, mode);
 	while (fd < 0 && errno == EINTR);
 	return fd;
+}
+
+int
+target_write(int fd, const uint8_t *p, uint64_t len, uint64_t at,
+	     uint64_t *written, struct err *e)
+{
+	ssize_t n;
+
+	for (; len > 0; p += n, at += (uint64_t)n, len -= (uint64_t)n) {
+		n = sys_target->pwrite(fd, p, (size_t)len, (off_t)at);
+		if (n < 0 && errno == EINTR) {
+			n = 0;
+			continue;
+		}
+		if (n == 0)
+			errno = EIO;
+		if (n <= 0)
+			return err_sys(e, "write at offset %" PRIu64, at);
+		if (written != NULL)
+			*written += (uint64_t)n;
+	}
+	return 0;
 }
 
 static void

@@ -106,6 +106,13 @@ void target_unpin(struct target_dir *d);
 /* openat below the target that does not mind signals. */
 int target_openat(int dirfd, const char *name, int flags, mode_t mode);
 
+/*
+ * All of it, at this offset.  *written (or NULL) grows by what was written, also
+ * when it fails.
+ */
+int target_write(int fd, const uint8_t *p, uint64_t len, uint64_t at,
+		 uint64_t *written, struct err *e);
+
 /* Append the path in the generation of a name in it (or of itself, NULL). */
 void target_path(const struct target_dir *d, const void *name, size_t len,
 		 struct buf *out);
