@@ -17,25 +17,13 @@
 #include "src/engine/standin.h"
 #include "src/writer/resolve.h"
 
-/* The grant that the path lies beneath, or NULL. */
-static const char *
-grant_of(const struct resolver *r, const char *path)
-{
-	size_t i;
-
-	for (i = 0; i < r->grants; i++)
-		if (path_beneath(path, r->grant[i]))
-			return r->grant[i];
-	return NULL;
-}
-
 int
 granted_regular(struct resolver *r, const struct standin *in,
 		const char *path, int *fd, struct err *e)
 {
 	struct standin copy = *in;
 	const struct standins only = { .v = &copy, .count = 1 };
-	const char *grant = grant_of(r, path);
+	const char *grant = resolve_grant(r, path);
 	struct resolver there = *r;
 	struct buf where = { 0 };
 	struct buf top = { 0 };

@@ -133,9 +133,8 @@ open_grant(const char *grant, struct err *e)
 	return fd;
 }
 
-/* The grant that the path lies beneath, or NULL. */
-static const char *
-grant_of(const struct resolver *r, const char *path)
+const char *
+resolve_grant(const struct resolver *r, const char *path)
 {
 	size_t i;
 
@@ -159,7 +158,7 @@ int
 resolve_open(struct resolver *r, const char *path, int flags, int *fd,
 	     struct err *e)
 {
-	const char *grant = grant_of(r, path);
+	const char *grant = resolve_grant(r, path);
 	struct cred_before before;
 	struct err why = { 0 };
 	int dir;

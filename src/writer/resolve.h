@@ -39,6 +39,9 @@ int resolver_set(struct resolver *r, const struct registration *who,
 		 bool free_hand, struct err *e);
 void resolver_clear(struct resolver *r);
 
+/* The grant that the path lies beneath, or NULL. */
+const char *resolve_grant(const struct resolver *r, const char *path);
+
 /*
  * Open for reading (flags as src_open_beneath).  -1 is a refusal: ELOOP a
  * symlink is in the path, EPERM it leads elsewhere, or is not granted, or not
