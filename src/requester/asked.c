@@ -96,11 +96,11 @@ take_statement(struct unit *u, struct statement *s, struct err *e)
 	case STATEMENT_DIRECTED_TARGET:
 		return take_directed(u, s, e);
 	default:
-		if (u->metadata_said)
+		if (u->metadata != NULL)
 			return refuse_set(e, EEXIST,
 					  "restore-metadata is said once");
-		u->metadata_said = true;
-		return 0;
+		u->metadata = mem_strdup(s->text);
+		return u->metadata != NULL ? 0 : err_nomem(e);
 	}
 }
 

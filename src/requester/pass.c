@@ -93,6 +93,7 @@ tell_outcomes(struct pass *p, struct err *e)
 		v[n].component = u->pick->component;
 		v[n].succeeded = u->done;
 		v[n].restore = status_of(u);
+		v[n].metadata = u->metadata;
 		n++;
 	}
 	rc = client_complete(p->client, p->scene.gen->record.id,

@@ -51,7 +51,7 @@ struct unit {
 	enum statement_target target;
 	struct deliver_piece *piece; /* directed by the writer, or ranges */
 	size_t pieces;
-	bool metadata_said;
+	char *metadata; /* that it said; NULL: none */
 
 	struct err why; /* set: it cannot be restored */
 	enum method_verdict verdict;

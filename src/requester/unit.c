@@ -80,6 +80,7 @@ unit_clear(struct unit *u)
 	}
 	mem_free(u->piece);
 	mem_free(u->extra);
+	mem_free(u->metadata);
 	free_list(u->grant, u->grants);
 	free_list(u->service, u->services);
 	places_clear(&u->places);

@@ -543,6 +543,8 @@ client_complete(struct client *c, const uint8_t generation_id[16],
 		buf_add_str(&m, o[i].succeeded ? " yes" : " no");
 		if (o[i].restore != NULL)
 			grammar_put_option(&m, "restore", o[i].restore);
+		if (o[i].metadata != NULL)
+			grammar_put_option(&m, "metadata", o[i].metadata);
 		buf_add_char(&m, '\n');
 	}
 	buf_add_str(&m, "complete");

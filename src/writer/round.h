@@ -169,6 +169,7 @@ struct round_outcome {
 	const char *writer, *component;
 	bool succeeded;
 	const char *restore; /* of a restore: none, all, failed; else NULL */
+	const char *metadata; /* what it said with restore-metadata, or NULL */
 };
 int round_complete(struct round *s, const uint8_t generation_id[16],
 		     uint32_t generation, const struct round_outcome *outcome,

@@ -123,6 +123,9 @@ put_post_restore(const struct part *p, const struct news *news,
 				   o != NULL && o->restore != NULL ?
 					   o->restore :
 					   "failed");
+		if (o != NULL && o->metadata != NULL)
+			grammar_put_option(out, "restore-metadata",
+					   o->metadata);
 	}
 }
 

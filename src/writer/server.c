@@ -123,15 +123,27 @@ keep_place(struct connection *c, const struct grammar_line *l, struct err *e)
 	return 0;
 }
 
-/* outcome W C yes|no [restore=WORD] */
+/* Keep a word that need not be there; where it is, or NULL. */
+static int
+keep_option(struct words *w, const char *s, const char **out, struct err *e)
+{
+	*out = NULL;
+	if (s == NULL)
+		return 0;
+	if (keep_word(w, s, e) < 0)
+		return -1;
+	*out = w->v[w->count - 1];
+	return 0;
+}
+
+/* outcome W C yes|no [restore=WORD] [metadata=TEXT] */
 static int
 keep_outcome(struct connection *c, const struct grammar_line *l,
 	     struct err *e)
 {
-	const char *restore = wire_text(l, "restore");
 	struct round_outcome *more;
 	struct words *w = &c->outcome_words;
-	struct round_outcome *o;
+	struct round_outcome o = { 0 };
 
 	if (l->count < 4)
 		return err_set(e, ERR_USAGE, "an outcome is of a component");
@@ -139,19 +151,14 @@ keep_outcome(struct connection *c, const struct grammar_line *l,
 	if (more == NULL)
 		return err_nomem(e);
 	c->outcome = more;
-	o = &more[c->outcomes];
-	if (keep_word(w, l->word[1].s, e) < 0 ||
-	    keep_word(w, l->word[2].s, e) < 0 ||
-	    (restore != NULL && keep_word(w, restore, e) < 0))
-		return -1;
 	/* The words do not move, only the list of them. */
-	*o = (struct round_outcome){
-		.writer = w->v[w->count - (restore != NULL ? 3 : 2)],
-		.component = w->v[w->count - (restore != NULL ? 2 : 1)],
-		.succeeded = strcmp(l->word[3].s, "yes") == 0,
-		.restore = restore != NULL ? w->v[w->count - 1] : NULL,
-	};
-	c->outcomes++;
+	if (keep_option(w, l->word[1].s, &o.writer, e) < 0 ||
+	    keep_option(w, l->word[2].s, &o.component, e) < 0 ||
+	    keep_option(w, wire_text(l, "restore"), &o.restore, e) < 0 ||
+	    keep_option(w, wire_text(l, "metadata"), &o.metadata, e) < 0)
+		return -1;
+	o.succeeded = strcmp(l->word[3].s, "yes") == 0;
+	more[c->outcomes++] = o;
 	return 0;
 }
 

@@ -169,6 +169,14 @@ try "and gets them" back alt/one data/one
 
 spoil
 cat >pre <<END
+echo 'restore-metadata c "for later"'
+END
+try "CW-60: what is said before" restore_writer db:c
+try "is handed back behind" \
+	told '^post-restore .*outcome=all restore-metadata="for later"'
+
+spoil
+cat >pre <<END
 echo 'restore-target c directed'
 echo 'directed-target c $T/data/big 0:10 $T/data/copy 5:10'
 END

@@ -423,9 +423,11 @@ client_complete(struct client *c, const uint8_t id[16], uint32_t generation,
 	(void)e;
 	assert_int_equal(generation, 42);
 	for (i = 0; i < n; i++)
-		buf_printf(&W.log, "post-restore %s:%s %s\n", o[i].writer,
+		buf_printf(&W.log, "post-restore %s:%s %s%s%s\n", o[i].writer,
 			   o[i].component,
-			   o[i].restore != NULL ? o[i].restore : "untold");
+			   o[i].restore != NULL ? o[i].restore : "untold",
+			   o[i].metadata != NULL ? " " : "",
+			   o[i].metadata != NULL ? o[i].metadata : "");
 	if (W.after_post != PART_NONE)
 		W.live.state = W.after_post;
 	return 0;
@@ -843,6 +845,17 @@ dt_01_a_file_that_is_made_for_pieces_is_durable_with_its_name(void **state)
 	assert_int_equal(rc, 0);
 	assert_true(is_there("/made/there"));
 	assert_false(unsynced);
+	end();
+}
+
+static void
+cw_60_restore_metadata_comes_back_in_post_restore(void **state)
+{
+	(void)state;
+	begin(plain, N_OF(plain), DOC("restore-if-can-replace"));
+	W.said[W.saids++] = "restore-metadata c \"two words\"";
+	must_restore();
+	must_log(TOLD "gap w:c\npost-restore w:c all two words\nclose\n");
 	end();
 }
 
@@ -1510,6 +1523,8 @@ main(void)
 			dt_01_directed_pieces_go_where_they_are_directed),
 		cmocka_unit_test(
 			dt_01_a_file_that_is_made_for_pieces_is_durable_with_its_name),
+		cmocka_unit_test(
+			cw_60_restore_metadata_comes_back_in_post_restore),
 		cmocka_unit_test(
 			api_31_directed_pieces_count_only_with_that_target),
 		cmocka_unit_test(

@@ -1013,7 +1013,8 @@ a_restore_has_pre_and_post_restore_with_their_words(void **state)
 {
 	struct round_outcome o = { .writer = "a",
 				   .component = "c",
-				   .restore = "all" };
+				   .restore = "all",
+				   .metadata = "two words" };
 
 	(void)state;
 	begin(NULL, ROUND_RESTORE);
@@ -1027,7 +1028,9 @@ a_restore_has_pre_and_post_restore_with_their_words(void **state)
 	REFUSED(round_copied(session, &e), ERR_USAGE);
 	MUST(round_complete(session, generation, 7, &o, 1, &e));
 	assert_non_null(
-		strstr(actors[0].last, " component=c outcome=all left="));
+		strstr(actors[0].last,
+		       " component=c outcome=all "
+		       "restore-metadata=\"two words\" left="));
 	end();
 	assert_heard("a:pre-restore a:post-restore");
 }
