@@ -82,6 +82,8 @@ _asof()
 		return ;;
 	restore,--new-target)
 		return ;;
+	restore,--to-writer)
+		return ;;
 	restore,--restore-option)
 		return ;;
 	restore,--threads)
@@ -153,7 +155,7 @@ _asof()
 		case $cmd in
 		init) words=' --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		backup) words=' --type --set --exclude --exclude-from --exclude-caches --exclude-nodump --one-file-system --comment --wait --level --threads --readers --writer --no-writers --unsupported --writer-failure --require-writers --audit --window --snapshot --repository --json --quiet --verbose --no-progress --help --version ' ;;
-		restore) words=' --to --existing --in-place --writer --new-target --restore-option --additional-restores --ranges-only --dry-run --numeric-ids --no-owner --sync --verify --threads --repository --json --quiet --verbose --no-progress --help --version ' ;;
+		restore) words=' --to --existing --in-place --writer --new-target --to-writer --restore-option --additional-restores --ranges-only --dry-run --numeric-ids --no-owner --sync --verify --threads --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		mount) words=' --at --foreground --allow-other --nonempty --cache --no-sandbox --no-control --ready-fd --options --stats --repository --json --quiet --verbose --no-progress --help --version ' ;;
 		control) words=' --dir --foreground --ready-fd --repository --quiet --verbose --no-progress --help --version ' ;;
 		generations) words=' --set --repository --json --quiet --verbose --no-progress --help --version ' ;;

@@ -29,6 +29,8 @@ static const struct opt options[] = {
 	  .help = "give a writer its data back; repeatable" },
 	{ .name = "new-target", .kind = OPT_TEXT, .value = "W:C:DIR=TO",
 	  .help = "the component's files of DIR go to TO; repeatable" },
+	{ .name = "to-writer", .kind = OPT_TEXT, .value = "NAME",
+	  .help = "another instance of that writer takes them" },
 	{ .name = "restore-option", .kind = OPT_TEXT, .value = "W:C:TEXT",
 	  .help = "a text that the writer understands; repeatable" },
 	{ .name = "additional-restores",

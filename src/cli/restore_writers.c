@@ -18,7 +18,7 @@
 #include <string.h>
 
 static const char *const only_with[] = {
-	"new-target",  "restore-option", "additional-restores",
+	"new-target",  "restore-option", "additional-restores", "to-writer",
 	"ranges-only", "dry-run",        NULL,
 };
 static const char *const never_with[] = {
@@ -210,6 +210,7 @@ restore_writers(struct cli *c, struct place *p, struct err *e)
 	struct restore_writers_result r = { 0 };
 	struct lists l = { 0 };
 	struct restore_writers_options opt = {
+		.to_writer = opt_text(o, "to-writer"),
 		.additional = opt_given(o, "additional-restores"),
 		.ranges_only = opt_given(o, "ranges-only"),
 		.in_place = opt_given(o, "in-place"),

@@ -73,7 +73,7 @@ find_unit(const struct listening *l, const char *component)
 	for (i = 0; i < l->pass->units; i++) {
 		struct unit *u = &l->pass->unit[i];
 
-		if (strcmp(u->pick->writer, l->writer) == 0 &&
+		if (strcmp(u->taker, l->writer) == 0 &&
 		    strcmp(u->pick->component, component) == 0)
 			return u;
 	}
@@ -157,7 +157,7 @@ asked_listen(struct pass *p, struct err *e)
 	if (pass_firsts(p, &first, e) < 0)
 		return -1;
 	for (i = 0; rc == 0 && i < p->units; i++) {
-		l.writer = p->unit[i].pick->writer;
+		l.writer = p->unit[i].taker;
 		if (first[i] && p->unit[i].told)
 			rc = client_restore_lines(p->client, l.writer,
 						  take_line, &l, e);

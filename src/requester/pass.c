@@ -23,8 +23,7 @@ pass_is_first(const struct pass *p, size_t i)
 	size_t k;
 
 	for (k = 0; k < i; k++)
-		if (!p->unit[k].failed && strcmp(p->unit[k].pick->writer,
-						 p->unit[i].pick->writer) == 0)
+		if (!p->unit[k].failed && strcmp(p->unit[k].taker, p->unit[i].taker) == 0)
 			return false;
 	return !p->unit[i].failed;
 }
@@ -52,7 +51,7 @@ pass_fail_writer(struct pass *p, const char *name, const struct err *why)
 		struct err copy = *why;
 
 		if (!p->unit[i].failed &&
-		    strcmp(p->unit[i].pick->writer, name) == 0)
+		    strcmp(p->unit[i].taker, name) == 0)
 			unit_give_up(p, &p->unit[i], &copy);
 	}
 }
@@ -89,7 +88,7 @@ tell_outcomes(struct pass *p, struct err *e)
 
 		if (!u->registered || !u->told)
 			continue;
-		v[n].writer = u->pick->writer;
+		v[n].writer = u->taker;
 		v[n].component = u->pick->component;
 		v[n].succeeded = u->done;
 		v[n].restore = status_of(u);
@@ -114,9 +113,10 @@ announce(struct pass *p, struct unit *u, struct err *e)
 		.options = p->o,
 		.generation = p->scene.gen->number,
 		.more = !u->last || p->o->additional,
+		.moved = u->moved,
 	};
 	struct round_component k = {
-		.writer = u->pick->writer,
+		.writer = u->taker,
 		.component = u->pick->component,
 		.type = c->effective,
 		.base_id = p->scene.gen->record.id,

@@ -35,7 +35,9 @@ struct unit {
 	struct pick *pick;
 	const struct dossier_component *component;
 	const struct metadata *document;
-	/* The writer as it is registered here; copies. */
+	const char *taker; /* the writer that gets it: the pick's, or another */
+	bool moved;        /* it is another */
+	/* The taker as it is registered here; copies. */
 	bool registered;
 	uid_t owner;
 	char **grant;

@@ -112,6 +112,29 @@ target_of(const struct unit *u)
 	return u->target;
 }
 
+/*
+ * At home are the files of the writer that they are from.  Another one has to
+ * have another place for them, or to say that this is the place.
+ */
+static int
+check_moved(const struct unit *u, struct err *e)
+{
+	bool home = u->extras > 0;
+	size_t i;
+
+	if (!u->moved || u->verdict != VERDICT_HOME ||
+	    u->target == TARGET_ORIGINAL_LOCATION)
+		return 0;
+	for (i = 0; i < u->document->files.count; i++)
+		home |= u->places.set[i].wanted && u->places.set[i].to == NULL;
+	return !home ? 0
+		     : err_set(e, ERR_USAGE,
+			       "its files would go to where %s has them: give "
+			       "each directory a --new-target, or %s has to "
+			       "say a restore-target",
+			       u->pick->writer, u->taker);
+}
+
 /* Look, and decide for all files of the component. */
 static int
 decide(const struct pass *p, struct unit *u, struct err *e)
@@ -127,6 +150,8 @@ decide(const struct pass *p, struct unit *u, struct err *e)
 	if (rc == 0)
 		rc = method_decide(method_of(u), target_of(u), &facts,
 				   &u->verdict, e);
+	if (rc == 0)
+		rc = check_moved(u, e);
 	if (rc == 0)
 		rc = asked_place_ranged(u, e);
 	if (rc == 0) {
@@ -146,12 +171,15 @@ decide(const struct pass *p, struct unit *u, struct err *e)
 static int
 leave_gap(const struct pass *p, const struct unit *u, struct err *e)
 {
+	const char *component = u->pick->component;
 	char why[64];
 
 	(void)snprintf(why, sizeof(why), "restored from generation %u",
 		       (unsigned)p->scene.gen->number);
-	return client_gap(p->client, u->pick->writer, u->pick->component, why,
-			  e);
+	if (u->moved && client_find(p->client, u->pick->writer) != NULL &&
+	    client_gap(p->client, u->pick->writer, component, why, e) < 0)
+		return -1;
+	return client_gap(p->client, u->taker, component, why, e);
 }
 
 static int
@@ -192,7 +220,7 @@ restore_unit(const struct pass *p, struct unit *u, struct err *e)
 static int
 restore_writer(struct pass *p, size_t first, struct err *e)
 {
-	const char *name = p->unit[first].pick->writer;
+	const char *name = p->unit[first].taker;
 	struct unit *u;
 	struct err why = { 0 };
 	size_t i;
@@ -200,7 +228,7 @@ restore_writer(struct pass *p, size_t first, struct err *e)
 
 	for (i = first; rc == 0 && i < p->units; i++) {
 		u = &p->unit[i];
-		if (u->failed || strcmp(u->pick->writer, name) != 0)
+		if (u->failed || strcmp(u->taker, name) != 0)
 			continue;
 		rc = check_cancel(p, e);
 		if (rc < 0 || restore_unit(p, u, &why) == 0)
@@ -230,12 +258,12 @@ putback_all(struct pass *p, struct err *e)
 			method_stops_before(u->document->method);
 		if (stops && service_stop(u->service, u->services, p->o->cancel,
 					  &why) < 0) {
-			pass_fail_writer(p, u->pick->writer, &why);
+			pass_fail_writer(p, u->taker, &why);
 			continue;
 		}
 		rc = restore_writer(p, i, e);
 		if (stops && service_start(u->service, u->services, &why) < 0)
-			pass_fail_writer(p, u->pick->writer, &why);
+			pass_fail_writer(p, u->taker, &why);
 	}
 	mem_free(first);
 	return rc;
@@ -258,6 +286,6 @@ putback_restart(struct pass *p)
 		if (service_stop(u->service, u->services, p->o->cancel, &why) <
 			    0 ||
 		    service_start(u->service, u->services, &why) < 0)
-			pass_fail_writer(p, u->pick->writer, &why);
+			pass_fail_writer(p, u->taker, &why);
 	}
 }

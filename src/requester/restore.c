@@ -19,6 +19,7 @@
 #include "src/engine/view.h"
 #include "src/requester/pass.h"
 #include "src/requester/restore_words.h"
+#include "src/writer/metadata.h"
 
 #include <string.h>
 
@@ -195,6 +196,47 @@ run_passes(struct run *r, struct err *e)
 	return run_pass(r, r->gen, e);
 }
 
+/* Two instances of one thing: the same name up to an at sign. */
+static bool
+same_class(const char *a, const char *b)
+{
+	size_t n = strcspn(a, "@");
+
+	return a[n] == '@' && strncmp(a, b, n + 1) == 0;
+}
+
+/* --to-writer: all that was wished for is of one writer, which lets it go. */
+static int
+check_move(const struct run *r, struct err *e)
+{
+	const char *from = r->picks.v[0].writer;
+	const char *to = r->o->to_writer;
+	const struct metadata *m;
+	size_t i;
+
+	if (to == NULL)
+		return 0;
+	for (i = 1; i < r->picks.count; i++)
+		if (!r->picks.v[i].pulled &&
+		    strcmp(r->picks.v[i].writer, from) != 0)
+			return err_set(e, ERR_USAGE,
+				       "what goes to %s can be of one writer "
+				       "only, and not of %s and %s",
+				       to, from, r->picks.v[i].writer);
+	if (!same_class(from, to))
+		return err_set(e, ERR_USAGE,
+			       "%s and %s are no instances of one thing, which "
+			       "have one name up to an @",
+			       from, to);
+	m = r->scene->document[scene_writer(r->scene, from)];
+	if ((m->schema & SCHEMA_RESTORE_WITH_MOVE) == 0)
+		return err_set(e, ERR_USAGE,
+			       "what is of %s goes to no other writer (its "
+			       "schema has no restore-with-move)",
+			       from);
+	return 0;
+}
+
 static int
 check_options(const struct run *r, struct err *e)
 {
@@ -217,6 +259,8 @@ check_options(const struct run *r, struct err *e)
 				       o->target[i].writer,
 				       o->target[i].component);
 	}
+	if (check_move(r, e) < 0)
+		return -1;
 	return restore_words_check(o, &r->picks, e);
 }
 

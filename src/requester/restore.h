@@ -33,6 +33,7 @@ struct restore_writers_options {
 	size_t targets;
 	const char *const *option; /* --restore-option W:C:TEXT */
 	size_t options;
+	const char *to_writer; /* --to-writer: another instance takes them */
 	bool additional;  /* --additional-restores: more will follow */
 	bool ranges_only; /* --ranges-only: declared bytes into what is there */
 	bool in_place;    /* --in-place: files are rewritten where they are */

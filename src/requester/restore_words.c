@@ -85,6 +85,9 @@ restore_words(const struct restore_words *w, struct buf *out)
 
 	buf_printf(out, "additional-restores=%s generation=%u",
 		   w->more ? "yes" : "no", (unsigned)w->generation);
+	if (w->moved)
+		put_value(out, "from-writer", w->pick->writer,
+			  strlen(w->pick->writer));
 	put_members(w->pick, out);
 	for (i = 0; i < w->options->options; i++) {
 		text = option_for(w->pick, w->options->option[i]);

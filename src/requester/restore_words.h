@@ -20,7 +20,8 @@ struct restore_words {
 	const struct dossier_component *component;
 	const struct restore_writers_options *options;
 	uint32_t generation;
-	bool more; /* another restore will follow */
+	bool more;  /* another restore will follow */
+	bool moved; /* to another writer than it is from */
 };
 
 /* Append them: KEY=VALUE, a blank between two. */

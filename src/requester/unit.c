@@ -188,6 +188,9 @@ unit_make(struct pass *p, struct unit *u, struct pick *k, struct err *e)
 	u->places.apart = unit_is_apart;
 	u->places.ctx = u;
 	u->told = method_tells(u->document->events);
+	/* What only comes along stays with its own writer. */
+	u->moved = o->to_writer != NULL && !k->pulled;
+	u->taker = u->moved ? o->to_writer : k->writer;
 	for (i = 0; i < o->targets; i++)
 		if (strcmp(o->target[i].writer, k->writer) == 0 &&
 		    strcmp(o->target[i].component, k->component) == 0 &&
@@ -222,7 +225,7 @@ copy_list(char *const *from, size_t n, char ***to, size_t *count, struct err *e)
 int
 unit_learn(const struct pass *p, struct unit *u, struct err *e)
 {
-	const struct client_writer *w = client_find(p->client, u->pick->writer);
+	const struct client_writer *w = client_find(p->client, u->taker);
 
 	if (w == NULL)
 		return 0;
@@ -239,6 +242,26 @@ unit_learn(const struct pass *p, struct unit *u, struct err *e)
 	return 0;
 }
 
+/* Can the other instance take what was this one's? */
+static int
+check_move(const struct client_writer *w, struct err *e)
+{
+	struct metadata *m = NULL;
+	bool may;
+
+	if (w->document == NULL)
+		return err_set(e, ERR_USAGE, "%s has no document", w->name);
+	if (metadata_parse(&m, w->document, w->document_len, e) < 0)
+		return err_prefix(e, "the document of %s", w->name);
+	may = (m->schema & SCHEMA_RESTORE_WITH_MOVE) != 0;
+	metadata_free(m);
+	return may ? 0
+		   : err_set(e, ERR_USAGE,
+			     "%s does not take what is another's (its schema "
+			     "has no restore-with-move)",
+			     w->name);
+}
+
 /* "PREFIX EVENT: what it said" */
 static void
 set_failed(struct err *why, const char *prefix, const struct client_writer *w)
@@ -252,7 +275,7 @@ void
 unit_judge(const struct pass *p, struct unit *u)
 {
 	struct err why = { 0 };
-	const struct client_writer *w = client_find(p->client, u->pick->writer);
+	const struct client_writer *w = client_find(p->client, u->taker);
 
 	if (w == NULL)
 		(void)err_set(&why, ERR_USAGE,
@@ -268,6 +291,8 @@ unit_judge(const struct pass *p, struct unit *u)
 		(void)err_set(&why, ERR_USAGE,
 			      "nobody listens for it: its program has to run "
 			      "to take its data back");
+	else if (u->moved)
+		(void)check_move(w, &why);
 	if (why.kind != ERR_NONE)
 		unit_give_up(p, u, &why);
 }
@@ -275,7 +300,7 @@ unit_judge(const struct pass *p, struct unit *u)
 void
 unit_judge_end(const struct pass *p, struct unit *u)
 {
-	const struct client_writer *w = client_find(p->client, u->pick->writer);
+	const struct client_writer *w = client_find(p->client, u->taker);
 	struct err why = { 0 };
 
 	if (u->failed || !u->told || (w != NULL && w->state == PART_TAKING))

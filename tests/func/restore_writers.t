@@ -395,6 +395,49 @@ try "TW-09: other bytes stay as they are" merged
 try "without it the whole file comes back" restore_writer db:c
 try "as it was" cmp data/big keep/changed
 
+# --- another instance -----------------------------------------------------------
+
+# instance NAME: a program that tells what it is told.
+instance() {
+	cat >"writers.d/$1" <<END
+#!/bin/sh
+while read -r event id rest; do
+	echo "$1 \$event \$rest" >>'$T/told'
+	[ "\$event" != identify ] || cat '$T/document-$1'
+	echo "ok \$id"
+done
+END
+	chmod 755 "writers.d/$1"
+	cat >"document-$1" <<END
+writer $1
+schema new-target restore-with-move
+restore-method restore-if-can-replace
+component c file-group selectable=yes
+files c $T/$1 *
+end
+END
+	mkdir "$1"
+}
+instance many@one
+echo many >many@one/f
+try "an instance" asof writer add many@one -g "$T"
+try "is backed up" backup "$T/many@one"
+instance many@two
+try "there is a second one" asof writer add many@two -g "$T"
+rm many@one/f
+forget_told
+try "API-51: not to where the first has its files" must_fail 1 \
+	asof restore latest --writer many@one --to-writer many@two
+try "nothing goes" gone many@one/f
+try "API-51: a component goes to another instance" \
+	asof restore latest --writer many@one --to-writer many@two \
+	--new-target "many@one:c:$T/many@one=$T/many@two"
+try "to a place of its own" grep -qx many many@two/f
+try "which is told" told '^many@two pre-restore .*from-writer=many@one'
+first_not_told() { ! grep '^many@one [pb]' told; }
+try "and the first one is not" first_not_told
+rm -rf writers.d/many@one writers.d/many@two
+
 # --- carried file sets --------------------------------------------------------
 
 cat >document <<END

@@ -391,7 +391,7 @@ client_restore_lines(struct client *c, const char *writer,
 	int rc = 0;
 
 	(void)c;
-	assert_string_equal(writer, "w");
+	assert_string_equal(writer, W.live.name);
 	for (i = 0; rc == 0 && i < W.saids; i++) {
 		buf_reset(&line);
 		put_text(&line, W.said[i]);
@@ -918,6 +918,98 @@ nt_01_a_new_target_overrides_all_other_places(void **state)
 		 "new-targets=\"%/d=%/new/place\"\npre-restore\ngap w:c\n"
 		 "post-restore w:c all alternate\nclose\n");
 	end();
+}
+
+#define MOVES                                                                  \
+	"writer w@a\nschema new-target restore-with-move\n"                    \
+	"restore-method restore-if-can-replace\n" BODY "end\n"
+
+/* Of w@a, to w@b, which says of itself: */
+static void
+begin_move(const char *document, const char *live)
+{
+	begin(plain, N_OF(plain), document);
+	W.writer.name = "w@a";
+	W.wish[0] = "w@a:c";
+	W.o.to_writer = W.live.name = (char *)(uintptr_t) "w@b";
+	W.live.document = (char *)(uintptr_t)live;
+	W.live.document_len = strlen(live);
+}
+
+static const char taker[] = "writer w@b\nschema restore-with-move\n"
+			    "restore-method restore-if-can-replace\n"
+			    "component c database selectable=yes\nend\n";
+
+static void
+api_51_a_component_moves_to_another_instance(void **state)
+{
+	(void)state;
+	begin_move(MOVES, taker);
+	W.target[0] = (struct restore_target){ "w@a", "c", in("/d"),
+					       in("/new") };
+	W.target[1] = (struct restore_target){ "w@a", "c", in("/log"),
+					       in("/new/log") };
+	W.o.targets = 2;
+	must_restore();
+	must_be_at("/new/a", "/d/a");
+	must_be_at("/new/log/1", "/log/1");
+	assert_false(is_there("/d"));
+	must_log("identify\ncomponent w@b:c additional-restores=no "
+		 "generation=42 from-writer=w@a "
+		 "new-targets=\"%/d=%/new\\n%/log=%/new/log\"\n"
+		 "pre-restore\ngap w@b:c\npost-restore w@b:c all\nclose\n");
+	end();
+}
+
+static void
+api_51_nothing_moves_to_where_the_other_instance_has_it(void **state)
+{
+	(void)state;
+	begin_move(MOVES, taker);
+	W.target[0] = (struct restore_target){ "w@a", "c", in("/d"),
+					       in("/new") };
+	W.o.targets = 1;
+	must_restore();
+	assert_int_equal(W.out.failed, 1);
+	assert_false(is_there("/new"));
+	assert_false(is_there("/log"));
+	must_note("would go to where w@a has them");
+	/* Unless the taker says that it wants them there. */
+	W.said[W.saids++] = "restore-target c original-location";
+	must_restore();
+	must_be("/log/1");
+	end();
+}
+
+static void
+api_51_who_may_move_and_what_to(void **state)
+{
+	static const struct {
+		const char *from, *to, *document, *live, *why;
+	} t[] = {
+		{ "w@a", "other@b", MOVES, taker, "no instances of one" },
+		{ "w@a", "w", MOVES, taker, "no instances of one" },
+		{ "w", "w@b", MOVES, taker, "no instances of one" },
+		{ "w@a", "w@b", DOC("restore-if-can-replace"), taker,
+		  "goes to no other writer" },
+		{ "w@a", "w@b", MOVES, "", "the document of w@b" },
+		{ "w@a", "w@b", MOVES, HEAD("custom") "component c database "
+		  "selectable=yes\nend\n", "does not take what is another's" },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < N_OF(t); i++) {
+		begin_move(t[i].document, t[i].live);
+		W.writer.name = W.wish[0] = t[i].from;
+		W.o.to_writer = W.live.name = (char *)(uintptr_t)t[i].to;
+		if (restore() == 0)
+			must_note(t[i].why);
+		else
+			assert_non_null(strstr(W.e.text, t[i].why));
+		assert_false(is_there("/d"));
+		end();
+	}
 }
 
 static void
@@ -1530,6 +1622,10 @@ main(void)
 		cmocka_unit_test(
 			directed_pieces_that_are_not_there_stop_all_before_anything),
 		cmocka_unit_test(nt_01_a_new_target_overrides_all_other_places),
+		cmocka_unit_test(api_51_a_component_moves_to_another_instance),
+		cmocka_unit_test(
+			api_51_nothing_moves_to_where_the_other_instance_has_it),
+		cmocka_unit_test(api_51_who_may_move_and_what_to),
 		cmocka_unit_test(
 			api_34_a_new_target_is_of_a_file_set_and_the_schema_has_it),
 		cmocka_unit_test(
