@@ -21,6 +21,7 @@
 #include "src/requester/restore_words.h"
 #include "src/writer/metadata.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct run {
@@ -264,6 +265,23 @@ check_options(const struct run *r, struct err *e)
 	return restore_words_check(o, &r->picks, e);
 }
 
+static void
+note_pulled(const struct run *r)
+{
+	char text[600];
+	size_t i;
+
+	for (i = 0; i < r->picks.count && r->o->note != NULL; i++) {
+		if (!r->picks.v[i].pulled)
+			continue;
+		(void)snprintf(text, sizeof(text),
+			       "%.255s:%.255s: goes back, too: a dependency "
+			       "binds it to the others",
+			       r->picks.v[i].writer, r->picks.v[i].component);
+		r->o->note(r->o->ctx, text);
+	}
+}
+
 int
 requester_restore(struct store *st, struct view_gen *g,
 		  const struct restore_writers_options *o,
@@ -280,8 +298,10 @@ requester_restore(struct store *st, struct view_gen *g,
 	rc = picks_make(&r.picks, &scene, o->wish, o->wishes, e);
 	if (rc == 0)
 		rc = check_options(&r, e);
-	if (rc == 0)
+	if (rc == 0) {
+		note_pulled(&r);
 		rc = run_passes(&r, e);
+	}
 	picks_clear(&r.picks);
 	scene_clear(&scene);
 	return rc;

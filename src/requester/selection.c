@@ -320,41 +320,124 @@ take_wish(struct picks *p, const struct scene *s, const char *wish,
 
 /* --- dependencies ----------------------------------------------------------- */
 
-/* What one dependency of a pick brings in; what is elsewhere is not ours. */
-static int
-follow(struct picks *p, const struct scene *s,
-       const struct metadata_dependency *d, struct err *e)
+/* What in the session stands for the component: itself, or its set. */
+static const struct dossier_component *
+saved_with(const struct scene *s, size_t writer, size_t component)
 {
-	const struct dossier_component *c;
-	size_t before = p->count;
+	const struct metadata *m = s->document[writer];
+	const struct dossier_writer *w = &s->dossier.writer[writer];
+	size_t at;
 	size_t i;
 
-	if (d->machine != NULL)
-		return 0;
-	i = scene_writer(s, d->writer);
+	for (i = 0; i < w->components; i++) {
+		at = metadata_find(m, w->component[i].name,
+				   strlen(w->component[i].name));
+		if (at != METADATA_NONE &&
+		    metadata_is_member(m, component, at))
+			return &w->component[i];
+	}
+	return NULL;
+}
+
+/* The other side of a dependency, of *writer; NULL: the session has none. */
+static const struct dossier_component *
+target_of(const struct scene *s, const struct metadata_dependency *d,
+	  size_t *writer)
+{
+	size_t i = scene_writer(s, d->writer);
+	size_t at;
+
 	if (i == SIZE_MAX || s->dossier.writer[i].state != DOSSIER_TOOK_PART ||
 	    s->document[i] == NULL)
-		return 0;
-	c = dossier_component(&s->dossier.writer[i], d->target);
-	if (c == NULL) {
-		/* It may be a member of a set: then all of that. */
-		size_t at = metadata_find(s->document[i], d->target,
-					  strlen(d->target));
-		size_t set = at == METADATA_NONE
-				     ? METADATA_NONE
-				     : metadata_set_of(s->document[i], at);
+		return NULL;
+	at = metadata_find(s->document[i], d->target, strlen(d->target));
+	if (at == METADATA_NONE)
+		return NULL;
+	*writer = i;
+	return saved_with(s, i, at);
+}
 
-		if (set != METADATA_NONE)
-			c = dossier_component(
-				&s->dossier.writer[i],
-				s->document[i]->components.v[set].name);
-	}
-	if (c == NULL || !c->succeeded)
-		return 0;
-	if (pick_one(p, &s->dossier.writer[i], c, NULL, e) < 0)
+static int
+pull(struct picks *p, const struct dossier_writer *w,
+     const struct dossier_component *c, struct err *e)
+{
+	size_t before = p->count;
+
+	if (pick_one(p, w, c, NULL, e) < 0)
 		return -1;
 	if (p->count > before)
 		p->v[before].pulled = true;
+	return 0;
+}
+
+/* The pick depends on this: without that it does not go back. */
+static int
+follow(struct picks *p, const struct scene *s, size_t pick,
+       const struct metadata_dependency *d, struct err *e)
+{
+	size_t w;
+	const struct dossier_component *c = target_of(s, d, &w);
+
+	if (c != NULL && c->succeeded)
+		return pull(p, &s->dossier.writer[w], c, e);
+	return err_set(e, ERR_USAGE,
+		       "%s:%s goes back with %s:%s only, which did not succeed "
+		       "in this backup: its files are there as plain files, "
+		       "for --to",
+		       p->v[pick].writer, p->v[pick].component, d->writer,
+		       d->target);
+}
+
+/* What a writer has that depends on the pick, and was in the backup. */
+static int
+follow_back(struct picks *p, const struct scene *s, size_t pick, size_t writer,
+	    struct err *e)
+{
+	const struct metadata *m = s->document[writer];
+	const struct dossier_component *c;
+	const struct metadata_dependency *d;
+	size_t other;
+	size_t i;
+
+	for (i = 0; i < m->dependencies.count; i++) {
+		d = &m->dependencies.v[i];
+		if (d->machine != NULL ||
+		    strcmp(d->writer, p->v[pick].writer) != 0)
+			continue;
+		c = target_of(s, d, &other);
+		if (c == NULL || strcmp(c->name, p->v[pick].component) != 0)
+			continue;
+		c = saved_with(s, writer, d->component);
+		if (c != NULL && c->succeeded &&
+		    pull(p, &s->dossier.writer[writer], c, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+follow_both(struct picks *p, const struct scene *s, size_t pick, struct err *e)
+{
+	const struct metadata *m =
+		s->document[scene_writer(s, p->v[pick].writer)];
+	size_t set = metadata_find(m, p->v[pick].component,
+				   strlen(p->v[pick].component));
+	const struct metadata_dependency *d;
+	size_t i;
+
+	for (i = 0; set != METADATA_NONE && i < m->dependencies.count; i++) {
+		d = &m->dependencies.v[i];
+		/* What is on another machine is not ours. */
+		if (d->machine == NULL &&
+		    metadata_is_member(m, d->component, set) &&
+		    follow(p, s, pick, d, e) < 0)
+			return -1;
+	}
+	for (i = 0; i < s->dossier.writers; i++)
+		if (s->document[i] != NULL &&
+		    s->dossier.writer[i].state == DOSSIER_TOOK_PART &&
+		    follow_back(p, s, pick, i, e) < 0)
+			return -1;
 	return 0;
 }
 
@@ -362,22 +445,11 @@ follow(struct picks *p, const struct scene *s,
 static int
 follow_all(struct picks *p, const struct scene *s, struct err *e)
 {
-	const struct metadata *m;
-	size_t set;
 	size_t i;
-	size_t k;
 
-	for (i = 0; i < p->count; i++) {
-		m = s->document[scene_writer(s, p->v[i].writer)];
-		set = metadata_find(m, p->v[i].component,
-				    strlen(p->v[i].component));
-		for (k = 0; set != METADATA_NONE && k < m->dependencies.count;
-		     k++)
-			if (metadata_is_member(
-				    m, m->dependencies.v[k].component, set) &&
-			    follow(p, s, &m->dependencies.v[k], e) < 0)
-				return -1;
-	}
+	for (i = 0; i < p->count; i++)
+		if (follow_both(p, s, i, e) < 0)
+			return -1;
 	return 0;
 }
 

@@ -4,7 +4,7 @@
  * doc/control.md, section 12.  A scene is one generation with what its session
  * left: record and documents.  From a scene and wishes come picks: components
  * with a record of their own, each with those members of its set that are
- * restored.  Dependencies bring in what they need.
+ * restored.  Dependencies bring in their other sides, both ways.
  */
 #ifndef ASOF_REQUESTER_SELECTION_H
 #define ASOF_REQUESTER_SELECTION_H

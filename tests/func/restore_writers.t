@@ -404,6 +404,10 @@ instance() {
 while read -r event id rest; do
 	echo "$1 \$event \$rest" >>'$T/told'
 	[ "\$event" != identify ] || cat '$T/document-$1'
+	if [ "\$event" = prepare-backup ] && [ -e '$T/fail-$1' ]; then
+		echo "fail \$id fatal no"
+		continue
+	fi
 	echo "ok \$id"
 done
 END
@@ -437,6 +441,33 @@ try "which is told" told '^many@two pre-restore .*from-writer=many@one'
 first_not_told() { ! grep '^many@one [pb]' told; }
 try "and the first one is not" first_not_told
 rm -rf writers.d/many@one writers.d/many@two
+
+# --- dependencies --------------------------------------------------------------
+
+instance app
+instance base
+sed "s,^end,dependency c base c\nend," document-app >document-with
+mv document-with document-app
+echo app >app/f
+echo base >base/f
+try "a writer" asof writer add app -g "$T"
+try "and one that it depends on" asof writer add base -g "$T"
+try "are backed up" backup "$T/app" "$T/base"
+rm app/f base/f
+forget_told
+try "DP-01: the one that depends" asof restore latest --writer app
+try "brings the other one" grep -qx base base/f
+try "and that is said" said 'base:c: goes back, too'
+rm app/f base/f
+try "DP-01: the one that is depended on" asof restore latest --writer base
+try "brings who depends on it" grep -qx app app/f
+touch fail-base
+try "a backup in which one fails" must_fail 3 backup "$T/app" "$T/base"
+rm app/f base/f
+try "DP-03: without the other side" must_fail 2 asof restore latest --writer app
+try "it does not go back" gone app/f
+try "and it is said why" said 'goes back with base:c only'
+rm -rf writers.d/app writers.d/base
 
 # --- carried file sets --------------------------------------------------------
 
