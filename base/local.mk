@@ -10,6 +10,7 @@ libbase_a_SOURCES = \
 	%D%/hex.c %D%/hex.h \
 	%D%/io.c %D%/io.h \
 	%D%/mem.c %D%/mem.h \
+	%D%/outlive.c %D%/outlive.h \
 	%D%/path.c %D%/path.h \
 	%D%/pool.c %D%/pool.h \
 	%D%/src.c %D%/src.h \

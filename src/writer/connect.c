@@ -2,10 +2,8 @@
  * connect.c
  *
  * The child is there for the case that its parent is killed: it sees the line
- * close, thaws and aborts.  So nothing that ends the parent may end it: it is
- * in a session of its own, where no terminal's signals come, and ignores those
- * that a service manager sends to all.  And it must keep nothing of its parent's
- * alive: no lock, no pipe that somebody waits for the end of.
+ * close, thaws and aborts (outlive.h).  It must keep nothing of its parent's alive:
+ * no lock, no pipe that somebody waits for the end of.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -15,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/io.h"
+#include "base/outlive.h"
 #include "base/time.h"
 #include "src/writer/grammar.h"
 #include "src/writer/party.h"
@@ -26,7 +25,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -66,39 +64,6 @@ connect_live(const char *repository, const uint8_t repository_id[16])
 
 /* --- a child ---------------------------------------------------------------- */
 
-static void
-ignore_signals(void)
-{
-	static const int number[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT,
-				      SIGPIPE };
-	sigset_t none;
-	size_t i;
-
-	for (i = 0; i < sizeof(number) / sizeof(number[0]); i++)
-		(void)signal(number[i], SIG_IGN);
-	(void)sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* Nothing but the line, and nothing in the place of the standard files. */
-static int
-let_go(int fd)
-{
-	int null;
-	int i;
-
-	if (fd > 3 && close_range(3, (unsigned)fd - 1, 0) < 0)
-		return -1;
-	if (close_range((unsigned)fd + 1, ~0U, 0) < 0)
-		return -1;
-	null = io_open(AT_FDCWD, "/dev/null", O_RDWR, 0, NULL, NULL);
-	for (i = 0; i <= 2 && null >= 0; i++) {
-		if (dup2(null, i) < 0)
-			return -1;
-	}
-	return null > 2 ? io_close(null, "/dev/null", NULL) : 0;
-}
-
 /* The first message is answered by why there is nobody to talk to. */
 static void
 answer_with_error(int fd, const struct err *why)
@@ -122,9 +87,7 @@ be_child(const char *repository, const uint8_t repository_id[16], int fd)
 	struct desk *d = NULL;
 	struct err e = { 0 };
 
-	(void)setsid();
-	ignore_signals();
-	if (let_go(fd) < 0)
+	if (outlive(fd) < 0)
 		_exit(1);
 	if (desk_open(repository, repository_id, &d, &e) < 0) {
 		answer_with_error(fd, &e);
