@@ -238,6 +238,28 @@ restore_writer(struct pass *p, size_t first, struct err *e)
 	return rc;
 }
 
+/* All that the first unit's writer gets, with its service stopped if need be. */
+static int
+restore_stopped(struct pass *p, size_t first, struct err *e)
+{
+	const struct unit *u = &p->unit[first];
+	struct service_stopped stopped;
+	struct err why = { 0 };
+	int rc;
+
+	if (p->o->dry_run || !method_stops_before(u->document->method))
+		return restore_writer(p, first, e);
+	if (service_stop(u->service, u->services, p->o->cancel, &stopped,
+			 &why) < 0) {
+		pass_fail_writer(p, u->taker, &why);
+		return 0;
+	}
+	rc = restore_writer(p, first, e);
+	if (service_start(&stopped, &why) < 0)
+		pass_fail_writer(p, u->taker, &why);
+	return rc;
+}
+
 int
 putback_all(struct pass *p, struct err *e)
 {
@@ -247,29 +269,12 @@ putback_all(struct pass *p, struct err *e)
 
 	if (pass_firsts(p, &first, e) < 0)
 		return -1;
-	for (i = 0; rc == 0 && i < p->units; i++) {
-		const struct unit *u = &p->unit[i];
-		bool stops;
-		struct err why = { 0 };
-
-		if (!first[i])
-			continue;
-		stops = !p->o->dry_run &&
-			method_stops_before(u->document->method);
-		if (stops && service_stop(u->service, u->services, p->o->cancel,
-					  &why) < 0) {
-			pass_fail_writer(p, u->taker, &why);
-			continue;
-		}
-		rc = restore_writer(p, i, e);
-		if (stops && service_start(u->service, u->services, &why) < 0)
-			pass_fail_writer(p, u->taker, &why);
-	}
+	for (i = 0; rc == 0 && i < p->units; i++)
+		if (first[i])
+			rc = restore_stopped(p, i, e);
 	mem_free(first);
 	return rc;
 }
-
-/* --- services --------------------------------------------------------------- */
 
 void
 putback_restart(struct pass *p)
@@ -278,14 +283,14 @@ putback_restart(struct pass *p)
 
 	for (i = 0; i < p->units; i++) {
 		const struct unit *u = &p->unit[i];
+		struct service_stopped stopped;
 		struct err why = { 0 };
 
-		if (!method_restarts_after(u->document->method) ||
-		    !pass_is_first(p, i))
-			continue;
-		if (service_stop(u->service, u->services, p->o->cancel, &why) <
-			    0 ||
-		    service_start(u->service, u->services, &why) < 0)
+		if (method_restarts_after(u->document->method) &&
+		    pass_is_first(p, i) &&
+		    (service_stop(u->service, u->services, p->o->cancel,
+				  &stopped, &why) < 0 ||
+		     service_start(&stopped, &why) < 0))
 			pass_fail_writer(p, u->taker, &why);
 	}
 }

@@ -1,7 +1,8 @@
 /*
  * The program is run with nothing of ours: a clean environment, no descriptors
  * but the three, the root directory.  Starting is not given up when somebody
- * says stop: a service that we stopped runs again.
+ * says stop: a service that we stopped runs again.  For the case that we are killed
+ * there is a child, made before anything is stopped (outlive.h).
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -10,9 +11,13 @@
 #include "src/requester/service.h"
 
 #include "base/err.h"
+#include "base/io.h"
+#include "base/outlive.h"
 #include "base/path.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
@@ -114,33 +119,10 @@ run(const char *verb, const char *unit, const atomic_int *cancel,
 		       verb, shown, service_program);
 }
 
-int
-service_stop(char *const *unit, size_t n, const atomic_int *cancel,
-	     struct err *e)
-{
-	size_t i;
+/* --- whoever starts them if we do not ---------------------------------------- */
 
-	if (n == 0)
-		return err_set(e, ERR_USAGE,
-			       "the writer's restore method stops its service, "
-			       "and none was named when it was registered "
-			       "(asof writer add --service)");
-	if (geteuid() != 0)
-		return err_set(e, ERR_USAGE,
-			       "the writer's restore method stops its service: "
-			       "that is for root");
-	for (i = 0; i < n; i++) {
-		if (run("stop", unit[i], cancel, e) == 0)
-			continue;
-		/* It may have stopped halfway: start it, too. */
-		(void)service_start(unit, i + 1, NULL);
-		return -1;
-	}
-	return 0;
-}
-
-int
-service_start(char *const *unit, size_t n, struct err *e)
+static int
+start_all(char *const *unit, size_t n, struct err *e)
 {
 	struct err why = { 0 };
 	size_t i;
@@ -151,4 +133,94 @@ service_start(char *const *unit, size_t n, struct err *e)
 		return 0;
 	err_move(e, &why);
 	return -1;
+}
+
+/* Until the line ends, which it does with our parent; else we are killed. */
+static void __attribute__((noreturn))
+be_watcher(const struct service_stopped *s, int line)
+{
+	struct pollfd end = { .fd = fcntl(line, F_DUPFD_CLOEXEC, 3) };
+
+	if (end.fd < 0 || outlive(end.fd) < 0)
+		_exit(1);
+	(void)!chdir("/");
+	while (poll(&end, 1, -1) < 0 && errno == EINTR)
+		;
+	_exit(start_all(s->unit, s->units, NULL) < 0);
+}
+
+static int
+start_watcher(struct service_stopped *s, struct err *e)
+{
+	int line[2];
+
+	if (pipe2(line, O_CLOEXEC) < 0)
+		return err_sys(e, "watch over a stopped service");
+	s->watcher = fork();
+	if (s->watcher == 0)
+		be_watcher(s, line[0]);
+	(void)io_close(line[0], "line to the watcher", NULL);
+	s->line = line[1];
+	if (s->watcher > 0)
+		return 0;
+	(void)err_sys(e, "watch over a stopped service");
+	(void)io_close(s->line, "line to the watcher", NULL);
+	return -1;
+}
+
+/* Before the line ends: it is not to start them once more. */
+static void
+dismiss_watcher(struct service_stopped *s)
+{
+	(void)kill(s->watcher, SIGKILL);
+	while (waitpid(s->watcher, NULL, 0) < 0 && errno == EINTR)
+		;
+	(void)io_close(s->line, "line to the watcher", NULL);
+}
+
+/* --- both --------------------------------------------------------------------- */
+
+static int
+check_services(size_t n, struct err *e)
+{
+	if (n == 0)
+		return err_set(e, ERR_USAGE,
+			       "the writer's restore method stops its service, "
+			       "and none was named when it was registered "
+			       "(asof writer add --service)");
+	if (geteuid() != 0)
+		return err_set(e, ERR_USAGE,
+			       "the writer's restore method stops its service: "
+			       "that is for root");
+	return 0;
+}
+
+int
+service_stop(char *const *unit, size_t n, const atomic_int *cancel,
+	     struct service_stopped *out, struct err *e)
+{
+	struct service_stopped s = { .unit = unit, .units = n };
+	size_t i;
+
+	if (check_services(n, e) < 0 || start_watcher(&s, e) < 0)
+		return -1;
+	for (i = 0; i < n; i++) {
+		if (run("stop", unit[i], cancel, e) == 0)
+			continue;
+		/* It may have stopped halfway: start it, too. */
+		(void)start_all(unit, i + 1, NULL);
+		dismiss_watcher(&s);
+		return -1;
+	}
+	*out = s;
+	return 0;
+}
+
+int
+service_start(struct service_stopped *s, struct err *e)
+{
+	int rc = start_all(s->unit, s->units, e);
+
+	dismiss_watcher(s);
+	return rc;
 }

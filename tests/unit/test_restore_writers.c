@@ -30,6 +30,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
@@ -1311,7 +1312,10 @@ a_link_on_the_way_is_not_followed(void **state)
 
 /* --- services ----------------------------------------------------------------- */
 
-/* It notes what it is told; it cannot stop "bad", nor start "dead". */
+/*
+ * It notes what it is told; it cannot stop "bad", nor start "dead", and who stops
+ * "killer" is killed.
+ */
 static void
 make_manager(void)
 {
@@ -1322,6 +1326,7 @@ make_manager(void)
 		       "#!/bin/sh\n"
 		       "if [ -e '%s/d/a' ]; then f=there; else f=not; fi\n"
 		       "echo \"$1 $3 $f\" >>'%s/calls'\n"
+		       "[ \"$1 $3\" != 'stop killer' ] || kill -9 $PPID\n"
 		       "[ \"$1 $3\" != 'stop bad' ] &&\n"
 		       "[ \"$1 $3\" != 'start dead' ]\n",
 		       W.s.path, W.s.path);
@@ -1389,6 +1394,41 @@ sv_02_what_was_stopped_runs_again_whatever_fails(void **state)
 	must_restore();
 	assert_int_equal(W.out.failed, 1);
 	must_hold("/calls", "stop one there\nstart one there\n");
+	end();
+}
+
+static void
+sv_02_what_was_stopped_runs_again_if_we_are_killed(void **state)
+{
+	static const char want[] = "stop one not\nstop killer not\n"
+				   "start killer not\nstart one not\n";
+	char got[sizeof(want)] = "";
+	unsigned tries;
+	int status;
+	pid_t us;
+
+	(void)state;
+	if (!is_root())
+		skip();
+	begin(plain, N_OF(plain), DOC("stop-restore-start"));
+	make_manager();
+	W.service[0] = (char *)(uintptr_t) "one";
+	W.service[1] = (char *)(uintptr_t) "killer";
+	W.live.services = 2;
+	us = fork();
+	assert_true(us >= 0);
+	if (us == 0) {
+		(void)restore();
+		_exit(0);
+	}
+	assert_int_equal(waitpid(us, &status, 0), us);
+	assert_true(WIFSIGNALED(status));
+	for (tries = 0; tries < 100 && strcmp(got, want) != 0; tries++) {
+		(void)usleep(50000);
+		got[scratch_read(in("/calls"), got, sizeof(got) - 1)] = '\0';
+	}
+	assert_string_equal(got, want);
+	assert_false(is_there("/d"));
 	end();
 }
 
@@ -1653,6 +1693,8 @@ main(void)
 			sv_02_the_service_is_stopped_and_started_around_the_restore),
 		cmocka_unit_test(
 			sv_02_what_was_stopped_runs_again_whatever_fails),
+		cmocka_unit_test(
+			sv_02_what_was_stopped_runs_again_if_we_are_killed),
 		cmocka_unit_test(
 			sv_02_a_service_that_does_not_start_again_is_a_failure),
 		cmocka_unit_test(
