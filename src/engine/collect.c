@@ -802,6 +802,7 @@ collect_swap(struct collector *c, const struct entry *old,
 	if (old != NULL) {
 		o->bytes -= old->type == ENTRY_FILE ? old->size : 0;
 		o->files -= old->type == ENTRY_FILE && o->files > 0;
+		o->dirs -= old->type == ENTRY_DIR && o->dirs > 0;
 		o->xattrs -= old->xattrs > 0;
 	} else {
 		o->entries++;

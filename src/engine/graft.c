@@ -41,6 +41,7 @@ struct twig {
 			   NULL: a directory on the way */
 	size_t bytes_len;
 	bool gone; /* nothing is there any more; no bytes */
+	bool leaves; /* a directory: if nothing is left in it */
 	struct twig **child; /* sorted by name */
 	size_t children;
 };
@@ -309,11 +310,10 @@ check_place(struct graft *g, const char *path, struct err *e)
 		       path_show_in(shown, path, strlen(path)));
 }
 
-int
-graft_file(struct graft *g, const char *path, const char *from, size_t owner,
-	   struct err *e)
+static int
+put_file(struct graft *g, const char *path, const struct scan_lone_what *what,
+	 struct err *e)
 {
-	const struct claim source = { .from = from, .from_owner = owner };
 	char shown[PATH_SHOW_LEN];
 	struct slice *sl = NULL;
 	const char *name = NULL;
@@ -328,8 +328,7 @@ graft_file(struct graft *g, const char *path, const char *from, size_t owner,
 		return -1;
 	}
 	err_clear(&why);
-	if (scan_lone(g->b, path, &source, parent < 0 ? -1 : parent, &sl, e) ==
-		    0 &&
+	if (scan_lone(g->b, path, what, parent, &sl, e) == 0 &&
 	    collect_lone(g->c, sl, e) == 0)
 		rc = twig_set(&g->tree, path, sl->item[0].bytes,
 			      sl->item[0].len, e);
@@ -346,6 +345,23 @@ graft_file(struct graft *g, const char *path, const char *from, size_t owner,
 }
 
 int
+graft_file(struct graft *g, const char *path, const char *from, size_t owner,
+	   struct err *e)
+{
+	const struct scan_lone_what what = { .from = from, .owner = owner };
+
+	return put_file(g, path, &what, e);
+}
+
+int
+graft_plain(struct graft *g, const char *path, struct err *e)
+{
+	static const struct scan_lone_what what = { .any_type = true };
+
+	return put_file(g, path, &what, e);
+}
+
+int
 graft_remove(struct graft *g, const char *path, struct err *e)
 {
 	struct tree_hit hit = { 0 };
@@ -354,11 +370,14 @@ graft_remove(struct graft *g, const char *path, struct err *e)
 	const char *name;
 	size_t len;
 	size_t pos = 0;
+	bool dir;
 	int rc;
 
-	if (check_place(g, path, e) < 0 || find_twig(g, path, &there, e) < 0)
+	if (check_path(path, true, e) < 0 || find_twig(g, path, &there, e) < 0)
 		return -1;
 	rc = find_walked(g, path, &hit, e);
+	dir = (rc == 0 && hit.entry.type == ENTRY_DIR) ||
+	      (there != NULL && there->children > 0);
 	tree_hit_clear(&hit);
 	if (rc < 0 || (rc == 1 && there == NULL))
 		return rc;
@@ -366,6 +385,9 @@ graft_remove(struct graft *g, const char *path, struct err *e)
 		t = twig_child(t, name, len);
 	if (t == NULL)
 		return err_nomem(e);
+	t->leaves = dir;
+	if (dir)
+		return 0;
 	mem_free(t->bytes);
 	t->bytes = NULL;
 	t->bytes_len = 0;
@@ -547,6 +569,10 @@ add_way(struct making *m, const struct twig *t, const struct entry *old,
 		goto out;
 	if (make_tree(g, t, old, m->session, &en.dir, e) < 0)
 		goto out;
+	if (t->leaves && en.dir.entries == 0) {
+		rc = old != NULL ? collect_swap(g->c, old, NULL, e) : 0;
+		goto out;
+	}
 	en.name = (const uint8_t *)t->name;
 	en.name_len = t->len;
 	en.bytes = NULL;

@@ -33,8 +33,14 @@ int graft_file(struct graft *g, const char *path, const char *from,
 	       size_t owner, struct err *e);
 
 /*
- * Nothing is at `path` any more; what is there is no directory (ERR_SOURCE).
- * 1: nothing was there.
+ * The same of a file that is nobody's any more, and may be of any type but a
+ * directory: as the walk would have stored it.
+ */
+int graft_plain(struct graft *g, const char *path, struct err *e);
+
+/*
+ * Nothing is at `path` any more; a directory leaves when, in the end, nothing
+ * is left in it.  1: nothing was there.
  */
 int graft_remove(struct graft *g, const char *path, struct err *e);
 

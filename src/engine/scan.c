@@ -1339,7 +1339,7 @@ lone_dir(struct backup *b, struct slice *sl, const char *path, int fd,
 
 /* Nobody's: it is read because somebody hands it over. */
 static int
-lone_claim(struct slice *sl, struct item *it, const struct claim *from,
+lone_claim(struct slice *sl, struct item *it, const struct scan_lone_what *what,
 	   struct err *e)
 {
 	struct item_claim *ic = it->claim;
@@ -1354,9 +1354,9 @@ lone_claim(struct slice *sl, struct item *it, const struct claim *from,
 		ic->nobodys = true;
 		it->claim = ic;
 	}
-	if (from->from != NULL) {
-		ic->claim.from = from->from;
-		ic->claim.from_owner = from->from_owner;
+	if (what->from != NULL) {
+		ic->claim.from = what->from;
+		ic->claim.from_owner = what->owner;
 		ic->live = true;
 	}
 	if (ic->claim.kind == CLAIM_EXCLUDED)
@@ -1366,14 +1366,16 @@ lone_claim(struct slice *sl, struct item *it, const struct claim *from,
 
 static int
 lone_stat(struct backup *b, struct slice *sl, const char *path,
-	  const struct claim *from, struct err *e)
+	  const struct scan_lone_what *what, struct err *e)
 {
+	const struct claim from = { .from = what->from,
+				    .from_owner = what->owner };
 	struct item *it = &sl->item[0];
 	int fd = sl->dir->fd;
 	int rc;
 
-	if (from->from != NULL) {
-		rc = stat_from(b, NULL, it, from, e);
+	if (what->from != NULL) {
+		rc = stat_from(b, NULL, it, &from, e);
 	} else if (fd < 0) {
 		rc = err_set(e, ERR_SOURCE, "its directory is not there");
 	} else {
@@ -1382,16 +1384,18 @@ lone_stat(struct backup *b, struct slice *sl, const char *path,
 			rc = backup_fs(b, sl->dir->standin, &it->st, fd,
 				       it->name, &it->fs, e);
 	}
-	if (rc == 0 && !S_ISREG(it->st.stx_mode))
+	if (rc == 0 && !S_ISREG(it->st.stx_mode) &&
+	    (!what->any_type || S_ISDIR(it->st.stx_mode)))
 		return err_set(e, ERR_SOURCE, "is no regular file");
 	if (rc < 0 || claimed_ask(b, sl, it, path, &it->st, e) < 0)
 		return -1;
-	return lone_claim(sl, it, from, e);
+	return lone_claim(sl, it, what, e);
 }
 
 int
-scan_lone(struct backup *b, const char *path, const struct claim *from,
-	  int parent, struct slice **out, struct err *e)
+scan_lone(struct backup *b, const char *path,
+	  const struct scan_lone_what *what, int parent, struct slice **out,
+	  struct err *e)
 {
 	struct scan_scratch *s = mem_zalloc(sizeof(*s));
 	struct slice *sl = slice_new(NULL, 2);
@@ -1413,7 +1417,7 @@ scan_lone(struct backup *b, const char *path, const struct claim *from,
 		goto out;
 	}
 	sl->count = 1;
-	if (lone_stat(b, sl, path, from, e) < 0 ||
+	if (lone_stat(b, sl, path, what, e) < 0 ||
 	    scan_claimed(b, sl->dir, sl, &sl->item[0], s, path, NULL, e) < 0)
 		goto out;
 	*out = sl;

@@ -43,12 +43,17 @@ void slice_free(struct slice *s);
 /*
  * For a file that is put into the tree after the walk: an item of its own, in
  * a slice and a directory of its own, judged as in a walk.  `parent` (taken
- * over; -1: it is not there) is the directory of `path`.  From from->from, if
- * that is not NULL, for from->from_owner.  What nobody claims is read whole.  On 0 slice_free and
- * dir_unref are the caller's.
+ * over; -1: it is not there) is the directory of `path`.  What nobody claims is
+ * read whole.  On 0 slice_free and dir_unref are the caller's.
  */
-int scan_lone(struct backup *b, const char *path, const struct claim *from,
-	      int parent, struct slice **out, struct err *e);
+struct scan_lone_what {
+	const char *from; /* read from there, for `owner`; NULL: from `path` */
+	size_t owner;
+	bool any_type; /* not only a regular file, but no directory */
+};
+int scan_lone(struct backup *b, const char *path,
+	      const struct scan_lone_what *what, int parent, struct slice **out,
+	      struct err *e);
 
 /* Give up the directories that a slice has found. */
 void slice_drop_dirs(struct slice *s);

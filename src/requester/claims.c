@@ -1342,7 +1342,7 @@ find_unmet(struct unmet *u, const struct metadata_spec *spec, struct err *e)
 {
 	struct err why = { 0 };
 
-	if (finder_each(spec, u->w->o->standins, on_unmet, u, &why) == 0)
+	if (finder_each(spec, u->w->o->standins, false, on_unmet, u, &why) == 0)
 		return 0;
 	if (why.kind == ERR_SOURCE)
 		return fail(u->w, u->p->component, why.text, e);
@@ -1470,7 +1470,7 @@ writer_claims_members(struct writer_claims *w, size_t component,
 	for (i = 0; i < w->places; i++)
 		if (w->place[i].component == component &&
 		    w->place[i].kind == PLACE_SET && w->place[i].carried &&
-		    finder_each(&w->place[i].set->spec, w->o->standins,
+		    finder_each(&w->place[i].set->spec, w->o->standins, true,
 				fn, ctx, &why) < 0) {
 			/* It has failed already: what there is, is taken. */
 			if (why.kind != ERR_SOURCE) {

@@ -40,6 +40,7 @@ struct find {
 	struct buf path; /* of the name at hand */
 	size_t dir_len;  /* of it, the directory's with its slash */
 	int fd;
+	bool others;
 	bool stopped;
 	struct err missed; /* the first directory that cannot be listed */
 	char scratch[SCRATCH_LEN];
@@ -65,11 +66,9 @@ type_of(struct find *f, const struct src_dirent *d)
 {
 	struct statx st;
 
-	if (d->type == DT_DIR)
-		return S_IFDIR;
-	if (d->type == DT_REG)
-		return S_IFREG;
-	if (d->type != DT_UNKNOWN || src_stat(f->fd, d->name, &st, NULL) < 0)
+	if (d->type != DT_UNKNOWN)
+		return DTTOIF(d->type);
+	if (src_stat(f->fd, d->name, &st, NULL) < 0)
 		return 0;
 	return st.stx_mode & S_IFMT;
 }
@@ -87,7 +86,8 @@ on_name(void *ctx, const struct src_dirent *d, struct err *e)
 		return -1;
 	if (type == S_IFDIR && f->spec->recursive)
 		return wait_for(f, buf_str(&f->path), e);
-	if (type != S_IFREG || f->stopped ||
+	if ((type != S_IFREG && (!f->others || type == S_IFDIR || type == 0)) ||
+	    f->stopped ||
 	    !wildcard_match(f->spec->pattern, d->name))
 		return 0;
 	rc = f->fn(f->ctx, buf_str(&f->path), e);
@@ -139,7 +139,7 @@ list(struct find *f, const char *dir, struct err *e)
 
 int
 finder_each(const struct metadata_spec *spec, const struct standins *in,
-	    finder_fn fn, void *ctx, struct err *e)
+	    bool others, finder_fn fn, void *ctx, struct err *e)
 {
 	struct find *f = mem_zalloc(sizeof(*f));
 	struct waiting *w;
@@ -149,6 +149,7 @@ finder_each(const struct metadata_spec *spec, const struct standins *in,
 		return err_nomem(e);
 	f->spec = spec;
 	f->in = in;
+	f->others = others;
 	f->fn = fn;
 	f->ctx = ctx;
 	rc = wait_for(f, spec->dir, e);

@@ -61,7 +61,7 @@ graft_each(struct late *l, const struct metadata_spec *spec, struct err *e)
 {
 	struct err why = { 0 };
 
-	if (finder_each(spec, l->r->claims_options.standins, on_path, l,
+	if (finder_each(spec, l->r->claims_options.standins, false, on_path, l,
 			&why) == 0)
 		return 0;
 	if (why.kind == ERR_SOURCE)
