@@ -78,6 +78,7 @@ libwriter_a_SOURCES = \
 	%D%/writer/statement.c %D%/writer/statement.h \
 	%D%/writer/term.c %D%/writer/term.h \
 	%D%/writer/value.c %D%/writer/value.h \
+	%D%/writer/voice.c %D%/writer/voice.h \
 	%D%/writer/wildcard.c %D%/writer/wildcard.h \
 	%D%/writer/wire.c %D%/writer/wire.h
 

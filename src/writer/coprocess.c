@@ -7,11 +7,6 @@
  * more to do.  What is to be written, and how it is to end, is guarded by
  * desk->lock; the thread takes the lock for each line that it hands on.
  *
- * A line is one of four things: part of a document (from `writer` to `end`, as
- * an answer to identify), an answer, or a statement; comments are statements
- * that mean nothing.  A program whose document was refused, or what it said of
- * where its files go, has failed, whatever it answers: it cannot know.
- *
  * The group is killed before the program is waited for: until then its number
  * belongs to nobody else.
  *
@@ -32,13 +27,10 @@
 #include "base/pool.h"
 #include "base/time.h"
 #include "src/writer/grammar.h"
-#include "src/writer/intake.h"
 #include "src/writer/launch.h"
-#include "src/writer/metadata.h"
 #include "src/writer/party.h"
-#include "src/writer/refuse.h"
 #include "src/writer/round_internal.h"
-#include "src/writer/statement.h"
+#include "src/writer/voice.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -59,8 +51,7 @@
 /* Exit status of a program that wants to be asked again later. */
 #define EXIT_RETRYABLE 75
 
-#define READ_MAX    65536
-#define LOG_LINE    1024
+#define READ_MAX 65536
 
 /* How often is looked at the clock while it is to end, and at it. */
 #define ENDING_MS 50
@@ -83,264 +74,8 @@ struct coprocess {
 
 	/* The thread's: */
 	size_t printed;     /* bytes of output and standard error */
-	struct buf line;    /* an unfinished one of its output */
-	bool line_too_long;
-	struct buf document;
-	bool in_document;
-	struct buf fault;    /* why an event has failed, whatever it answers, */
-	enum event fault_at; /* and which */
-	char log_line[LOG_LINE];
-	size_t log_len;
-	struct intake intake;
-	struct intake_sink sink;
+	struct voice voice;
 };
-
-/* --- what it says ----------------------------------------------------------- */
-
-static int
-check_statement(void *ctx, struct statement *s, struct err *e)
-{
-	const struct coprocess *c = ctx;
-
-	return party_check(c->party, s, e);
-}
-
-static int
-accept_statements(void *ctx, struct statement *const *s, size_t n,
-		  struct err *e)
-{
-	const struct coprocess *c = ctx;
-
-	return party_accept(c->party, s, n, e);
-}
-
-static void
-note_fault(struct coprocess *c, const char *what, const char *why)
-{
-	buf_reset(&c->fault);
-	buf_printf(&c->fault, "%s: %s", what, why);
-	c->fault_at = c->party->mailbox.event;
-}
-
-/*
- * In a backup the gap makes good what was refused: more is read.  Nothing does
- * if files are about to go where the writer did not want them.
- */
-static void
-refuse_statement(void *ctx, const struct statement *s, const void *line,
-		 size_t len, const struct err *why)
-{
-	struct coprocess *c = ctx;
-
-	party_refuse(c->party, s, line, len, why);
-	if (c->party->mailbox.event == EVENT_PRE_RESTORE)
-		note_fault(c, "a statement was refused", why->text);
-}
-
-/* Does the line begin with this word? */
-static bool
-begins_with(const char *line, size_t len, const char *word)
-{
-	size_t n = strlen(word);
-
-	while (len > 0 && (*line == ' ' || *line == '\t')) {
-		line++;
-		len--;
-	}
-	return len >= n && memcmp(line, word, n) == 0 &&
-	       (len == n || line[n] == ' ' || line[n] == '\t' ||
-		line[n] == '\r');
-}
-
-/* The event that it has been told and has not answered. */
-static bool
-owes_answer(const struct mailbox *m)
-{
-	return m->state == MAIL_WAITING || m->state == MAIL_DELIVERED;
-}
-
-/* desk->lock is held in all of these. */
-
-static bool
-has_fault(const struct coprocess *c)
-{
-	return c->fault.len > 0 && c->fault_at == c->party->mailbox.event;
-}
-
-static void
-answer_for_it(struct coprocess *c, enum failure f, const char *text)
-{
-	struct party *p = c->party;
-	struct buf line = { 0 };
-	struct err e = { 0 };
-
-	if (has_fault(c)) {
-		f = FAILURE_FATAL;
-		text = buf_str(&c->fault);
-	}
-	buf_printf(&line, "%s %" PRIu64, f == FAILURE_NONE ? "ok" : "fail",
-		   p->mailbox.id);
-	if (f != FAILURE_NONE) {
-		buf_printf(&line, " %s ", failure_name(f));
-		grammar_quote_always(&line, text, strlen(text));
-	}
-	if (buf_ok(&line, &e) < 0 ||
-	    party_answer(p, line.data, line.len, &e) < 0)
-		mailbox_gone(&p->mailbox);
-	buf_clear(&line);
-	desk_changed(c->desk, p);
-}
-
-/* What it began and did not commit when it answers is not to be had. */
-static void
-abort_transaction(struct coprocess *c)
-{
-	if (!c->intake.transaction)
-		return;
-	intake_close(&c->intake);
-	c->intake = (struct intake){ .sink = &c->sink };
-}
-
-static void
-take_answer(struct coprocess *c, const char *line, size_t len)
-{
-	struct party *p = c->party;
-	struct err e = { 0 };
-
-	abort_transaction(c);
-	if (has_fault(c) && owes_answer(&p->mailbox)) {
-		answer_for_it(c, FAILURE_FATAL, "");
-		return;
-	}
-	if (party_answer(p, line, len, &e) < 0)
-		party_log(p, "its answer was refused: %s", e.text);
-	desk_changed(c->desk, p);
-}
-
-static void
-refuse_document(struct coprocess *c, const char *why)
-{
-	note_fault(c, "its document", why);
-	party_log(c->party, "its document was refused: %s", why);
-}
-
-static void
-take_document_line(struct coprocess *c, const char *line, size_t len)
-{
-	struct err e = { 0 };
-
-	/* What is too long is refused as a whole, and not kept until then. */
-	if (c->document.len <= METADATA_LEN_MAX) {
-		buf_add(&c->document, line, len);
-		buf_add_char(&c->document, '\n');
-	}
-	if (!begins_with(line, len, "end"))
-		return;
-	c->in_document = false;
-	if (buf_ok(&c->document, &e) < 0 ||
-	    party_document(c->party, c->document.data, c->document.len, &e) <
-		    0)
-		refuse_document(c, e.text);
-	buf_clear(&c->document);
-}
-
-/* `line` has its newline behind it, which `len` does not count. */
-static void
-take_line(struct coprocess *c, const char *line, size_t len)
-{
-	const struct mailbox *m = &c->party->mailbox;
-
-	if (!c->in_document && begins_with(line, len, "writer") &&
-	    m->event == EVENT_IDENTIFY && owes_answer(m))
-		c->in_document = true;
-	if (c->in_document)
-		take_document_line(c, line, len);
-	else if (begins_with(line, len, "ok") ||
-		 begins_with(line, len, "fail"))
-		take_answer(c, line, len);
-	else /* what is refused, the sink hears of */
-		(void)intake_write(&c->intake, line, len + 1,
-				   time_monotonic_ns());
-}
-
-/* A line that cannot be had is refused like any other. */
-static void
-refuse_line(struct coprocess *c, const struct err *why)
-{
-	struct statement none = { 0 };
-
-	if (c->in_document)
-		refuse_document(c, why->text);
-	else
-		refuse_statement(c, &none, c->line.data, c->line.len, why);
-}
-
-static void
-end_line(struct coprocess *c)
-{
-	struct err e = { 0 };
-
-	buf_add_char(&c->line, '\n');
-	if (c->line_too_long)
-		refuse_set(&e, EMSGSIZE, "a line has at most %d bytes",
-			   GRAMMAR_LINE_MAX);
-	else
-		(void)!buf_ok(&c->line, &e);
-	if (e.kind != ERR_NONE)
-		refuse_line(c, &e);
-	else
-		take_line(c, (const char *)c->line.data, c->line.len - 1);
-	buf_clear(&c->line);
-	c->line_too_long = false;
-}
-
-/* desk->lock is taken here: the lock may be released between two lines. */
-static void
-take_output(struct coprocess *c, const char *p, size_t n)
-{
-	while (n > 0) {
-		const char *end = memchr(p, '\n', n);
-		size_t len = end != NULL ? (size_t)(end - p) : n;
-
-		/* A carriage return at the end does not count. */
-		if (c->line.len + len > GRAMMAR_LINE_MAX + 1)
-			c->line_too_long = true;
-		else
-			buf_add(&c->line, p, len);
-		if (end == NULL)
-			return;
-		(void)pthread_mutex_lock(&c->desk->lock);
-		end_line(c);
-		(void)pthread_mutex_unlock(&c->desk->lock);
-		p += len + 1;
-		n -= len + 1;
-	}
-}
-
-static void
-end_log_line(struct coprocess *c)
-{
-	if (c->log_len == 0)
-		return;
-	(void)pthread_mutex_lock(&c->desk->lock);
-	party_log(c->party, "program: %.*s", (int)c->log_len, c->log_line);
-	(void)pthread_mutex_unlock(&c->desk->lock);
-	c->log_len = 0;
-}
-
-/* Longer lines are several. */
-static void
-take_log(struct coprocess *c, const char *p, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		if (p[i] == '\n' || c->log_len == sizeof(c->log_line))
-			end_log_line(c);
-		if (p[i] != '\n')
-			c->log_line[c->log_len++] = p[i] != '\0' ? p[i] : '?';
-	}
-}
 
 /* --- its end ---------------------------------------------------------------- */
 
@@ -361,7 +96,7 @@ answer_by_status(struct coprocess *c, bool known, int status)
 	enum failure f = FAILURE_FATAL;
 	char text[100];
 
-	if (!owes_answer(&c->party->mailbox))
+	if (!voice_owes(&c->voice))
 		return;
 	if (c->killed)
 		(void)snprintf(text, sizeof(text),
@@ -387,7 +122,7 @@ answer_by_status(struct coprocess *c, bool known, int status)
 		else if (WEXITSTATUS(status) == 0 && has_read_all(c))
 			f = FAILURE_NONE;
 	}
-	answer_for_it(c, f, text);
+	voice_answer(&c->voice, f, text);
 }
 
 static void
@@ -400,11 +135,8 @@ wait_for_it(struct coprocess *c)
 	do
 		ended = waitpid(c->pid, &status, 0);
 	while (ended < 0 && errno == EINTR);
-	if (c->line.len > 0)
-		take_output(c, "\n", 1);
-	end_log_line(c);
+	voice_end(&c->voice);
 	(void)pthread_mutex_lock(&c->desk->lock);
-	intake_close(&c->intake);
 	c->ended = true;
 	answer_by_status(c, ended == c->pid, status);
 	desk_changed(c->desk, c->party);
@@ -416,7 +148,7 @@ wait_for_it(struct coprocess *c)
 /* What is there of its output; false at its end. */
 static bool
 read_some(struct coprocess *c, int fd,
-	  void (*take)(struct coprocess *c, const char *p, size_t n))
+	  void (*take)(struct voice *v, const char *p, size_t n))
 {
 	char part[READ_MAX / 4];
 	ssize_t n = read(fd, part, sizeof(part));
@@ -435,7 +167,7 @@ read_some(struct coprocess *c, int fd,
 		return false;
 	}
 	c->printed += (size_t)n;
-	take(c, part, (size_t)n);
+	take(&c->voice, part, (size_t)n);
 	return true;
 }
 
@@ -456,7 +188,7 @@ has_exited(const struct coprocess *c)
  */
 static void
 read_the_rest(struct coprocess *c, int fd,
-	      void (*take)(struct coprocess *c, const char *p, size_t n))
+	      void (*take)(struct voice *v, const char *p, size_t n))
 {
 	size_t until;
 	int left = 0;
@@ -540,16 +272,16 @@ run(void *arg)
 		if (p[1].revents != 0)
 			(void)!read(c->told, &count, sizeof(count));
 		/* The log first: what it says there led to the answer. */
-		if (p[3].revents != 0 && !read_some(c, c->log, take_log))
+		if (p[3].revents != 0 && !read_some(c, c->log, voice_log))
 			close_fd(&c->log);
-		if (p[2].revents != 0 && !read_some(c, c->out, take_output))
+		if (p[2].revents != 0 && !read_some(c, c->out, voice_output))
 			close_fd(&c->out);
 		if (has_exited(c))
 			break;
 	}
 	(void)kill(-c->pid, SIGKILL);
-	read_the_rest(c, c->out, take_output);
-	read_the_rest(c, c->log, take_log);
+	read_the_rest(c, c->out, voice_output);
+	read_the_rest(c, c->log, voice_log);
 	wait_for_it(c);
 	return NULL;
 }
@@ -565,9 +297,7 @@ free_coprocess(struct coprocess *c)
 	close_fd(&c->log);
 	close_fd(&c->told);
 	buf_clear(&c->to_write);
-	buf_clear(&c->line);
-	buf_clear(&c->document);
-	buf_clear(&c->fault);
+	voice_clear(&c->voice);
 	mem_free(c);
 }
 
@@ -595,11 +325,7 @@ coprocess_start(struct desk *d, struct party *p, const char *path,
 	c->process = c->in = c->out = c->log = c->told = -1;
 	c->desk = d;
 	c->party = p;
-	c->sink = (struct intake_sink){ .check = check_statement,
-					.accept = accept_statements,
-					.refused = refuse_statement,
-					.ctx = c };
-	c->intake.sink = &c->sink;
+	voice_begin(&c->voice, d, p);
 	if (launch(&(struct launch){ .path = path,
 				     .owner = p->registration->owner,
 				     .change_user = p->registration->owner !=
