@@ -1,10 +1,12 @@
 /*
  * voice.c
  *
- * A line is one of four things: part of a document (from `writer` to `end`, as
- * an answer to identify), an answer, or a statement; comments are statements
- * that mean nothing.  A program whose document was refused, or what it said of
- * where its files go, has failed, whatever it answers: it cannot know.
+ * A line is one of four things: part of a document (from `writer` to `end`), an
+ * answer, or a statement; comments are statements that mean nothing.  A program
+ * that knows its document need not wait for identify, which may come before its
+ * first line or behind it: until identify is answered, `writer` begins a
+ * document.  One whose document was refused, or what it said of where its files
+ * go, has failed, whatever it answers: it cannot know.
  *
  * The lock is taken for each line and may be released between two.
  */
@@ -45,11 +47,11 @@ accept_statements(void *ctx, struct statement *const *s, size_t n,
 }
 
 static void
-note_fault(struct voice *v, const char *what, const char *why)
+note_fault(struct voice *v, enum event at, const char *what, const char *why)
 {
 	buf_reset(&v->fault);
 	buf_printf(&v->fault, "%s: %s", what, why);
-	v->fault_at = v->party->mailbox.event;
+	v->fault_at = at;
 }
 
 /*
@@ -65,7 +67,8 @@ refuse_statement(void *ctx, const struct statement *s, const void *line,
 
 	party_refuse(v->party, s, line, len, why);
 	if (v->party->mailbox.event == EVENT_PRE_RESTORE)
-		note_fault(v, "a statement was refused", why->text);
+		note_fault(v, EVENT_PRE_RESTORE, "a statement was refused",
+			   why->text);
 }
 
 /* Does the line begin with this word? */
@@ -138,6 +141,7 @@ static void
 take_answer(struct voice *v, const char *line, size_t len)
 {
 	struct party *p = v->party;
+	bool identify = p->mailbox.event == EVENT_IDENTIFY;
 	struct err e = { 0 };
 
 	abort_transaction(v);
@@ -147,13 +151,15 @@ take_answer(struct voice *v, const char *line, size_t len)
 	}
 	if (party_answer(p, line, len, &e) < 0)
 		party_log(p, "its answer was refused: %s", e.text);
+	else if (identify)
+		v->identified = true;
 	desk_changed(v->desk, p);
 }
 
 static void
 refuse_document(struct voice *v, const char *why)
 {
-	note_fault(v, "its document", why);
+	note_fault(v, EVENT_IDENTIFY, "its document", why);
 	party_log(v->party, "its document was refused: %s", why);
 }
 
@@ -181,10 +187,7 @@ take_document_line(struct voice *v, const char *line, size_t len)
 static void
 take_line(struct voice *v, const char *line, size_t len)
 {
-	const struct mailbox *m = &v->party->mailbox;
-
-	if (!v->in_document && begins_with(line, len, "writer") &&
-	    m->event == EVENT_IDENTIFY && voice_owes(v))
+	if (!v->identified && begins_with(line, len, "writer"))
 		v->in_document = true;
 	if (v->in_document)
 		take_document_line(v, line, len);

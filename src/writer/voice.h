@@ -30,6 +30,7 @@ struct voice {
 	bool line_too_long;
 	struct buf document;
 	bool in_document;
+	bool identified; /* it has answered identify: no document any more */
 	struct buf fault;    /* why an event has failed, whatever it answers, */
 	enum event fault_at; /* and which */
 	char log_line[VOICE_LOG_LINE];

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Programs are little shell scripts in a writers.d of the test's own. */
 
@@ -205,6 +206,35 @@ d4_stamps_come_on_standard_input(void **state)
 	assert_log("program: previous-stamp c \"two\\nlines\"\n");
 }
 
+/* Whatever it is called: what is about a component looks like no event. */
+static void
+d4_the_third_word_tells_events_from_other_lines(void **state)
+{
+	static const char stamp[] = "session=1";
+	struct round_component c = { .writer = "w",
+				     .component = "12",
+				     .type = METADATA_INCREMENTAL,
+				     .previous_stamp = stamp,
+				     .previous_len = sizeof(stamp) - 1 };
+
+	(void)state;
+	program("w", "#!/bin/sh\n" DOCUMENT
+		     "while read -r ev id rest; do case $rest in\n"
+		     "session=*) echo event $ev >&2; echo ok $id;;\n"
+		     "*) echo other $ev >&2;; esac; done\n");
+	begin(20);
+	MUST(round_component(session, &c, &e));
+	MUST(round_prepare(session, &e));
+	assert_int_equal(part("w")->state, PART_TAKING);
+	MUST(round_copied(session, &e));
+	end();
+	assert_log("program: event identify");
+	assert_log("program: other component\nw: program: other "
+		   "previous-stamp\nw: program: event prepare-backup");
+	assert_log("program: event post-copy");
+	assert_log("program: event backup-shutdown");
+}
+
 static void
 a_refused_statement_leaves_a_gap_and_the_rest_goes_on(void **state)
 {
@@ -271,6 +301,44 @@ a_document_that_is_refused_fails_identify(void **state)
 	begin(20);
 	assert_failed(EVENT_IDENTIFY, FAILURE_FATAL, "its document: ");
 	assert_null(desk->party[0]->document);
+}
+
+/* Identify comes when it comes: a program may have begun to speak before. */
+static void
+d4_a_document_may_come_before_identify(void **state)
+{
+	struct round_begin b = { .kind = ROUND_BACKUP,
+				 .type = METADATA_INCREMENTAL,
+				 .answer_s = 20 };
+	int waited;
+
+	(void)state;
+	program("w", "#!/bin/sh\n" DOCUMENT "echo said >&2\n"
+		     "while read -r ev id rest; do echo ok $id; done\n");
+	MUST(round_begin(desk, &b, &session, &e));
+	for (waited = 0;
+	     waited < 500 && strstr(fake_desk_log(), "said") == NULL;
+	     waited++) {
+		(void)pthread_mutex_unlock(&desk->lock);
+		(void)usleep(10000);
+		(void)pthread_mutex_lock(&desk->lock);
+	}
+	assert_non_null(desk->party[0]->document);
+	assert_string_equal(fake_desk_entries(desk, "w"), "");
+	MUST(round_identify(session, &e));
+	assert_int_equal(part("w")->state, PART_TAKING);
+}
+
+static void
+d4_a_document_behind_the_answer_to_identify_is_none(void **state)
+{
+	(void)state;
+	program("w", LOOP("prepare-backup)\n" DOCUMENT ";;\n"));
+	begin(20);
+	prepare();
+	assert_null(desk->party[0]->document);
+	assert_string_equal(fake_desk_entries(desk, "w"),
+			    "GAP ; GAP ; GAP ; GAP ");
 }
 
 static void
@@ -618,6 +686,9 @@ main(void)
 		T(a_statement_that_is_refused_fails_pre_restore),
 		T(a_line_that_is_too_long_is_refused),
 		T(a_document_that_is_refused_fails_identify),
+		T(d4_the_third_word_tells_events_from_other_lines),
+		T(d4_a_document_may_come_before_identify),
+		T(d4_a_document_behind_the_answer_to_identify_is_none),
 		T(a_program_may_fail_in_its_own_words),
 		T(d4_an_exit_without_an_answer_is_one),
 		T(a_program_that_ended_is_gone_for_the_next_event),
