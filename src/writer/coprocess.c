@@ -301,24 +301,43 @@ free_coprocess(struct coprocess *c)
 	mem_free(c);
 }
 
-/* It runs, and cannot be looked after. */
+/* It runs: from now on somebody looks after it, or it is gone, and so is *c. */
 static int
-give_up(struct coprocess *c, struct err *e)
+watch(struct coprocess *c, const struct child *l, const char *path,
+      struct err *e)
 {
+	c->pid = l->pid;
+	c->in = l->in;
+	c->out = l->out;
+	c->log = l->log;
+	c->process = pidfd_open(c->pid, 0);
+	c->told = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (c->told < 0)
+		err_sys(e, "watch the program %s", path);
+	else if (pool_thread(&c->thread, run, c, e) == 0)
+		return 0;
 	(void)kill(-c->pid, SIGKILL);
 	while (waitpid(c->pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	free_coprocess(c);
-	return e->kind == ERR_NONE ? err_nomem(e) : -1;
+	return -1;
 }
 
 int
 coprocess_start(struct desk *d, struct party *p, const char *path,
 		const char *session, struct coprocess **out, struct err *e)
 {
-	struct err why = { 0 };
+	/* While it is in a session none of this changes. */
+	const struct launch what = {
+		.path = path,
+		.owner = p->registration->owner,
+		.change_user = p->registration->owner != geteuid(),
+		.writer = p->registration->name,
+		.session = session,
+	};
 	struct child l;
 	struct coprocess *c = mem_zalloc(sizeof(*c));
+	int rc;
 
 	if (c == NULL)
 		return err_nomem(e);
@@ -326,31 +345,15 @@ coprocess_start(struct desk *d, struct party *p, const char *path,
 	c->desk = d;
 	c->party = p;
 	voice_begin(&c->voice, d, p);
-	if (launch(&(struct launch){ .path = path,
-				     .owner = p->registration->owner,
-				     .change_user = p->registration->owner !=
-						    geteuid(),
-				     .writer = p->registration->name,
-				     .session = session },
-		   &l, e) < 0) {
+	(void)pthread_mutex_unlock(&d->lock);
+	rc = launch(&what, &l, e);
+	(void)pthread_mutex_lock(&d->lock);
+	if (rc < 0) {
 		free_coprocess(c);
 		return -1;
 	}
-	c->pid = l.pid;
-	c->in = l.in;
-	c->out = l.out;
-	c->log = l.log;
-	c->process = pidfd_open(c->pid, 0);
-	c->told = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (c->told < 0)
-		err_sys(&why, "watch the program %s", path);
-	else
-		(void)pool_thread(&c->thread, run, c, &why);
-	if (why.kind != ERR_NONE) {
-		(void)give_up(c, &why);
-		err_move(e, &why);
+	if (watch(c, &l, path, e) < 0)
 		return -1;
-	}
 	p->mailbox.reader = true;
 	*out = c;
 	return 0;
@@ -423,16 +426,24 @@ coprocess_kill(struct coprocess *c)
 }
 
 void
-coprocess_end(struct coprocess *c, unsigned grace_ms)
+coprocess_dismiss(struct coprocess *c)
+{
+	if (c == NULL || c->closing)
+		return;
+	c->closing = true;
+	c->kill_at = time_monotonic_ns() + COPROCESS_GRACE_MS * MS;
+	tell(c);
+}
+
+void
+coprocess_end(struct coprocess *c)
 {
 	struct party *p;
 
 	if (c == NULL)
 		return;
 	p = c->party;
-	c->closing = true;
-	c->kill_at = time_monotonic_ns() + grace_ms * MS;
-	tell(c);
+	coprocess_dismiss(c);
 	(void)pthread_mutex_unlock(&c->desk->lock);
 	(void)pthread_join(c->thread, NULL);
 	(void)pthread_mutex_lock(&c->desk->lock);

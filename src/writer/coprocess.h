@@ -25,6 +25,7 @@ struct err;
 struct party;
 
 #define COPROCESS_OUTPUT_MAX (64u << 20) /* bytes of one session */
+#define COPROCESS_GRACE_MS   5000        /* behind the end of its input */
 
 /*
  * Programs of the directory that root, or this user, has: /etc/asof/writers.d
@@ -39,8 +40,9 @@ int coprocess_list(const struct desk *d, coprocess_fn fn, void *ctx,
 		   struct err *e);
 
 /*
- * Start it for the party, which speaks through it from then on.  desk->lock is
- * held.
+ * Start it for the party, which speaks through it from then on and is in a
+ * session.  Releases desk->lock meanwhile: who the owner is, others may have to
+ * be asked for.
  */
 int coprocess_start(struct desk *d, struct party *p, const char *path,
 		    const char *session, struct coprocess **out,
@@ -56,9 +58,13 @@ bool coprocess_running(const struct coprocess *c);
 void coprocess_kill(struct coprocess *c);
 
 /*
- * Close its input behind what is still to be written, give it `grace_ms`, kill
- * its group, wait for it, free it.  Takes NULL.  Releases desk->lock meanwhile.
+ * It is to end: close its input behind what is still to be written, and kill its
+ * group COPROCESS_GRACE_MS later.  Takes NULL; a second time changes nothing.
+ * desk->lock is held, and is not released: several can be told.
  */
-void coprocess_end(struct coprocess *c, unsigned grace_ms);
+void coprocess_dismiss(struct coprocess *c);
+
+/* The same, and wait for its end, and free it.  Releases desk->lock meanwhile. */
+void coprocess_end(struct coprocess *c);
 
 #endif

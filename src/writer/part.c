@@ -30,9 +30,6 @@
 /* How long is slept at most before the clock and the requester are looked at. */
 #define SLICE_NS (ROUND_SECOND / 10)
 
-/* What a program has after the end of its input before it is killed. */
-#define GRACE_MS 5000
-
 static round_clock_fn test_clock;
 
 void
@@ -338,7 +335,7 @@ part_release(struct round *s, struct part *p)
 
 	if (party == NULL)
 		return;
-	coprocess_end(p->program, GRACE_MS);
+	coprocess_end(p->program);
 	p->program = NULL;
 	p->party = NULL;
 	p->awaited = false;

@@ -24,6 +24,7 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "src/writer/coprocess.h"
 #include "src/writer/grammar.h"
 #include "src/writer/journal.h"
 #include "src/writer/metadata.h"
@@ -243,16 +244,25 @@ round_cut(const struct part *p)
 	return p->cut;
 }
 
+static bool
+has_nothing(const struct part *p)
+{
+	return p->party != NULL && p->party->components == 0;
+}
+
 /* Those that nothing was chosen of are done. */
 static void
 let_the_others_go(struct round *s)
 {
 	size_t i;
 
+	for (i = 0; i < s->parts; i++)
+		if (has_nothing(&s->part[i]))
+			coprocess_dismiss(s->part[i].program);
 	for (i = 0; i < s->parts; i++) {
 		struct part *p = &s->part[i];
 
-		if (p->party == NULL || p->party->components > 0)
+		if (!has_nothing(p))
 			continue;
 		if (p->state == PART_TAKING)
 			p->state = PART_NONE;
@@ -503,6 +513,8 @@ round_end(struct round *s)
 		(void)round_note_frozen(s, false, NULL);
 	round_give_exclusive(s);
 	s->phase = PHASE_ENDED;
+	for (i = 0; i < s->parts; i++)
+		coprocess_dismiss(s->part[i].program);
 	for (i = 0; i < s->parts; i++) {
 		forgive_timeouts(&s->part[i]);
 		part_release(s, &s->part[i]);

@@ -28,9 +28,6 @@
 #define WINDOW_S 60
 #define ANSWER_S 600
 
-/* For a program to end behind the abort that an earlier session owed it. */
-#define FREED_GRACE_MS 5000
-
 /* --- its own copy -------------------------------------------------------------- */
 
 void
@@ -257,9 +254,37 @@ restart_program(struct round *s, struct part *p)
 {
 	if (p->program == NULL)
 		return;
-	coprocess_end(p->program, FREED_GRACE_MS);
+	coprocess_end(p->program);
 	p->program = NULL;
 	start_program(s, p);
+}
+
+static void
+abort_named(struct round *s, const struct buf *names)
+{
+	size_t i;
+
+	for (i = 0; i < s->parts; i++) {
+		if (part_takes(&s->part[i]) && is_named(names, s->part[i].name))
+			round_send(s, &s->part[i], EVENT_ABORT, NULL,
+				round_now() + ROUND_OWED_NS);
+	}
+	(void)part_await(s, UINT64_MAX, false, NULL);
+}
+
+static void
+restart_named(struct round *s, const struct buf *names)
+{
+	size_t i;
+
+	for (i = 0; i < s->parts; i++) {
+		if (part_takes(&s->part[i]) && is_named(names, s->part[i].name))
+			coprocess_dismiss(s->part[i].program);
+	}
+	for (i = 0; i < s->parts; i++) {
+		if (part_takes(&s->part[i]) && is_named(names, s->part[i].name))
+			restart_program(s, &s->part[i]);
+	}
 }
 
 /* Those that an earlier process may have left frozen get an abort first. */
@@ -267,21 +292,12 @@ static int
 free_the_frozen(struct round *s, struct err *e)
 {
 	struct buf names = { 0 };
-	size_t i;
 	int rc = frozen_read(s->desk->statefd, &names, e);
 
 	if (rc != 0)
 		goto out;
-	for (i = 0; i < s->parts; i++) {
-		if (part_takes(&s->part[i]) && is_named(&names, s->part[i].name))
-			round_send(s, &s->part[i], EVENT_ABORT, NULL,
-				round_now() + ROUND_OWED_NS);
-	}
-	(void)part_await(s, UINT64_MAX, false, NULL);
-	for (i = 0; i < s->parts; i++) {
-		if (part_takes(&s->part[i]) && is_named(&names, s->part[i].name))
-			restart_program(s, &s->part[i]);
-	}
+	abort_named(s, &names);
+	restart_named(s, &names);
 	rc = frozen_note(s->desk->statefd, NULL, 0, e);
 out:
 	buf_clear(&names);
