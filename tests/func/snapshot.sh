@@ -111,7 +111,7 @@ thawed() {
 	done
 }
 generations() {
-	asof generations --json && [ "$(grep -c '"number"' stdout)" = "$1" ]
+	asof generations --json && [ "$(grep -c '"generation"' stdout)" = "$1" ]
 }
 same() {
 	rm -rf out

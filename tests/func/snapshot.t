@@ -247,7 +247,7 @@ done
 again
 writer b back-end "freeze:fail retryable not now"
 asof generations --json >/dev/null
-n=$(grep -c '"number"' stdout)
+n=$(grep -c '"generation"' stdout)
 try "nothing is made if failures are to abort" \
 	made_not 1 --writer-failure=abort
 try "and it is said who" said 'writer b'

@@ -3,7 +3,7 @@
 # each event in turn: nobody stays frozen, all hear their end, and the next backup
 # is as ever.
 . "${srcdir:-$(dirname "$0")/../..}/tests/func/lib.sh"
-begin python3 cmp
+begin python3 cmp pgrep
 . "$srcdir/tests/func/snapshot.sh"
 
 wait_for() {
@@ -14,7 +14,8 @@ wait_for() {
 		sleep 0.05
 	done
 }
-# struck SIGNAL EVENT CODE: b is slow in it, and that is when it strikes.
+# struck SIGNAL EVENT CODE: b is slow in it, and that is when it strikes.  DESK is
+# no signal: it strikes the process that talks to writers, which here is a child.
 struck() {
 	again
 	writer b back-end "$2:sleep 1
@@ -22,7 +23,10 @@ struck() {
 	"$ASOF" backup --snapshot "command:$T/provider" src >stdout 2>stderr &
 	pid=$!
 	wait_for "^$2 " b.log || return 1
-	kill "-$1" "$pid"
+	case $1 in
+	DESK) kill -KILL "$(pgrep -P "$pid" | head -n 1)" ;;
+	*) kill "-$1" "$pid" ;;
+	esac
 	wait "$pid"
 	code=$?
 	cat stderr
@@ -70,6 +74,18 @@ for event in prepare-backup prepare-snapshot freeze thaw post-snapshot post-copy
 			last_words backup-shutdown ;;
 	esac
 done
+asof generations --json >/dev/null
+n=$(grep -c '"generation"' stdout)
+for event in prepare-backup freeze post-snapshot post-copy; do
+	try "nobody is left to talk to writers in $event" struck DESK "$event" 1
+	try "$event: that is said" said 'process that talks to writers has ended'
+	try "$event: the writers hear their end" ended a b c
+	try "$event: the snapshot is taken away" none_left
+done
+try "and there is no backup of it" generations "$n"
+try "nobody is left to tell of a backup" struck DESK backup-complete 0
+try "that is said" said 'could not be told'
+try "and it is there" generations $((n + 1))
 again
 try "the next one works" made
 try "with all writers" has succeeded 3
