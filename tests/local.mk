@@ -30,6 +30,7 @@ libtest_a_SOURCES = \
 	%D%/lib/memstore.h \
 	%D%/lib/pack_maker.h \
 	%D%/lib/rng.h \
+	%D%/lib/round_rig.h \
 	%D%/lib/samples.c \
 	%D%/lib/samples.h \
 	%D%/lib/scratch.h \

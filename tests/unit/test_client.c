@@ -14,6 +14,7 @@
 #include "src/writer/server.h"
 #include "tests/lib/cmocka_all.h"
 #include "tests/lib/fake_desk.h"
+#include "tests/lib/round_rig.h"
 #include "tests/lib/scratch.h"
 
 #include <errno.h>
@@ -58,12 +59,9 @@ static int
 set_up(void **state)
 {
 	(void)state;
-	scratch_begin(&scratch);
-	(void)setenv("ASOF_RUN_DIR", scratch_at(&scratch, "run"), 1);
-	(void)setenv("ASOF_WRITERS_D", scratch_at(&scratch, "writers.d"), 1);
+	rig_begin(&scratch);
 	(void)setenv("FAKE_DESK_DIR", scratch.path, 1);
 	(void)setenv("FAKE_DESK_WRITERS", "w", 1);
-	assert_int_equal(mkdir(scratch_at(&scratch, "writers.d"), 0755), 0);
 	write_program();
 	atomic_store(&cancel, 0);
 	return 0;
@@ -73,20 +71,11 @@ static int
 tear_down(void **state)
 {
 	(void)state;
-	scratch_end(&scratch);
-	(void)unsetenv("ASOF_RUN_DIR");
-	(void)unsetenv("ASOF_WRITERS_D");
+	rig_end(&scratch);
 	(void)unsetenv("FAKE_DESK_DIR");
 	(void)unsetenv("FAKE_DESK_WRITERS");
 	return 0;
 }
-
-#define MUST(call)                                                            \
-	do {                                                                  \
-		struct err e = { 0 };                                         \
-		if ((call) < 0)                                               \
-			fail_msg("%s", e.text);                               \
-	} while (0)
 
 static const char *
 repository(void)

@@ -11,6 +11,7 @@
 #include "src/writer/round.h"
 #include "tests/lib/cmocka_all.h"
 #include "tests/lib/fake_desk.h"
+#include "tests/lib/round_rig.h"
 #include "tests/lib/scratch.h"
 
 #include <dlfcn.h>
@@ -70,10 +71,7 @@ set_up(void **state)
 	static const char *const names[] = { "w" };
 
 	(void)state;
-	scratch_begin(&scratch);
-	(void)setenv("ASOF_RUN_DIR", scratch_at(&scratch, "run"), 1);
-	(void)setenv("ASOF_WRITERS_D", scratch_at(&scratch, "writers.d"), 1);
-	assert_int_equal(mkdir(scratch_at(&scratch, "writers.d"), 0755), 0);
+	rig_begin(&scratch);
 	/* Others must be able to come here: programs may run as them. */
 	assert_int_equal(chmod(scratch.path, 0755), 0);
 	desk = fake_desk_new(scratch.path, names, 1);
@@ -89,18 +87,9 @@ tear_down(void **state)
 	round_end(session);
 	(void)pthread_mutex_unlock(&desk->lock);
 	fake_desk_free(desk);
-	(void)unsetenv("ASOF_RUN_DIR");
-	(void)unsetenv("ASOF_WRITERS_D");
-	scratch_end(&scratch);
+	rig_end(&scratch);
 	return 0;
 }
-
-#define MUST(call)                                                            \
-	do {                                                                  \
-		struct err e = { 0 };                                         \
-		if ((call) < 0)                                               \
-			fail_msg("%s", e.text);                               \
-	} while (0)
 
 static void
 begin(unsigned answer_s)
@@ -111,19 +100,6 @@ begin(unsigned answer_s)
 
 	MUST(round_begin(desk, &b, &session, &e));
 	MUST(round_identify(session, &e));
-}
-
-static const struct part *
-part(const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < session->parts; i++) {
-		if (strcmp(session->part[i].name, name) == 0)
-			return &session->part[i];
-	}
-	fail_msg("no part %s", name);
-	return NULL;
 }
 
 static void
@@ -159,7 +135,7 @@ assert_log(const char *what)
 static void
 assert_failed(enum event at, enum failure f, const char *text)
 {
-	const struct part *p = part("w");
+	const struct part *p = rig_part(session, "w");
 	char said[1000];
 
 	assert_true(p->state == PART_FAILED || p->state == PART_GONE);
@@ -197,7 +173,7 @@ who_the_owner_is_is_asked_without_the_lock(void **state)
 	asked_with_lock = true;
 	program("w", LOOP(WITH_DOCUMENT));
 	begin(20);
-	assert_int_equal(part("w")->state, PART_TAKING);
+	assert_int_equal(rig_part(session, "w")->state, PART_TAKING);
 	assert_false(asked_with_lock);
 }
 
@@ -212,11 +188,11 @@ d4_a_program_hands_in_its_document_and_statements(void **state)
 			  "echo '# nothing'\n"
 			  "echo 'backup-stamp c \"s 1\"';;\n"));
 	begin(20);
-	assert_int_equal(part("w")->state, PART_TAKING);
+	assert_int_equal(rig_part(session, "w")->state, PART_TAKING);
 	assert_non_null(desk->party[0]->document);
 	assert_true(desk->party[0]->program);
 	prepare();
-	assert_int_equal(part("w")->state, PART_TAKING);
+	assert_int_equal(rig_part(session, "w")->state, PART_TAKING);
 	assert_string_equal(fake_desk_entries(desk, "w"),
 			    "STATEMENT partial-file c /d/f 0:10; "
 			    "STATEMENT backup-stamp c \"s 1\"");
@@ -258,7 +234,7 @@ d4_the_third_word_tells_events_from_other_lines(void **state)
 	begin(20);
 	MUST(round_component(session, &c, &e));
 	MUST(round_prepare(session, &e));
-	assert_int_equal(part("w")->state, PART_TAKING);
+	assert_int_equal(rig_part(session, "w")->state, PART_TAKING);
 	MUST(round_copied(session, &e));
 	end();
 	assert_log("program: event identify");
@@ -278,7 +254,7 @@ a_refused_statement_leaves_a_gap_and_the_rest_goes_on(void **state)
 			  "echo partial-file c /d/f 0:10;;\n"));
 	begin(20);
 	prepare();
-	assert_int_equal(part("w")->state, PART_TAKING);
+	assert_int_equal(rig_part(session, "w")->state, PART_TAKING);
 	assert_string_equal(fake_desk_entries(desk, "w"),
 			    "GAP ; GAP ; STATEMENT partial-file c /d/f 0:10");
 }
@@ -319,7 +295,7 @@ a_line_that_is_too_long_is_refused(void **state)
 			  "\n"));
 	begin(20);
 	prepare();
-	assert_int_equal(part("w")->state, PART_TAKING);
+	assert_int_equal(rig_part(session, "w")->state, PART_TAKING);
 	assert_string_equal(fake_desk_entries(desk, "w"),
 			    "GAP ; STATEMENT partial-file c /d/f none");
 	assert_log("a line has at most 65536 bytes");
@@ -359,7 +335,7 @@ d4_a_document_may_come_before_identify(void **state)
 	assert_non_null(desk->party[0]->document);
 	assert_string_equal(fake_desk_entries(desk, "w"), "");
 	MUST(round_identify(session, &e));
-	assert_int_equal(part("w")->state, PART_TAKING);
+	assert_int_equal(rig_part(session, "w")->state, PART_TAKING);
 }
 
 static void
@@ -414,7 +390,7 @@ d4_an_exit_without_an_answer_is_one(void **state)
 		begin(20);
 		prepare();
 		if (rows[i].failure == FAILURE_NONE)
-			assert_int_equal(part("w")->state, PART_TAKING);
+			assert_int_equal(rig_part(session, "w")->state, PART_TAKING);
 		else
 			assert_failed(EVENT_PREPARE_BACKUP, rows[i].failure,
 				      rows[i].says);
@@ -431,7 +407,7 @@ a_program_that_ended_is_gone_for_the_next_event(void **state)
 	prepare();
 	MUST(round_copied(session, &e));
 	assert_failed(EVENT_POST_COPY, FAILURE_FATAL, "has ended");
-	assert_int_equal(part("w")->state, PART_GONE);
+	assert_int_equal(rig_part(session, "w")->state, PART_GONE);
 }
 
 static void
@@ -627,10 +603,10 @@ d4_programs_that_others_can_change_are_not_run(void **state)
 	program(".hidden", text);
 	begin(5);
 	assert_int_equal(session->parts, 5);
-	assert_int_equal(part("group")->state, PART_FAILED);
-	assert_int_equal(part("other")->state, PART_FAILED);
-	assert_int_equal(part("link")->state, PART_FAILED);
-	assert_int_equal(part("bad name")->state, PART_FAILED);
+	assert_int_equal(rig_part(session, "group")->state, PART_FAILED);
+	assert_int_equal(rig_part(session, "other")->state, PART_FAILED);
+	assert_int_equal(rig_part(session, "link")->state, PART_FAILED);
+	assert_int_equal(rig_part(session, "bad name")->state, PART_FAILED);
 	assert_null(desk_find(desk, "group"));
 	end();
 	assert_int_equal(e.kind, ERR_NONE);
@@ -677,9 +653,9 @@ a_program_without_registration_is_registered(void **state)
 	assert_non_null(desk_find(desk, "fresh"));
 	assert_int_equal(desk_find(desk, "fresh")->registration->owner,
 			 getuid());
-	assert_int_equal(part("fresh")->state, PART_TAKING);
+	assert_int_equal(rig_part(session, "fresh")->state, PART_TAKING);
 	/* And the one that nobody speaks for is absent. */
-	assert_int_equal(part("w")->state, PART_ABSENT);
+	assert_int_equal(rig_part(session, "w")->state, PART_ABSENT);
 }
 
 static void
@@ -698,7 +674,7 @@ d3_a_program_left_frozen_is_started_with_an_abort(void **state)
 	scratch_write(scratch_at(&scratch, "frozen"), "frozen w\n", 9);
 	program("w", LOOP("abort) echo thawing >&2;;\n"));
 	begin(20);
-	assert_int_equal(part("w")->state, PART_TAKING);
+	assert_int_equal(rig_part(session, "w")->state, PART_TAKING);
 	assert_log("program: thawing"); /* it has ended, and begun anew */
 }
 
@@ -709,7 +685,7 @@ d3_a_program_that_ends_with_its_abort_is_started_again(void **state)
 	scratch_write(scratch_at(&scratch, "frozen"), "frozen w\n", 9);
 	program("w", LOOP("abort) echo thawing >&2; echo ok $id; exit 0;;\n"));
 	begin(20);
-	assert_int_equal(part("w")->state, PART_TAKING);
+	assert_int_equal(rig_part(session, "w")->state, PART_TAKING);
 	assert_log("program: thawing"); /* it has ended, and begun anew */
 }
 

@@ -11,6 +11,7 @@
 #include "src/writer/rundir.h"
 #include "tests/lib/cmocka_all.h"
 #include "tests/lib/fake_desk.h"
+#include "tests/lib/round_rig.h"
 #include "tests/lib/scratch.h"
 
 #include <inttypes.h>
@@ -141,9 +142,7 @@ set_up(void **state)
 	size_t i;
 
 	(void)state;
-	scratch_begin(&scratch);
-	(void)setenv("ASOF_RUN_DIR", scratch_at(&scratch, "run"), 1);
-	(void)setenv("ASOF_WRITERS_D", scratch_at(&scratch, "writers.d"), 1);
+	rig_begin(&scratch);
 	desk = fake_desk_new(scratch.path, names, 3);
 	fake_desk_document(desk, "a", "front-end");
 	fake_desk_document(desk, "b", "back-end");
@@ -175,20 +174,11 @@ tear_down(void **state)
 	(void)pthread_mutex_unlock(&desk->lock);
 	fake_desk_free(desk);
 	round_clock(NULL);
-	(void)unsetenv("ASOF_RUN_DIR");
-	(void)unsetenv("ASOF_WRITERS_D");
-	scratch_end(&scratch);
+	rig_end(&scratch);
 	return 0;
 }
 
 /* --- steps --------------------------------------------------------------- */
-
-#define MUST(call)                                                            \
-	do {                                                                  \
-		struct err e = { 0 };                                         \
-		if ((call) < 0)                                               \
-			fail_msg("%s", e.text);                               \
-	} while (0)
 
 #define REFUSED(call, kind_)                                                  \
 	do {                                                                  \
@@ -281,19 +271,6 @@ end(void)
 {
 	round_end(session);
 	session = NULL;
-}
-
-static const struct part *
-part(const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < session->parts; i++) {
-		if (strcmp(session->part[i].name, name) == 0)
-			return &session->part[i];
-	}
-	fail_msg("no part %s", name);
-	return NULL;
 }
 
 static void
@@ -437,7 +414,7 @@ writers_without_a_component_get_nothing_from_prepare_on(void **state)
 	component("b", NULL);
 	heard[0] = '\0';
 	go_to(PHASE_COPIED);
-	assert_int_equal(part("a")->state, PART_NONE);
+	assert_int_equal(rig_part(session, "a")->state, PART_NONE);
 	assert_null(desk->party[0]->session);
 	complete(true);
 	end();
@@ -474,13 +451,13 @@ b1_the_cut_is_taken_when_freeze_is_sent(void **state)
 	(void)state;
 	start("btrfs");
 	go_to(PHASE_READY);
-	assert_int_equal(part("a")->cut, 1);
+	assert_int_equal(rig_part(session, "a")->cut, 1);
 	MUST(journal_append(desk->party[0]->journal, &en, &e));
 	assert_false(freeze());
-	assert_int_equal(part("a")->cut, 2);
+	assert_int_equal(rig_part(session, "a")->cut, 2);
 	MUST(journal_append(desk->party[0]->journal, &en, &e));
 	MUST(round_thaw(session, &e));
-	assert_int_equal(part("a")->cut, 2);
+	assert_int_equal(rig_part(session, "a")->cut, 2);
 }
 
 static void
@@ -493,7 +470,7 @@ b1_without_a_snapshot_the_cut_is_taken_at_prepare_backup(void **state)
 	MUST(journal_append(desk->party[0]->journal, &en, &e));
 	go_to(PHASE_PREPARED);
 	MUST(journal_append(desk->party[0]->journal, &en, &e));
-	assert_int_equal(part("a")->cut, 2);
+	assert_int_equal(rig_part(session, "a")->cut, 2);
 }
 
 static void
@@ -505,11 +482,11 @@ b1_a_cut_in_a_journal_that_was_lost_is_below_all_of_the_next(void **state)
 	start(NULL);
 	MUST(journal_append(desk->party[0]->journal, &en, &e));
 	go_to(PHASE_PREPARED);
-	assert_int_equal(round_cut(part("a")), 2);
+	assert_int_equal(round_cut(rig_part(session, "a")), 2);
 	desk->party[0]->journal->id[0] ^= 1;
-	assert_int_equal(round_cut(part("a")), 0);
+	assert_int_equal(round_cut(rig_part(session, "a")), 0);
 	desk->party[0]->journal->id[0] ^= 1;
-	assert_int_equal(round_cut(part("a")), 2);
+	assert_int_equal(round_cut(rig_part(session, "a")), 2);
 }
 
 static void
@@ -535,7 +512,7 @@ c10_a_writer_whose_events_nobody_reads_is_absent(void **state)
 	desk->party[1]->mailbox.reader = false;
 	begin(NULL, ROUND_BACKUP);
 	MUST(round_identify(session, &e));
-	assert_int_equal(part("b")->state, PART_ABSENT);
+	assert_int_equal(rig_part(session, "b")->state, PART_ABSENT);
 	assert_heard("a:identify s:identify");
 	REFUSED(round_component(session,
 				&(struct round_component){ .writer = "b",
@@ -619,9 +596,9 @@ a_writer_that_fails_at_identify_is_not_asked_again(void **state)
 	actors[0].act[EVENT_IDENTIFY] = ACT_FAIL;
 	begin(NULL, ROUND_BACKUP);
 	MUST(round_identify(session, &e));
-	assert_int_equal(part("a")->state, PART_FAILED);
-	assert_int_equal(part("a")->failed_at, EVENT_IDENTIFY);
-	assert_int_equal(part("a")->failure, FAILURE_RETRYABLE);
+	assert_int_equal(rig_part(session, "a")->state, PART_FAILED);
+	assert_int_equal(rig_part(session, "a")->failed_at, EVENT_IDENTIFY);
+	assert_int_equal(rig_part(session, "a")->failure, FAILURE_RETRYABLE);
 	component("b", NULL);
 	heard[0] = '\0';
 	go_to(PHASE_PREPARED);
@@ -650,11 +627,11 @@ a1_a_failure_in_any_phase_takes_out_the_one_writer(void **state)
 			session->begin.answer_s = 2;
 			go_to(PHASE_COPIED);
 			step = 0;
-			assert_int_equal(part("a")->state, PART_TAKING);
-			assert_int_equal(part("s")->state, PART_TAKING);
-			assert_int_equal(part("b")->state, PART_FAILED);
-			assert_int_equal(part("b")->failed_at, events[i]);
-			assert_int_equal(part("b")->failure,
+			assert_int_equal(rig_part(session, "a")->state, PART_TAKING);
+			assert_int_equal(rig_part(session, "s")->state, PART_TAKING);
+			assert_int_equal(rig_part(session, "b")->state, PART_FAILED);
+			assert_int_equal(rig_part(session, "b")->failed_at, events[i]);
+			assert_int_equal(rig_part(session, "b")->failure,
 					 acts[k] == ACT_FAIL ?
 						 FAILURE_RETRYABLE :
 						 FAILURE_TIMEOUT);
@@ -747,7 +724,7 @@ d3_a_writer_that_does_not_answer_freeze_is_thawed_too(void **state)
 		else
 			assert_heard("a:freeze b:freeze b:thaw a:thaw "
 				     "b:abort");
-		assert_int_equal(part("b")->failure, FAILURE_TIMEOUT);
+		assert_int_equal(rig_part(session, "b")->failure, FAILURE_TIMEOUT);
 		assert_false(is_marked());
 		end();
 		desk->party[1]->registration->timeouts = 0;
@@ -767,9 +744,9 @@ d3_the_earliest_window_counts_while_others_freeze(void **state)
 	assert_int_equal(session->deadline_ns, (1000 + 60) * S);
 	now += 21 * S;
 	MUST(round_thaw(session, &e));
-	assert_int_equal(part("a")->state, PART_FAILED);
-	assert_int_equal(part("a")->failure, FAILURE_TIMEOUT);
-	assert_int_equal(part("b")->state, PART_FAILED);
+	assert_int_equal(rig_part(session, "a")->state, PART_FAILED);
+	assert_int_equal(rig_part(session, "a")->failure, FAILURE_TIMEOUT);
+	assert_int_equal(rig_part(session, "b")->state, PART_FAILED);
 }
 
 static void
@@ -788,7 +765,7 @@ d3_a_window_that_ends_during_the_snapshot_ends_all(void **state)
 	assert_heard("s:thaw b:thaw a:thaw a:abort b:abort s:abort");
 	assert_false(is_marked());
 	MUST(round_thaw(session, &e));
-	assert_int_equal(part("s")->state, PART_FAILED);
+	assert_int_equal(rig_part(session, "s")->state, PART_FAILED);
 	REFUSED(round_snapshot(session, NULL, 0, &e), ERR_USAGE);
 	end();
 	assert_heard("");
@@ -801,11 +778,11 @@ d3_ok_to_thaw_counts_only_in_time(void **state)
 	actors[2].act[EVENT_THAW] = ACT_LATE;
 	start("btrfs");
 	go_to(PHASE_THAWED);
-	assert_int_equal(part("s")->state, PART_FAILED);
-	assert_int_equal(part("s")->failed_at, EVENT_THAW);
-	assert_int_equal(part("s")->failure, FAILURE_TIMEOUT);
+	assert_int_equal(rig_part(session, "s")->state, PART_FAILED);
+	assert_int_equal(rig_part(session, "s")->failed_at, EVENT_THAW);
+	assert_int_equal(rig_part(session, "s")->failure, FAILURE_TIMEOUT);
 	/* The others were frozen for too long behind it. */
-	assert_int_equal(part("a")->state, PART_FAILED);
+	assert_int_equal(rig_part(session, "a")->state, PART_FAILED);
 }
 
 static void
@@ -815,8 +792,8 @@ d3_a_writer_that_did_not_stay_frozen_says_so_and_fails(void **state)
 	actors[2].act[EVENT_THAW] = ACT_FAIL;
 	start("btrfs");
 	go_to(PHASE_THAWED);
-	assert_int_equal(part("s")->state, PART_FAILED);
-	assert_int_equal(part("a")->state, PART_TAKING);
+	assert_int_equal(rig_part(session, "s")->state, PART_FAILED);
+	assert_int_equal(rig_part(session, "a")->state, PART_TAKING);
 	assert_false(is_marked());
 }
 
@@ -830,9 +807,9 @@ d3_a_slow_thaw_does_not_keep_the_others_frozen(void **state)
 	step = S;
 	MUST(round_thaw(session, &e));
 	step = 0;
-	assert_int_equal(part("s")->failure, FAILURE_TIMEOUT);
-	assert_int_equal(part("a")->state, PART_TAKING);
-	assert_int_equal(part("b")->state, PART_TAKING);
+	assert_int_equal(rig_part(session, "s")->failure, FAILURE_TIMEOUT);
+	assert_int_equal(rig_part(session, "a")->state, PART_TAKING);
+	assert_int_equal(rig_part(session, "b")->state, PART_TAKING);
 	/* It never answered: the next session will find out. */
 	assert_true(is_marked());
 }
@@ -847,7 +824,7 @@ d3_who_was_left_frozen_gets_an_abort_from_the_next_session(void **state)
 	assert_heard("b:abort");
 	assert_false(is_marked());
 	MUST(round_identify(session, &e));
-	assert_int_equal(part("b")->state, PART_TAKING);
+	assert_int_equal(rig_part(session, "b")->state, PART_TAKING);
 }
 
 static void
@@ -869,13 +846,13 @@ e4_two_time_outs_in_a_row_and_a_writer_is_not_waited_for(void **state)
 	heard[0] = '\0';
 	begin(NULL, ROUND_BACKUP);
 	MUST(round_identify(session, &e));
-	assert_int_equal(part("a")->state, PART_ABSENT);
+	assert_int_equal(rig_part(session, "a")->state, PART_ABSENT);
 	assert_heard("b:identify s:identify");
 	end();
 	/* Until it is reset. */
 	desk->party[0]->registration->timeouts = 0;
 	begin(NULL, ROUND_BACKUP);
-	assert_int_equal(part("a")->state, PART_TAKING);
+	assert_int_equal(rig_part(session, "a")->state, PART_TAKING);
 }
 
 static void
