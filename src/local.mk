@@ -65,6 +65,8 @@ libwriter_a_SOURCES = \
 	%D%/writer/pending.c \
 	%D%/writer/ranges.c %D%/writer/ranges.h \
 	%D%/writer/reduce.c %D%/writer/reduce.h \
+	%D%/writer/reduce_differenced.c %D%/writer/reduce_internal.h \
+	%D%/writer/reduced.c \
 	%D%/writer/refuse.c %D%/writer/refuse.h \
 	%D%/writer/registry.c %D%/writer/registry.h \
 	%D%/writer/resolve.c %D%/writer/resolve.h \
@@ -76,6 +78,8 @@ libwriter_a_SOURCES = \
 	%D%/writer/server.c %D%/writer/server.h \
 	%D%/writer/server_internal.h \
 	%D%/writer/statement.c %D%/writer/statement.h \
+	%D%/writer/strings.c %D%/writer/strings.h \
+	%D%/writer/table.c %D%/writer/table.h \
 	%D%/writer/term.c %D%/writer/term.h \
 	%D%/writer/value.c %D%/writer/value.h \
 	%D%/writer/voice.c %D%/writer/voice.h \

@@ -29,6 +29,7 @@ libtest_a_SOURCES = \
 	%D%/lib/memstore.c \
 	%D%/lib/memstore.h \
 	%D%/lib/pack_maker.h \
+	%D%/lib/reduce_rig.h \
 	%D%/lib/rng.h \
 	%D%/lib/round_rig.h \
 	%D%/lib/samples.c \
@@ -111,6 +112,8 @@ UNIT_TESTS = \
 	%D%/unit/test_restore_writers \
 	%D%/unit/test_ranges \
 	%D%/unit/test_reduce \
+	%D%/unit/test_reduce_many \
+	%D%/unit/test_reduce_world \
 	%D%/unit/test_statement \
 	%D%/unit/test_value \
 	%D%/unit/test_wildcard \
@@ -195,6 +198,8 @@ tests_unit_test_restore_writers_LDADD = librequester.a libwriter.a $(LDADD) \
 	$(CMOCKA_LIBS)
 tests_unit_test_ranges_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_reduce_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_reduce_many_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_reduce_world_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_statement_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_value_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_wildcard_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
@@ -458,6 +463,8 @@ VALGRIND_TESTS = %D%/unit/test_buf %D%/unit/test_cursor %D%/unit/test_err \
 	%D%/unit/test_names %D%/unit/test_sources %D%/unit/test_opt \
 	%D%/unit/test_session %D%/unit/test_idset %D%/unit/test_damage \
 	%D%/unit/test_crc %D%/unit/test_journal %D%/unit/test_reduce \
+	%D%/unit/test_reduce_many \
+	%D%/unit/test_reduce_world \
 	%D%/unit/test_grammar %D%/unit/test_metadata %D%/unit/test_ranges \
 	%D%/unit/test_statement %D%/unit/test_value %D%/unit/test_wildcard \
 	%D%/unit/test_client %D%/unit/test_coprocess %D%/unit/test_mailbox \

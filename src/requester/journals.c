@@ -74,12 +74,8 @@ static int
 on_entry(void *ctx, const struct journal_entry *en, struct err *e)
 {
 	const struct feeding *f = ctx;
-	size_t i;
 
-	for (i = 0; i < f->r->components; i++)
-		if (f->reduce[i] != NULL && reduce_add(f->reduce[i], en, e) < 0)
-			return -1;
-	return 0;
+	return reduce_add(f->reduce, f->r->components, en, e);
 }
 
 static int

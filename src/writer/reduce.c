@@ -20,127 +20,38 @@
 #define _GNU_SOURCE 1
 #endif
 
-#include "src/writer/reduce.h"
+#include "src/writer/reduce_internal.h"
 
-#include "base/buf.h"
 #include "base/err.h"
-#include "base/io.h"
 #include "base/mem.h"
 #include "src/writer/metadata.h"
 #include "src/writer/refuse.h"
 #include "src/writer/statement.h"
-#include "src/writer/wildcard.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* 2^61 - 1, a prime. */
-#define PRIME ((UINT64_C(1) << 61) - 1)
+/* So many files may be there only for what other components' gaps name. */
+#define STRANGERS_MAX 1024
 
-/* Patterns are compared one by one with every file: more are not looked at. */
-#define WILDCARDS_MAX 1024
-
-#define BLOCK_LEN 65536 /* of memory for strings */
-
-/* Strings, until all are given back together. */
-struct block {
-	struct block *next;
-	size_t used, cap;
-	char data[];
-};
-
-struct slot {
-	uint64_t hash;
-	size_t item; /* and one; 0: free */
-};
-struct table {
-	struct slot *slot;
-	size_t cap, used; /* cap: a power of two, or 0 */
-};
-
-struct file {
-	struct reduce_file f;
-	size_t gaps;       /* of the component, when it was last looked at */
-	const char *gap;   /* why, of the last gap above the cut, or NULL */
-	uint64_t identity; /* hash of the inode that it was last; 0 none */
-	bool two_names;    /* a line about another path was about that one */
-	/* Since the last gap: */
-	bool any;       /* an open line, or a closed one that names the base */
-	bool last_sure; /* the last of them was said in our window */
-	bool closed;    /* a closed one */
-	bool closed_sure; /* in our window */
-	bool closed_same; /* the facts are still those at the last closed one */
-};
-
-/* What was said that is not about ranges, or may be taken back. */
-enum note_kind {
-	NOTE_LINE, /* about file[] */
-	NOTE_DIFFERENCED,
-	NOTE_STAMP,
-	NOTE_METADATA,
-	NOTE_ATTACH,
-};
-struct note {
-	enum note_kind kind;
-	bool dropped;
-	uint8_t session[16];
-	uint64_t event;
-	size_t file;
-	const char *a, *b; /* texts; dir and pattern; path and from */
-	bool recursive, has_newer;
-	struct ts newer;
-};
-
-struct reduce {
-	struct reduce_input in;
-	uint64_t key, start; /* of the hash */
-	bool same_journal;
-	bool gap;
-	const char *why;
-	size_t gaps;
-	struct block *strings;
-	struct file *file;
-	size_t files, files_cap;
-	struct note *note;
-	size_t notes, notes_cap;
-	struct table by_path, by_inode;
-};
+#define SETTLE_MIN 1024 /* ranges that are worth making a set */
 
 /* --- memory ----------------------------------------------------------------- */
 
-static void
-free_strings(struct block *b)
-{
-	struct block *next;
-
-	for (; b != NULL; b = next) {
-		next = b->next;
-		mem_free(b);
-	}
-}
-
-/* A copy that lives as long as the result. */
+/* A copy of a string by itself in place of the one at *to. */
 static int
-keep(struct reduce *r, const char *s, const char **out, struct err *e)
+replace(char **to, const char *s, struct err *e)
 {
 	size_t len = strlen(s) + 1;
-	size_t cap = len > BLOCK_LEN ? len : BLOCK_LEN;
-	struct block *b = r->strings;
+	char *copy = mem_alloc(len);
 
-	if (b == NULL || b->cap - b->used < len) {
-		b = mem_alloc(sizeof(*b) + cap);
-		if (b == NULL)
-			return err_nomem(e);
-		b->next = r->strings;
-		b->used = 0;
-		b->cap = cap;
-		r->strings = b;
-	}
-	memcpy(b->data + b->used, s, len);
-	*out = b->data + b->used;
-	b->used += len;
+	if (copy == NULL)
+		return err_nomem(e);
+	memcpy(copy, s, len);
+	mem_free(*to);
+	*to = copy;
 	return 0;
 }
 
@@ -170,82 +81,12 @@ is_zero(const uint8_t *p, size_t n)
 	return true;
 }
 
-/* --- tables ----------------------------------------------------------------- */
-
-static uint64_t
-hash_on(const struct reduce *r, uint64_t h, const void *p, size_t n)
-{
-	const uint8_t *s = p;
-	unsigned __int128 x;
-
-	while (n-- > 0) {
-		x = (unsigned __int128)h * r->key + *s++ + 1;
-		h = ((uint64_t)x & PRIME) + (uint64_t)(x >> 61);
-		if (h >= PRIME)
-			h -= PRIME;
-	}
-	return h;
-}
-
-static int
-table_grow(struct table *t, struct err *e)
-{
-	size_t cap = t->cap < 32 ? 64 : t->cap * 2;
-	struct slot *slot;
-	size_t i;
-	size_t k;
-
-	if (t->used * 2 < t->cap)
-		return 0;
-	slot = mem_array(cap, sizeof(*slot));
-	if (slot == NULL)
-		return err_nomem(e);
-	for (i = 0; i < t->cap; i++) {
-		if (t->slot[i].item == 0)
-			continue;
-		for (k = t->slot[i].hash & (cap - 1); slot[k].item != 0;)
-			k = (k + 1) & (cap - 1);
-		slot[k] = t->slot[i];
-	}
-	mem_free(t->slot);
-	t->slot = slot;
-	t->cap = cap;
-	return 0;
-}
-
-/*
- * The place of an item with this hash that is the same as `key` by `same`
- * (NULL: the hash is enough), or the free one where it would go.  The table
- * has a free place.
- */
-static struct slot *
-table_find(const struct table *t, uint64_t hash, const void *items,
-	   bool (*same)(const void *items, size_t i, const void *key),
-	   const void *key)
-{
-	size_t k = hash & (t->cap - 1);
-
-	for (; t->slot[k].item != 0; k = (k + 1) & (t->cap - 1))
-		if (t->slot[k].hash == hash &&
-		    (same == NULL || same(items, t->slot[k].item - 1, key)))
-			break;
-	return &t->slot[k];
-}
-
-static void
-table_put(struct table *t, struct slot *s, uint64_t hash, size_t item)
-{
-	s->hash = hash;
-	s->item = item + 1;
-	t->used++;
-}
-
 /* --- gaps ------------------------------------------------------------------- */
 
 static void
-forget(struct file *f, const char *why)
+forget(struct file *f, enum gap_place where)
 {
-	f->gap = why;
+	f->gap = where;
 	f->any = false;
 	f->last_sure = false;
 	f->closed = false;
@@ -254,23 +95,27 @@ forget(struct file *f, const char *why)
 	f->f.metadata = NULL;
 }
 
-/* What gaps of the component have been since the file was looked at. */
-static void
-catch_up(const struct reduce *r, struct file *f)
+void
+reduce_catch_up(const struct reduce *r, struct file *f)
 {
 	if (f->gaps == r->gaps)
 		return;
 	f->gaps = r->gaps;
-	forget(f, r->why);
+	forget(f, GAP_COMPONENT);
 }
 
-/* `why` is kept. */
-static void
-gap_all(struct reduce *r, const char *why)
+static int
+gap_file(struct file *f, const char *why, struct err *e)
 {
-	r->gap = true;
-	r->why = why;
+	forget(f, GAP_FILE);
+	return replace(&f->why, why, e);
+}
+
+static int
+gap_all(struct reduce *r, const char *why, struct err *e)
+{
 	r->gaps++;
+	return replace(&r->why, why, e);
 }
 
 static bool
@@ -281,13 +126,23 @@ same_path(const void *items, size_t i, const void *key)
 	return strcmp(f[i].f.path, key) == 0;
 }
 
+static bool
+has_file(const struct reduce *r, const char *path)
+{
+	uint64_t hash = table_hash(&r->key, path, strlen(path));
+
+	return r->files > 0 &&
+	       table_find(&r->by_path, hash, r->file, same_path, path)->item !=
+		       0;
+}
+
 static int
 get_file(struct reduce *r, const char *path, struct file **out, struct err *e)
 {
-	uint64_t hash = hash_on(r, r->start, path, strlen(path));
+	uint64_t hash = table_hash(&r->key, path, strlen(path));
+	struct table_slot *s;
 	void *v = r->file;
 	struct file *f;
-	struct slot *s;
 
 	if (table_grow(&r->by_path, e) < 0)
 		return -1;
@@ -299,17 +154,17 @@ get_file(struct reduce *r, const char *path, struct file **out, struct err *e)
 		f = &r->file[r->files];
 		memset(f, 0, sizeof(*f));
 		f->f.min_size = UINT64_MAX;
-		if (keep(r, path, &f->f.path, e) < 0)
+		if (strings_keep(&r->strings, path, &f->f.path, e) < 0)
 			return -1;
 		table_put(&r->by_path, s, hash, r->files++);
 	}
 	f = &r->file[s->item - 1];
-	catch_up(r, f);
+	reduce_catch_up(r, f);
 	*out = f;
 	return 0;
 }
 
-/* Does what is said of `component` concern ours?  METADATA_NONE: who knows. */
+/* Does what is said of `component` concern ours? */
 static bool
 concerns(const struct reduce *r, size_t component)
 {
@@ -319,28 +174,26 @@ concerns(const struct reduce *r, size_t component)
 	       metadata_is_member(m, r->in.component, component);
 }
 
+/*
+ * A name of a file means that file, whatever component was written.  That is
+ * asked of every component of a writer, so the number of names is limited.
+ */
 static int
-add_gap(struct reduce *r, const char *component, const char *path,
+add_gap(struct reduce *r, const char *name, size_t component, const char *path,
 	const char *why, struct err *e)
 {
+	bool ours = component != METADATA_NONE && concerns(r, component);
 	struct file *f;
-	size_t i = METADATA_NONE;
 
-	if (component != NULL)
-		i = metadata_find(r->in.document, component, strlen(component));
-	if (path == NULL && i != METADATA_NONE && !concerns(r, i))
-		return 0;
-	if (keep(r, why, &why, e) < 0)
-		return -1;
-	/* A name of a file means that file, whatever component was written. */
-	if (component == NULL || path == NULL) {
-		gap_all(r, why);
-		return 0;
-	}
-	if (get_file(r, path, &f, e) < 0)
-		return -1;
-	forget(f, why);
-	return 0;
+	if (name == NULL || path == NULL)
+		return ours || component == METADATA_NONE ? gap_all(r, why, e)
+							  : 0;
+	if (!ours && !has_file(r, path) && r->strangers++ >= STRANGERS_MAX)
+		return gap_all(r,
+			       "there are gaps of too many files under the "
+			       "names of other components",
+			       e);
+	return get_file(r, path, &f, e) < 0 ? -1 : gap_file(f, why, e);
 }
 
 /* --- lines ------------------------------------------------------------------ */
@@ -366,15 +219,24 @@ names_base(const struct reduce *r, size_t component, const struct statement *s)
 	       strcmp(s->since_stamp, in->base_stamp) == 0;
 }
 
+/*
+ * Ranges are made a set when they have doubled, or a line brings as many as
+ * there are: each is touched a few times only, and what is said again and again
+ * takes no room.
+ */
 static int
-gather(struct ranges *to, const struct ranges *from, struct err *e)
+gather(struct file *f, const struct ranges *from, struct err *e)
 {
+	struct ranges *to = &f->f.ranges;
+	bool many = from->count >= to->count;
 	size_t i;
 
-	if (from->count >= to->count) {
+	if (many || to->count / 2 > f->settled + SETTLE_MIN) {
 		ranges_settle(to);
-		return ranges_union(to, from, e);
+		f->settled = to->count;
 	}
+	if (many)
+		return ranges_union(to, from, e);
 	for (i = 0; i < from->count; i++)
 		if (ranges_push(to, from->r[i].off, from->r[i].len, e) < 0)
 			return -1;
@@ -387,15 +249,17 @@ note_inode(struct reduce *r, struct file *f, const struct facts *now,
 	   struct err *e)
 {
 	uint64_t hash;
-	struct slot *s;
+	struct table_slot *s;
 
 	if (!now->known)
 		return 0;
-	hash = hash_on(r, r->start, now->fs, strnlen(now->fs, FACTS_FS_MAX));
-	hash = hash_on(r, hash, &now->ino, sizeof(now->ino));
+	hash = table_hash(&r->key, now->fs, strnlen(now->fs, FACTS_FS_MAX));
+	hash = table_hash_on(&r->key, hash, &now->ino, sizeof(now->ino));
 	if (now->has_btime) {
-		hash = hash_on(r, hash, &now->btime.sec, sizeof(int64_t));
-		hash = hash_on(r, hash, &now->btime.nsec, sizeof(uint32_t));
+		hash = table_hash_on(&r->key, hash, &now->btime.sec,
+				     sizeof(int64_t));
+		hash = table_hash_on(&r->key, hash, &now->btime.nsec,
+				     sizeof(uint32_t));
 	}
 	if (hash == f->identity)
 		return 0;
@@ -427,7 +291,7 @@ take_changes(struct reduce *r, struct file *f, const struct journal_entry *en,
 			       en->seq);
 	if (s->ranges_path != NULL)
 		set = en->ranges;
-	if (gather(&f->f.ranges, set, e) < 0)
+	if (gather(f, set, e) < 0)
 		return -1;
 	f->f.lines++;
 	if (s->has_size && s->size < f->f.min_size)
@@ -441,7 +305,8 @@ take_changes(struct reduce *r, struct file *f, const struct journal_entry *en,
 	else if (end > f->f.beyond)
 		f->f.beyond = end;
 	f->f.metadata = NULL;
-	if (s->text != NULL && keep(r, s->text, &f->f.metadata, e) < 0)
+	if (s->text != NULL &&
+	    strings_keep(&r->strings, s->text, &f->f.metadata, e) < 0)
 		return -1;
 	return note_inode(r, f, &en->facts, e);
 }
@@ -465,6 +330,44 @@ take_promise(const struct reduce *r, struct file *f,
 	f->f.facts = en->facts;
 }
 
+static bool
+same_event(const void *items, size_t i, const void *key)
+{
+	const struct note *n = items;
+	const struct journal_entry *en = key;
+
+	return n[i].event == en->event &&
+	       memcmp(n[i].session, en->session, sizeof(n[i].session)) == 0;
+}
+
+/* The slot of the notes of the entry's event; there is room for one more. */
+static struct table_slot *
+find_event(const struct reduce *r, const struct journal_entry *en,
+	   uint64_t *hash)
+{
+	*hash = table_hash(&r->key, en->session, sizeof(en->session));
+	*hash = table_hash_on(&r->key, *hash, &en->event, sizeof(en->event));
+	return table_find(&r->by_event, *hash, r->note, same_event, en);
+}
+
+static int
+note_event(struct reduce *r, struct note *n, const struct journal_entry *en,
+	   struct err *e)
+{
+	struct table_slot *s;
+	uint64_t hash;
+
+	if (table_grow(&r->by_event, e) < 0)
+		return -1;
+	s = find_event(r, en, &hash);
+	n->before = s->item;
+	if (s->item == 0)
+		table_put(&r->by_event, s, hash, r->notes);
+	else
+		s->item = r->notes + 1;
+	return 0;
+}
+
 static int
 add_note(struct reduce *r, const struct journal_entry *en,
 	 const struct note *what, struct err *e)
@@ -479,8 +382,9 @@ add_note(struct reduce *r, const struct journal_entry *en,
 	*n = *what;
 	memcpy(n->session, en->session, sizeof(n->session));
 	n->event = en->event;
-	if ((what->a != NULL && keep(r, what->a, &n->a, e) < 0) ||
-	    (what->b != NULL && keep(r, what->b, &n->b, e) < 0))
+	if ((n->a != NULL && strings_keep(&r->strings, n->a, &n->a, e) < 0) ||
+	    (n->b != NULL && strings_keep(&r->strings, n->b, &n->b, e) < 0) ||
+	    (n->event != 0 && note_event(r, n, en, e) < 0))
 		return -1;
 	r->notes++;
 	return 0;
@@ -506,7 +410,8 @@ add_partial(struct reduce *r, const struct journal_entry *en,
 
 	if (!closed && is_read_already(r, en, s))
 		return 0;
-	if (get_file(r, s->path, &f, e) < 0 || take_changes(r, f, en, s, closed, e) < 0)
+	if (get_file(r, s->path, &f, e) < 0 ||
+	    take_changes(r, f, en, s, closed, e) < 0)
 		return -1;
 	if (closed || s->since == SINCE_NOTHING)
 		take_promise(r, f, en, closed);
@@ -516,29 +421,26 @@ add_partial(struct reduce *r, const struct journal_entry *en,
 
 static int
 add_statement(struct reduce *r, const struct journal_entry *en,
-	      const struct statement *s, struct err *e)
+	      const struct statement *s, size_t component, struct err *e)
 {
 	struct note n = { .kind = NOTE_STAMP, .a = s->text };
-	size_t i;
+	bool dir = s->kind == STATEMENT_DIFFERENCED_FILE;
 
 	if (s->component == NULL)
 		return 0;
 	if (s->kind == STATEMENT_GAP)
-		return add_gap(r, s->component, s->path,
+		return add_gap(r, s->component, component, s->path,
 			       "the writer declared a gap", e);
-	i = metadata_find(r->in.document, s->component, strlen(s->component));
-	if (i == METADATA_NONE)
-		return add_gap(r, s->component,
-			       s->kind == STATEMENT_DIFFERENCED_FILE ? NULL
-								     : s->path,
+	if (component == METADATA_NONE)
+		return add_gap(r, s->component, component, dir ? NULL : s->path,
 			       "a line about a component that is not there any "
 			       "more",
 			       e);
-	if (!concerns(r, i))
+	if (!concerns(r, component))
 		return 0;
 	switch (s->kind) {
 	case STATEMENT_PARTIAL_FILE:
-		return add_partial(r, en, s, i, e);
+		return add_partial(r, en, s, component, e);
 	case STATEMENT_DIFFERENCED_FILE:
 		n.kind = NOTE_DIFFERENCED;
 		n.a = s->path;
@@ -561,35 +463,41 @@ add_statement(struct reduce *r, const struct journal_entry *en,
 		return 0;
 	}
 	/* The rest speaks of the component itself, in this session. */
-	if (i != r->in.component || !in_session(r, en))
+	if (component != r->in.component || !in_session(r, en))
 		return 0;
 	return add_note(r, en, &n, e);
 }
 
 /* The lines of this event do not count: what they were about, nobody knows. */
-static void
-discard(struct reduce *r, const struct journal_entry *en)
+static int
+discard(struct reduce *r, const struct journal_entry *en, struct err *e)
 {
 	static const char why[] = "the writer said it in an event that it "
 				  "answered with a failure";
+	struct table_slot *s = NULL;
+	uint64_t hash;
 	struct note *n;
 	size_t i;
 
 	if (en->event == 0)
-		gap_all(r, why);
-	for (i = 0; en->event != 0 && i < r->notes; i++) {
-		n = &r->note[i];
-		if (n->dropped || n->event != en->event ||
-		    memcmp(n->session, en->session, sizeof(n->session)) != 0)
-			continue;
+		return gap_all(r, why, e);
+	if (r->by_event.cap > 0)
+		s = find_event(r, en, &hash);
+	for (i = s != NULL ? s->item : 0; i > 0; i = n->before) {
+		n = &r->note[i - 1];
+		if (n->dropped)
+			break; /* as all before it are */
 		n->dropped = true;
 		if (n->kind == NOTE_LINE) {
-			catch_up(r, &r->file[n->file]);
-			forget(&r->file[n->file], why);
-		} else if (n->kind == NOTE_DIFFERENCED) {
-			gap_all(r, why);
+			reduce_catch_up(r, &r->file[n->file]);
+			if (gap_file(&r->file[n->file], why, e) < 0)
+				return -1;
+		} else if (n->kind == NOTE_DIFFERENCED &&
+			   gap_all(r, why, e) < 0) {
+			return -1;
 		}
 	}
+	return 0;
 }
 
 /* --- feeding ---------------------------------------------------------------- */
@@ -632,49 +540,84 @@ reduce_new(const struct reduce_input *in, struct reduce **out, struct err *e)
 {
 	struct reduce *r = mem_zalloc(sizeof(*r));
 	const char *why;
-	uint64_t random[2];
 
 	if (r == NULL)
 		return err_nomem(e);
 	r->in = *in;
-	if (io_random(random, sizeof(random), e) < 0) {
-		mem_free(r);
-		return -1;
-	}
-	r->key = (random[0] & PRIME) % (PRIME - 2) + 2;
-	r->start = (random[1] & PRIME) % (PRIME - 2) + 1;
 	r->same_journal = is_of_base(in) && !is_older(in);
 	why = first_gap(r);
-	if (why != NULL)
-		gap_all(r, why);
+	if (table_key(&r->key, e) < 0 ||
+	    (why != NULL && gap_all(r, why, e) < 0)) {
+		reduce_free(r);
+		return -1;
+	}
 	*out = r;
 	return 0;
 }
 
-int
-reduce_add(struct reduce *r, const struct journal_entry *en, struct err *e)
+/* Does an entry count for this one? */
+static bool
+counts(const struct reduce *r, const struct journal_entry *en)
 {
-	struct statement s = { 0 };
-	struct err why = { 0 };
-	int rc;
-
 	/* The numbers of another journal mean nothing: all of it counts. */
-	if (r->same_journal && en->seq < r->in.base_cut)
-		return 0;
-	if (en->kind == JOURNAL_GAP)
-		return add_gap(r, en->component, en->path,
+	return r != NULL && (!r->same_journal || en->seq >= r->in.base_cut);
+}
+
+static int
+add_to_one(struct reduce *r, const struct journal_entry *en,
+	   const struct statement *s, size_t component, struct err *e)
+{
+	switch (en->kind) {
+	case JOURNAL_GAP:
+		return add_gap(r, en->component, component, en->path,
 			       en->why != NULL ? en->why : "a gap", e);
-	if (en->kind == JOURNAL_DISCARD)
-		discard(r, en);
-	if (en->kind != JOURNAL_STATEMENT)
+	case JOURNAL_DISCARD:
+		return discard(r, en, e);
+	case JOURNAL_STATEMENT:
+		return add_statement(r, en, s, component, e);
+	default:
 		return 0;
-	rc = statement_parse(&s, en->text, en->text_len, &why);
-	if (rc == 0)
-		rc = add_statement(r, en, &s, e);
-	else if (why.kind == ERR_USAGE)
+	}
+}
+
+static int
+understand(const struct journal_entry *en, struct statement *s, struct err *e)
+{
+	struct err why = { 0 };
+	int rc = statement_parse(s, en->text, en->text_len, &why);
+
+	if (rc < 0 && why.kind == ERR_USAGE)
 		(void)err_set(e, ERR_CORRUPT, "journal: entry %" PRIu64 ": %s",
 			      en->seq, why.text);
 	err_move(e, &why);
+	return rc;
+}
+
+int
+reduce_add(struct reduce *const *all, size_t n, const struct journal_entry *en,
+	   struct err *e)
+{
+	const struct metadata *document = NULL;
+	size_t component = METADATA_NONE;
+	struct statement s = { 0 };
+	const char *name;
+	size_t i;
+	int rc = 0;
+
+	for (i = 0; i < n && !counts(all[i], en); i++)
+		;
+	if (i < n && en->kind == JOURNAL_STATEMENT)
+		rc = understand(en, &s, e);
+	name = en->kind == JOURNAL_STATEMENT ? s.component : en->component;
+	for (; i < n && rc == 0; i++) {
+		if (!counts(all[i], en))
+			continue;
+		if (name != NULL && all[i]->in.document != document) {
+			document = all[i]->in.document;
+			component = metadata_find(document, name, strlen(name));
+		}
+		rc = add_to_one(all[i], en, &s, component, e);
+	}
 	statement_clear(&s);
 	return rc;
 }
@@ -686,376 +629,16 @@ reduce_free(struct reduce *r)
 
 	if (r == NULL)
 		return;
-	for (i = 0; i < r->files; i++)
+	for (i = 0; i < r->files; i++) {
 		ranges_clear(&r->file[i].f.ranges);
+		mem_free(r->file[i].why);
+	}
 	mem_free(r->file);
 	mem_free(r->note);
-	mem_free(r->by_path.slot);
-	mem_free(r->by_inode.slot);
-	free_strings(r->strings);
+	mem_free(r->why);
+	table_clear(&r->by_path);
+	table_clear(&r->by_inode);
+	table_clear(&r->by_event);
+	strings_clear(&r->strings);
 	mem_free(r);
-}
-
-/* --- the end: differenced files ---------------------------------------------- */
-
-struct literal { /* key of the table of those without wildcards, and of all */
-	const char *dir;
-	size_t dir_len;
-	const char *pattern;
-	bool recursive;
-};
-
-static bool
-same_differenced(const void *items, size_t i, const void *key)
-{
-	const struct reduce_differenced *d = items;
-	const struct literal *k = key;
-
-	return d[i].recursive == k->recursive &&
-	       strlen(d[i].dir) == k->dir_len &&
-	       memcmp(d[i].dir, k->dir, k->dir_len) == 0 &&
-	       strcmp(d[i].pattern, k->pattern) == 0;
-}
-
-static struct slot *
-find_differenced(const struct reduce *r, const struct table *t,
-		 const struct reduced *out, const struct literal *k,
-		 uint64_t *hash)
-{
-	uint64_t h = hash_on(r, r->start, k->dir, k->dir_len);
-
-	h = hash_on(r, h, k->recursive ? "/r" : "/", k->recursive ? 2 : 1);
-	*hash = hash_on(r, h, k->pattern, strlen(k->pattern));
-	return table_find(t, *hash, out->differenced, same_differenced, k);
-}
-
-static int
-merge_differenced(const struct reduce *r, struct table *t, const struct note *n,
-		  struct reduced *out, struct err *e)
-{
-	const struct literal k = { n->a, strlen(n->a), n->b, n->recursive };
-	struct reduce_differenced *d;
-	uint64_t hash;
-	struct slot *s;
-
-	if (table_grow(t, e) < 0)
-		return -1;
-	s = find_differenced(r, t, out, &k, &hash);
-	if (s->item == 0) {
-		d = &out->differenced[out->differenced_count];
-		*d = (struct reduce_differenced){ n->a, n->b, n->recursive,
-						  n->has_newer, n->newer };
-		table_put(t, s, hash, out->differenced_count++);
-		return 0;
-	}
-	d = &out->differenced[s->item - 1];
-	if (n->has_newer && (!d->has_newer || ts_cmp(n->newer, d->newer) < 0)) {
-		d->has_newer = true;
-		d->newer = n->newer;
-	}
-	return 0;
-}
-
-/* The name as a pattern that matches it alone: there is one. */
-static void
-name_as_pattern(const char *name, char out[2 * WILDCARD_MAX + 1])
-{
-	size_t n = 0;
-
-	for (; *name != '\0' && n < 2 * WILDCARD_MAX - 1; name++) {
-		if (strchr("?*\\", *name) != NULL)
-			out[n++] = '\\';
-		out[n++] = *name;
-	}
-	out[n] = '\0';
-}
-
-/* Is one of those without wildcards about this path? */
-static bool
-literal_clash(const struct reduce *r, const struct table *t,
-	      const struct reduced *out, const char *path)
-{
-	const char *slash = strrchr(path, '/');
-	char pattern[2 * WILDCARD_MAX + 1];
-	struct literal k = { path, (size_t)(slash - path), pattern, false };
-	uint64_t hash;
-
-	name_as_pattern(slash + 1, pattern);
-	for (;;) {
-		/* The root has its slash, other directories have not. */
-		if (k.dir_len == 0)
-			k.dir_len = 1;
-		if (find_differenced(r, t, out, &k, &hash)->item != 0)
-			return true;
-		if (k.recursive && k.dir_len == 1)
-			return false;
-		if (k.recursive)
-			while (k.dir_len > 0 && path[--k.dir_len] != '/')
-				;
-		k.recursive = true;
-	}
-}
-
-static bool
-wildcard_clash(const struct reduced *out, const size_t *wild, size_t n,
-	       const char *path)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++) {
-		const struct reduce_differenced *d = &out->differenced[wild[i]];
-		const struct metadata_spec spec = { d->dir, d->pattern,
-						    d->recursive, 0 };
-
-		if (metadata_fits(&spec, path))
-			return true;
-	}
-	return false;
-}
-
-static void
-mark_clashes(const struct reduce *r, const struct table *t, struct reduced *out)
-{
-	size_t wild[WILDCARDS_MAX];
-	bool too_many = false;
-	size_t n = 0;
-	size_t i;
-
-	for (i = 0; i < out->differenced_count && !too_many; i++) {
-		if (wildcard_literal(out->differenced[i].pattern))
-			continue;
-		too_many = n == WILDCARDS_MAX;
-		if (!too_many)
-			wild[n++] = i;
-	}
-	for (i = 0; i < out->files && out->differenced_count > 0; i++) {
-		struct reduce_file *f = &out->file[i];
-
-		f->clash = literal_clash(r, t, out, f->path) ||
-			   wildcard_clash(out, wild, n, f->path);
-		if (too_many && f->promised) {
-			f->promised = false;
-			f->why = "too many differenced files are declared with "
-				 "it";
-		}
-	}
-}
-
-static int
-take_differenced(struct reduce *r, struct reduced *out, struct err *e)
-{
-	struct table t = { 0 };
-	size_t n = 0;
-	size_t i;
-	int rc = 0;
-
-	for (i = 0; i < r->notes; i++)
-		n += r->note[i].kind == NOTE_DIFFERENCED;
-	if (n == 0)
-		return 0;
-	out->differenced = mem_array(n, sizeof(*out->differenced));
-	if (out->differenced == NULL)
-		return err_nomem(e);
-	rc = table_grow(&t, e);
-	for (i = 0; rc == 0 && i < r->notes; i++)
-		if (r->note[i].kind == NOTE_DIFFERENCED && !r->note[i].dropped)
-			rc = merge_differenced(r, &t, &r->note[i], out, e);
-	if (rc == 0)
-		mark_clashes(r, &t, out);
-	mem_free(t.slot);
-	return rc;
-}
-
-/* --- the end: the rest ------------------------------------------------------- */
-
-static void
-judge(struct file *f)
-{
-	struct reduce_file *o = &f->f;
-
-	if (f->two_names)
-		o->why = "it is declared under two names";
-	else if (!f->any && f->gap != NULL)
-		o->why = f->gap;
-	else if (!f->any)
-		o->why = "what was declared is not since this backup's base";
-	else if (f->gap == NULL || f->closed_sure)
-		o->promised = true;
-	else if (!f->closed)
-		o->why = f->gap;
-	else if (!f->closed_same)
-		o->why = "it was changed after it was declared since the base, "
-			 "and there is a gap before that";
-	else
-		o->promised = true;
-	o->sure = o->promised &&
-		  (f->closed_sure || (f->gap == NULL && f->last_sure));
-}
-
-static int
-by_path(const void *a, const void *b)
-{
-	const struct reduce_file *x = a;
-	const struct reduce_file *y = b;
-
-	return strcmp(x->path, y->path);
-}
-
-static int
-take_files(struct reduce *r, struct reduced *out, struct err *e)
-{
-	size_t i;
-
-	if (r->files == 0)
-		return 0;
-	out->file = mem_array(r->files, sizeof(*out->file));
-	if (out->file == NULL)
-		return err_nomem(e);
-	for (i = 0; i < r->files; i++) {
-		struct file *f = &r->file[i];
-
-		catch_up(r, f);
-		judge(f);
-		ranges_settle(&f->f.ranges);
-		out->file[i] = f->f;
-		memset(&f->f.ranges, 0, sizeof(f->f.ranges));
-	}
-	out->files = r->files;
-	qsort(out->file, out->files, sizeof(*out->file), by_path);
-	return 0;
-}
-
-/* In the order of paths, and of one path in that of the journal. */
-static int
-by_attached_path(const void *a, const void *b)
-{
-	const struct note *const *x = a;
-	const struct note *const *y = b;
-	int c = strcmp((*x)->a, (*y)->a);
-
-	if (c != 0)
-		return c;
-	return *x < *y ? -1 : *x > *y;
-}
-
-/* The last one of each path. */
-static int
-take_attachments(struct reduce *r, struct reduced *out, struct err *e)
-{
-	const struct note **list;
-	size_t n = 0;
-	size_t i;
-
-	list = mem_array(r->notes + 1, sizeof(*list));
-	out->attachment = mem_array(r->notes + 1, sizeof(*out->attachment));
-	if (list == NULL || out->attachment == NULL) {
-		mem_free(list);
-		return err_nomem(e);
-	}
-	for (i = 0; i < r->notes; i++)
-		if (r->note[i].kind == NOTE_ATTACH && !r->note[i].dropped)
-			list[n++] = &r->note[i];
-	qsort(list, n, sizeof(*list), by_attached_path);
-	for (i = 0; i < n; i++)
-		if (i + 1 == n || strcmp(list[i]->a, list[i + 1]->a) != 0)
-			out->attachment[out->attachments++] =
-				(struct reduce_attachment){ list[i]->a,
-							    list[i]->b };
-	mem_free(list);
-	return 0;
-}
-
-int
-reduce_end(struct reduce *r, struct reduced *out, struct err *e)
-{
-	struct reduced o = { 0 };
-	size_t i;
-
-	o.gap = r->gap;
-	o.why = r->why;
-	for (i = 0; i < r->notes; i++) {
-		if (r->note[i].kind == NOTE_STAMP && !r->note[i].dropped)
-			o.stamp = r->note[i].a;
-		if (r->note[i].kind == NOTE_METADATA && !r->note[i].dropped)
-			o.metadata = r->note[i].a;
-	}
-	if (take_files(r, &o, e) < 0 || take_differenced(r, &o, e) < 0 ||
-	    take_attachments(r, &o, e) < 0) {
-		reduced_clear(&o);
-		return -1;
-	}
-	o.memory = r->strings;
-	r->strings = NULL;
-	*out = o;
-	return 0;
-}
-
-void
-reduced_clear(struct reduced *out)
-{
-	size_t i;
-
-	for (i = 0; i < out->files; i++)
-		ranges_clear(&out->file[i].ranges);
-	mem_free(out->file);
-	mem_free(out->differenced);
-	mem_free(out->attachment);
-	free_strings(out->memory);
-	memset(out, 0, sizeof(*out));
-}
-
-/* --- questions -------------------------------------------------------------- */
-
-const struct reduce_file *
-reduced_find(const struct reduced *r, const char *path)
-{
-	const struct reduce_file key = { .path = path };
-
-	if (r->files == 0)
-		return NULL;
-	return bsearch(&key, r->file, r->files, sizeof(*r->file), by_path);
-}
-
-const char *
-reduce_refuses(const struct reduce_file *f, const struct facts *now)
-{
-	if (!f->promised)
-		return f->why;
-	if (f->sure || facts_equal(&f->facts, now))
-		return NULL;
-	if (!f->facts.known || !now->known)
-		return "nothing is known of it when it was declared";
-	if (f->facts.young)
-		return "it was declared too soon after it was changed";
-	if (!facts_same_file(&f->facts, now))
-		return "it is not the file that was declared";
-	return "it was changed after it was declared";
-}
-
-int
-reduce_ranges(const struct reduce_file *f, uint64_t base_size, uint64_t size,
-	      struct ranges *out, struct err *e)
-{
-	uint64_t lowest = base_size < size ? base_size : size;
-	struct ranges below = f->ranges; /* borrowed, and no further */
-	struct ranges got = { 0 };
-
-	if (f->min_size < lowest)
-		lowest = f->min_size;
-	if (f->beyond > size)
-		return refuse_set(e, EINVAL,
-				  "declared up to byte %" PRIu64
-				  " of a file that has %" PRIu64,
-				  f->beyond, size);
-	while (below.count > 0 && below.r[below.count - 1].off >= lowest)
-		below.count--;
-	if (ranges_push(&got, lowest, size - lowest, e) < 0 ||
-	    ranges_union(&got, &below, e) < 0) {
-		ranges_clear(&got);
-		return -1;
-	}
-	ranges_clip(&got, size);
-	ranges_clear(out);
-	*out = got;
-	return 0;
 }

@@ -41,6 +41,7 @@
 #include "base/time.h"
 #include "src/writer/journal.h"
 #include "src/writer/ranges.h"
+#include "src/writer/strings.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -117,19 +118,22 @@ struct reduced {
 	/* Of this session only; the last one. */
 	const char *stamp, *metadata; /* NULL: not set */
 
-	void *memory; /* reduce's */
+	struct strings strings; /* of all of it */
 };
 
 /*
  * Feed it: begin, every entry that is kept in order, end; those that do not
  * count are passed over (those below the cut of a base of this journal may be
- * left out).  *out wants reduced_clear if reduce_end returned 0.  ERR_CORRUPT
- * for an entry that is none; memory; randomness (the tables' keys).
+ * left out).  One entry goes to each of the n (NULL ones are passed over) that
+ * a writer has, one for each component.  *out wants reduced_clear if reduce_end
+ * returned 0.  ERR_CORRUPT for an entry that is none; memory; randomness (the
+ * tables' keys).  After a failure only reduce_free is left.
  */
 struct reduce;
 int reduce_new(const struct reduce_input *in, struct reduce **out,
 	       struct err *e);
-int reduce_add(struct reduce *r, const struct journal_entry *en, struct err *e);
+int reduce_add(struct reduce *const *all, size_t n,
+	       const struct journal_entry *en, struct err *e);
 int reduce_end(struct reduce *r, struct reduced *out, struct err *e);
 void reduce_free(struct reduce *r); /* before end, or after it */
 void reduced_clear(struct reduced *out);
