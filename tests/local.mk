@@ -113,6 +113,7 @@ UNIT_TESTS = \
 	%D%/unit/test_ranges \
 	%D%/unit/test_reduce \
 	%D%/unit/test_reduce_many \
+	%D%/unit/test_reduce_model \
 	%D%/unit/test_reduce_world \
 	%D%/unit/test_statement \
 	%D%/unit/test_value \
@@ -199,6 +200,7 @@ tests_unit_test_restore_writers_LDADD = librequester.a libwriter.a $(LDADD) \
 tests_unit_test_ranges_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_reduce_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_reduce_many_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_reduce_model_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_reduce_world_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_statement_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_value_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
@@ -463,7 +465,7 @@ VALGRIND_TESTS = %D%/unit/test_buf %D%/unit/test_cursor %D%/unit/test_err \
 	%D%/unit/test_names %D%/unit/test_sources %D%/unit/test_opt \
 	%D%/unit/test_session %D%/unit/test_idset %D%/unit/test_damage \
 	%D%/unit/test_crc %D%/unit/test_journal %D%/unit/test_reduce \
-	%D%/unit/test_reduce_many \
+	%D%/unit/test_reduce_many %D%/unit/test_reduce_model \
 	%D%/unit/test_reduce_world \
 	%D%/unit/test_grammar %D%/unit/test_metadata %D%/unit/test_ranges \
 	%D%/unit/test_statement %D%/unit/test_value %D%/unit/test_wildcard \
