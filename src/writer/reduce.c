@@ -8,10 +8,8 @@
  * compares with its own when it is next looked at, so that a million files and
  * a million gaps cost two million steps.
  *
- * Paths are somebody else's choice.  The tables are keyed at random, by a
- * polynomial modulo a prime, so that nobody can choose many that fall on one
- * place.  Ranges are pushed and settled once, or merged when a line brings at
- * least as many as there are, so that each is touched a few times only.
+ * Of what is said again and again one copy is kept: of gaps the last one's
+ * sentence, of ranges no more than twice the set that they are.
  *
  * Facts are kept once: of the closed line that a gap needs, all that has to be
  * known is whether the last line's are still the same.
@@ -25,12 +23,10 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "src/writer/metadata.h"
-#include "src/writer/refuse.h"
 #include "src/writer/statement.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* So many files may be there only for what other components' gaps name. */
