@@ -13,8 +13,8 @@
 #include "base/mem.h"
 #include "src/writer/refuse.h"
 #include "tests/lib/cmocka_all.h"
-#include "tests/lib/failing.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/words.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -358,27 +358,22 @@ what_is_written_reads_back_as_the_same_bytes(void **state)
 	buf_clear(&b);
 }
 
+static int
+split_once(struct err *e)
+{
+	static const char line[] = "a b c d e f g h i j k";
+	struct grammar_line l = { 0 };
+	int rc = grammar_split(&l, line, strlen(line), e);
+
+	grammar_clear(&l);
+	return rc;
+}
+
 static void
 without_memory_a_line_is_enomem(void **state)
 {
-	static const char line[] = "a b c d e f g h i j k";
-	unsigned n;
-
 	(void)state;
-	for (n = 1;; n++) {
-		struct grammar_line l = { 0 };
-		struct err e = { 0 };
-		int rc;
-
-		failing_plan_alloc(n, false);
-		rc = grammar_split(&l, line, strlen(line), &e);
-		failing_off();
-		grammar_clear(&l);
-		if (rc == 0)
-			break;
-		assert_int_equal(refuse_errno(&e), ENOMEM);
-	}
-	assert_true(n > 3);
+	words_without_memory(split_once, 3);
 }
 
 int

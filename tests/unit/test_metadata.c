@@ -13,7 +13,7 @@
 #include "src/writer/refuse.h"
 #include "src/writer/statement.h"
 #include "tests/lib/cmocka_all.h"
-#include "tests/lib/failing.h"
+#include "tests/lib/words.h"
 
 #include <errno.h>
 #include <string.h>
@@ -29,32 +29,26 @@
 	"files g /g *\n"
 #define END "end\n"
 
-static struct metadata *
-parsed(const char *text)
+static void
+print_parsed(const char *text, struct buf *out)
 {
-	struct metadata *m = NULL;
-	struct err e = { 0 };
+	struct metadata *m = words_document(text);
 
-	if (metadata_parse(&m, text, strlen(text), &e) < 0)
-		fail_msg("%s\n%s", e.text, text);
-	return m;
+	buf_reset(out);
+	metadata_print(m, out);
+	metadata_free(m);
 }
 
 /* The document is taken, and its normal form is `want` and its own. */
 static void
 taken(const char *text, const char *want)
 {
-	struct metadata *m = parsed(text);
 	struct buf b = { 0 };
 
-	metadata_print(m, &b);
+	print_parsed(text, &b);
 	assert_string_equal(buf_str(&b), want);
-	metadata_free(m);
-	buf_reset(&b);
-	m = parsed(want);
-	metadata_print(m, &b);
+	print_parsed(want, &b);
 	assert_string_equal(buf_str(&b), want);
-	metadata_free(m);
 	buf_clear(&b);
 }
 
@@ -84,34 +78,26 @@ check_lines(const struct row *t, size_t n)
 {
 	struct buf text = { 0 };
 	struct buf want = { 0 };
-	size_t i;
+	struct buf got = { 0 };
 
-	for (i = 0; i < n; i++) {
+	for (; n > 0; t++, n--) {
 		buf_reset(&text);
-		buf_reset(&want);
-		buf_printf(&text, "%s%s\n%s", HEAD, t[i].lines, END);
-		buf_printf(&want, "%s%s\n%s", HEAD, t[i].want, END);
-		if (t[i].error == 0) {
-			struct metadata *m = parsed(buf_str(&text));
-			struct metadata *n2 = parsed(buf_str(&want));
-			struct buf a = { 0 };
-			struct buf b = { 0 };
-
-			metadata_print(m, &a);
-			metadata_print(n2, &b);
-			assert_string_equal(buf_str(&a), buf_str(&b));
-			if (strstr(buf_str(&a), t[i].want) == NULL)
-				fail_msg("%s:\n%s", t[i].lines, buf_str(&a));
-			metadata_free(m);
-			metadata_free(n2);
-			buf_clear(&a);
-			buf_clear(&b);
-		} else {
-			refused(buf_str(&text), t[i].error, t[i].want);
+		buf_printf(&text, "%s%s\n%s", HEAD, t->lines, END);
+		if (t->error != 0) {
+			refused(buf_str(&text), t->error, t->want);
+			continue;
 		}
+		print_parsed(buf_str(&text), &got);
+		buf_reset(&text);
+		buf_printf(&text, "%s%s\n%s", HEAD, t->want, END);
+		print_parsed(buf_str(&text), &want);
+		assert_string_equal(buf_str(&got), buf_str(&want));
+		if (strstr(buf_str(&got), t->want) == NULL)
+			fail_msg("%s:\n%s", t->lines, buf_str(&got));
 	}
 	buf_clear(&text);
 	buf_clear(&want);
+	buf_clear(&got);
 }
 
 static void
@@ -356,8 +342,9 @@ a_mask_is_two_lists_and_created_and_all_of_both_by_default(void **state)
 		  "a type is there twice" },
 		{ "files g /d * created=yes", EINVAL, "has no value" },
 	};
-	struct metadata *m = parsed(HEAD "files g /d * backup=differential "
-					 "snapshot=full,log\n" END);
+	struct metadata *m =
+		words_document(HEAD "files g /d * backup=differential "
+				    "snapshot=full,log\n" END);
 
 	(void)state;
 	check_lines(t, N_OF(t));
@@ -536,7 +523,7 @@ inclusion_follows_selectability_and_selectable_ancestors(void **state)
 		{ INCLUDE_REQUIRED, METADATA_NONE },
 		{ INCLUDE_OPTIONAL, METADATA_NONE },
 	};
-	struct metadata *m = parsed(SETS);
+	struct metadata *m = words_document(SETS);
 	size_t i;
 
 	(void)state;
@@ -556,7 +543,7 @@ inclusion_follows_selectability_and_selectable_ancestors(void **state)
 static void
 a_set_is_a_selectable_component_and_all_beneath_its_name(void **state)
 {
-	struct metadata *m = parsed(SETS);
+	struct metadata *m = words_document(SETS);
 
 	(void)state;
 	assert_int_equal(metadata_next_member(m, OPT, 0), PART);
@@ -575,7 +562,7 @@ a_set_is_a_selectable_component_and_all_beneath_its_name(void **state)
 static void
 a_choice_adds_what_is_required_and_refuses_what_is_implied(void **state)
 {
-	struct metadata *m = parsed(SETS);
+	struct metadata *m = words_document(SETS);
 	bool none[COMPONENTS] = { false };
 	bool floating[COMPONENTS] = { [FLOATING] = true };
 	bool implicit[COMPONENTS] = { [LEAF] = true };
@@ -619,7 +606,7 @@ a_choice_adds_what_is_required_and_refuses_what_is_implied(void **state)
 static void
 a_type_that_the_schema_lacks_is_full(void **state)
 {
-	struct metadata *m = parsed(SETS);
+	struct metadata *m = words_document(SETS);
 
 	(void)state;
 	assert_int_equal(metadata_effective(m, METADATA_FULL), METADATA_FULL);
@@ -635,11 +622,11 @@ a_type_that_the_schema_lacks_is_full(void **state)
 static void
 full_and_copy_test_the_same_bits_and_log_only_log_files(void **state)
 {
-	struct metadata *m =
-		parsed(HEAD "database-files db /a * backup=full snapshot=log\n"
-			    "database-files db /b * backup=incremental,log "
-			    "snapshot=full\n"
-			    "log-files db /l * backup=log snapshot=none\n" END);
+	struct metadata *m = words_document(
+		HEAD "database-files db /a * backup=full snapshot=log\n"
+		     "database-files db /b * backup=incremental,log "
+		     "snapshot=full\n"
+		     "log-files db /l * backup=log snapshot=none\n" END);
 	const struct metadata_files *a = &m->files.v[1];
 	const struct metadata_files *b = &m->files.v[2];
 	const struct metadata_files *l = &m->files.v[3];
@@ -709,7 +696,7 @@ a_path_fits_by_directory_pattern_and_recursion(void **state)
 static void
 a_file_has_a_place_seen_from_a_component(void **state)
 {
-	struct metadata *m = parsed(SETS);
+	struct metadata *m = words_document(SETS);
 
 	(void)state;
 	assert_int_equal(metadata_place(m, OPT, "/opt/x"), PLACE_OWN);
@@ -777,7 +764,7 @@ a_statement_is_judged_against_the_document(void **state)
 		{ "differenced-file top/opt /part *.q recursive", 0 },
 		{ "differenced-file top/opt /new * recursive", 0 },
 	};
-	struct metadata *m = parsed(SETS);
+	struct metadata *m = words_document(SETS);
 	size_t i;
 
 	(void)state;
@@ -791,8 +778,8 @@ static void
 a_differenced_file_needs_last_modify_and_the_type_in_the_schema(void **state)
 {
 	static const char line[] = "differenced-file top/opt /opt *";
-	struct metadata *m = parsed(SETS);
-	struct metadata *plain = parsed(HEAD END);
+	struct metadata *m = words_document(SETS);
+	struct metadata *plain = words_document(HEAD END);
 
 	(void)state;
 	assert_int_equal(judged(m, line, METADATA_INCREMENTAL), 0);
@@ -851,7 +838,7 @@ every_path_of_a_writer_lies_beneath_its_grant(void **state)
 
 		buf_reset(&b);
 		buf_printf(&b, "%s%s\n%s", HEAD, t[i].lines, END);
-		m = parsed(buf_str(&b));
+		m = words_document(buf_str(&b));
 		rc = metadata_granted(m, grants, N_OF(grants), &e);
 		if (rc != (t[i].error == 0 ? 0 : -1))
 			fail_msg("%s", t[i].lines);
@@ -882,8 +869,8 @@ custom_restore_methods_are_roots(void **state)
 {
 	static const char *const grants[] = { "/" };
 	struct metadata *m =
-		parsed("writer w\nrestore-method custom\n"
-		       "component g file-group selectable=no\nend\n");
+		words_document("writer w\nrestore-method custom\n"
+			       "component g file-group selectable=no\nend\n");
 	struct err e = { 0 };
 
 	(void)state;
@@ -894,31 +881,25 @@ custom_restore_methods_are_roots(void **state)
 	metadata_free(m);
 }
 
-static void
-without_memory_a_document_is_enomem(void **state)
+static int
+parse_once(struct err *e)
 {
 	static const char text[] = HEAD "exclude /g a\nexclude /g b\n"
 					"alternate-location /g * to=/x\n"
 					"dependency g o a\n" END;
-	unsigned n;
+	struct metadata *m = NULL;
+	int rc = metadata_parse(&m, text, strlen(text), e);
 
+	assert_true(rc == 0 || m == NULL);
+	metadata_free(m);
+	return rc;
+}
+
+static void
+without_memory_a_document_is_enomem(void **state)
+{
 	(void)state;
-	for (n = 1;; n++) {
-		struct metadata *m = NULL;
-		struct err e = { 0 };
-		int rc;
-
-		failing_plan_alloc(n, false);
-		rc = metadata_parse(&m, text, strlen(text), &e);
-		failing_off();
-		if (rc == 0) {
-			metadata_free(m);
-			break;
-		}
-		assert_null(m);
-		assert_int_equal(refuse_errno(&e), ENOMEM);
-	}
-	assert_true(n > 20);
+	words_without_memory(parse_once, 20);
 }
 
 int

@@ -13,7 +13,7 @@
 #include "base/mem.h"
 #include "src/writer/refuse.h"
 #include "tests/lib/cmocka_all.h"
-#include "tests/lib/failing.h"
+#include "tests/lib/words.h"
 
 #include <errno.h>
 #include <string.h>
@@ -580,42 +580,36 @@ a_line_full_of_ranges_is_a_statement_and_so_is_its_normal_form(void **state)
 	buf_clear(&normal);
 }
 
+static int
+parse_once(const char *line, struct err *e)
+{
+	struct statement s = { 0 };
+	int rc = statement_parse(&s, line, strlen(line), e);
+
+	statement_clear(&s);
+	return rc;
+}
+
+static int
+partial_once(struct err *e)
+{
+	return parse_once("partial-file db /x 1:1, 3:1 since=a size=1 "
+			  "metadata=b",
+			  e);
+}
+
+static int
+directed_once(struct err *e)
+{
+	return parse_once("directed-target db /x 1:1, 3:1 /y 3:1, 1:1", e);
+}
+
 static void
 without_memory_a_statement_is_enomem(void **state)
 {
-	static const char line[] =
-		"partial-file db /x 1:1, 3:1 since=a size=1 metadata=b";
-	static const char directed[] =
-		"directed-target db /x 1:1, 3:1 /y 3:1, 1:1";
-	struct statement s = { 0 };
-	unsigned n;
-
 	(void)state;
-	for (n = 1;; n++) {
-		struct err e = { 0 };
-		int rc;
-
-		failing_plan_alloc(n, false);
-		rc = statement_parse(&s, directed, strlen(directed), &e);
-		failing_off();
-		if (rc == 0)
-			break;
-		assert_int_equal(refuse_errno(&e), ENOMEM);
-	}
-	assert_true(n > 5);
-	for (n = 1;; n++) {
-		struct err e = { 0 };
-		int rc;
-
-		failing_plan_alloc(n, false);
-		rc = statement_parse(&s, line, strlen(line), &e);
-		failing_off();
-		if (rc == 0)
-			break;
-		assert_int_equal(refuse_errno(&e), ENOMEM);
-	}
-	assert_true(n > 3);
-	statement_clear(&s);
+	words_without_memory(partial_once, 3);
+	words_without_memory(directed_once, 5);
 }
 
 int

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "tests/lib/cmocka_all.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/words.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -16,11 +17,13 @@
 static void
 a_path_is_absolute_and_normal(void **state)
 {
-	static const char *const good[] = { "/",    "/a",        "/a/b.c",
-					    "/...", "/a b/\xff", "/a\n" };
-	static const struct {
-		const char *path, *fault;
-	} bad[] = {
+	static const struct words_fault t[] = {
+		{ "/", NULL },
+		{ "/a", NULL },
+		{ "/a/b.c", NULL },
+		{ "/...", NULL },
+		{ "/a b/\xff", NULL },
+		{ "/a\n", NULL },
 		{ "", "not an absolute path" },
 		{ "a", "not an absolute path" },
 		{ "./a", "not an absolute path" },
@@ -37,11 +40,7 @@ a_path_is_absolute_and_normal(void **state)
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < N_OF(good); i++)
-		assert_null(value_path_fault(good[i]));
-	for (i = 0; i < N_OF(bad); i++)
-		assert_string_equal(value_path_fault(bad[i].path),
-				    bad[i].fault);
+	words_judged(value_path_fault, t, N_OF(t));
 	for (i = 0; i <= VALUE_PATH_MAX; i++)
 		path[i] = i % 2 == 0 ? '/' : 'a';
 	path[VALUE_PATH_MAX + 1] = '\0';
@@ -82,17 +81,16 @@ a_directory_may_end_in_one_slash(void **state)
 static void
 a_component_is_names_joined_by_slashes(void **state)
 {
-	static const char *const good[] = { "db", "a/b", "a b/\xff", "..." };
-	static const char *const bad[] = { "",     "/", "/a",   "a/",
-					   "a//b", ".", "a/..", "./a" };
+	static const struct words_fault t[] = {
+		{ "db", NULL },  { "a/b", NULL }, { "a b/\xff", NULL },
+		{ "...", NULL }, { "", "" },      { "/", "" },
+		{ "/a", "" },    { "a/", "" },    { "a//b", "" },
+		{ ".", "" },     { "a/..", "" },  { "./a", "" },
+	};
 	char s[256];
-	size_t i;
 
 	(void)state;
-	for (i = 0; i < N_OF(good); i++)
-		assert_null(value_component_fault(good[i]));
-	for (i = 0; i < N_OF(bad); i++)
-		assert_non_null(value_component_fault(bad[i]));
+	words_judged(value_component_fault, t, N_OF(t));
 	memset(s, ' ', 255);
 	s[255] = '\0';
 	assert_non_null(value_component_fault(s));
@@ -140,16 +138,15 @@ a_component_has_one_directory_name_and_back(void **state)
 static void
 a_writers_name_is_a_plain_file_name(void **state)
 {
-	static const char *const good[] = { "postgres", "a.b", "x%2" };
-	static const char *const bad[] = { "",    ".",   ".a",      "a/b",
-					   "a b", "a\n", "\xc3\xa4" };
-	size_t i;
+	static const struct words_fault t[] = {
+		{ "postgres", NULL }, { "a.b", NULL }, { "x%2", NULL },
+		{ "", "" },           { ".", "" },     { ".a", "" },
+		{ "a/b", "" },        { "a b", "" },   { "a\n", "" },
+		{ "\xc3\xa4", "" },
+	};
 
 	(void)state;
-	for (i = 0; i < N_OF(good); i++)
-		assert_null(value_writer_fault(good[i]));
-	for (i = 0; i < N_OF(bad); i++)
-		assert_non_null(value_writer_fault(bad[i]));
+	words_judged(value_writer_fault, t, N_OF(t));
 }
 
 static void

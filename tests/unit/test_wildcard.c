@@ -6,6 +6,7 @@
 
 #include "tests/lib/cmocka_all.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/words.h"
 
 #include <fnmatch.h>
 #include <stdlib.h>
@@ -16,30 +17,30 @@
 static void
 a_pattern_is_about_one_name_and_quotes_three_bytes(void **state)
 {
-	static const char *const good[] = { "a",       "*",   "?",
-					    "a.b",     ".*",  "\\*",
-					    "\\?\\\\", "[a]", "..." };
-	static const struct {
-		const char *pattern, *fault;
-	} bad[] = {
+	static const char backslash[] =
+		"a backslash in a pattern that is not before ?, * or another "
+		"backslash";
+	static const struct words_fault t[] = {
+		{ "a", NULL },
+		{ "*", NULL },
+		{ "?", NULL },
+		{ "a.b", NULL },
+		{ ".*", NULL },
+		{ "\\*", NULL },
+		{ "\\?\\\\", NULL },
+		{ "[a]", NULL },
+		{ "...", NULL },
 		{ "", "an empty pattern" },
 		{ ".", "a pattern that is . or .." },
 		{ "..", "a pattern that is . or .." },
 		{ "a/b", "a slash in a pattern" },
-		{ "a\\", "a backslash in a pattern that is not before ?, * or "
-			 "another backslash" },
-		{ "\\a", "a backslash in a pattern that is not before ?, * or "
-			 "another backslash" },
+		{ "a\\", backslash },
+		{ "\\a", backslash },
 	};
 	char longest[WILDCARD_MAX + 2];
-	size_t i;
 
 	(void)state;
-	for (i = 0; i < N_OF(good); i++)
-		assert_null(wildcard_fault(good[i]));
-	for (i = 0; i < N_OF(bad); i++)
-		assert_string_equal(wildcard_fault(bad[i].pattern),
-				    bad[i].fault);
+	words_judged(wildcard_fault, t, N_OF(t));
 	memset(longest, 'a', sizeof(longest));
 	longest[WILDCARD_MAX + 1] = '\0';
 	assert_non_null(wildcard_fault(longest));
