@@ -107,6 +107,7 @@ UNIT_TESTS = \
 	%D%/unit/test_grammar \
 	%D%/unit/test_journal \
 	%D%/unit/test_metadata \
+	%D%/unit/test_metadata_ask \
 	%D%/unit/test_inplace \
 	%D%/unit/test_method \
 	%D%/unit/test_restore_writers \
@@ -192,6 +193,7 @@ tests_unit_test_writer_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_grammar_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_journal_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_metadata_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_metadata_ask_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_inplace_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_method_LDADD = librequester.a libwriter.a $(LDADD) \
 	$(CMOCKA_LIBS)
@@ -467,7 +469,8 @@ VALGRIND_TESTS = %D%/unit/test_buf %D%/unit/test_cursor %D%/unit/test_err \
 	%D%/unit/test_crc %D%/unit/test_journal %D%/unit/test_reduce \
 	%D%/unit/test_reduce_many %D%/unit/test_reduce_model \
 	%D%/unit/test_reduce_world \
-	%D%/unit/test_grammar %D%/unit/test_metadata %D%/unit/test_ranges \
+	%D%/unit/test_grammar %D%/unit/test_metadata \
+	%D%/unit/test_metadata_ask %D%/unit/test_ranges \
 	%D%/unit/test_statement %D%/unit/test_value %D%/unit/test_wildcard \
 	%D%/unit/test_client %D%/unit/test_coprocess %D%/unit/test_mailbox \
 	%D%/unit/test_round
