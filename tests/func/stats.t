@@ -1,41 +1,15 @@
 #!/bin/sh
-#
-# Goal: the mount tells what it has been asked for, exactly and in every kind
-# of mount, and asking changes nothing; and the kernel asks as little as the
-# mount was made for.
-#
-# Needs root, /dev/fuse and python3.  Runs the program in $ASOF (default
-# ./asof).
-
-set -u
-
-ASOF=${ASOF:-./asof}
-case $ASOF in
-/*) ;;
-*) ASOF=$(pwd)/$ASOF ;;
-esac
-
-skip_all()
-{
-	echo "1..0 # SKIP $1"
-	exit 0
-}
-
-[ "$(id -u)" -eq 0 ] || skip_all "not root"
-[ -c /dev/fuse ] || skip_all "no /dev/fuse"
-command -v python3 >/dev/null || skip_all "no python3"
-if [ -z "${ASOF_TEST_NAMESPACE-}" ] && unshare -m true 2>/dev/null; then
-	ASOF_TEST_NAMESPACE=1
-	export ASOF_TEST_NAMESPACE
-	exec unshare -m --propagation private sh "$0" "$@"
-fi
+# The mount tells what it has been asked for, exactly and in every kind of
+# mount, and asking changes nothing; and the kernel asks as little as the mount
+# was made for.
+. "${srcdir:-$(dirname "$0")/../..}/tests/func/lib.sh"
 
 # What the kernel has at hand it loses when another test drops the caches of
 # the machine: then all of it is done again.
 if [ -z "${STATS_OUT-}" ]; then
-	out=$(mktemp "${TMPDIR:-/tmp}/asof-stats.XXXXXX") || exit 1
+	out=$(mktemp "${TMPDIR:-/tmp}/asof-stats.XXXXXX") || exit 99
 	trap 'rm -f "$out" "$out.dropped"' EXIT
-	for try in 1 2 3 4 5; do
+	for turn in 1 2 3 4 5; do
 		rm -f "$out.dropped"
 		STATS_OUT=$out sh "$0" >"$out"
 		code=$?
@@ -45,170 +19,118 @@ if [ -z "${STATS_OUT-}" ]; then
 	exit $code
 fi
 
-tmp=$(mktemp -d "${TMPDIR:-/tmp}/asof-stats.XXXXXX") || exit 1
-chmod 711 "$tmp"
-m=$tmp/m
+begin root python3
+can_view || skip_all "no /dev/fuse"
+chmod 711 "$T"
+m=$T/m
 
-clean_up()
-{
-	cd /
-	umount -l "$m" 2>/dev/null
-	rm -rf "$tmp"
-}
-trap clean_up EXIT
-trap 'exit 1' HUP INT TERM
-
-ASOF_CACHE_DIR=$tmp/cache
-ASOF_STATE_DIR=$tmp/state
-ASOF_WRITERS_D=$tmp/writers.d
-ASOF_RUN_DIR=$tmp/run
-export ASOF_WRITERS_D
-ASOF_REPOSITORY=$tmp/repo
-LC_ALL=C.UTF-8
-export ASOF_CACHE_DIR ASOF_STATE_DIR ASOF_RUN_DIR ASOF_REPOSITORY LC_ALL
-
-count=0
-failed=0
-
-# report STATUS NAME
-report()
-{
-	count=$((count + 1))
-	if [ "$1" -eq 0 ]; then
-		echo "ok $count - $2"
-		return
-	fi
-	failed=$((failed + 1))
-	echo "not ok $count - $2"
-	sed 's/^/# /' "$tmp/out" "$tmp/err" 2>/dev/null | head -n 20
+equal() {
+	printf 'expected: %s\ngot:      %s\n' "$1" "$2"
+	[ "$1" = "$2" ]
 }
 
-# is NAME EXPECTED GOT
-is()
-{
-	printf 'expected: %s\n' "$2" >"$tmp/err"
-	printf 'got:      %s\n' "$3" >"$tmp/out"
-	[ "$2" = "$3" ]
-	report $? "$1"
-}
-
-# exits CODE NAME WORD...
-exits()
-{
-	want=$1
-	name=$2
-	shift 2
-	"$@" >"$tmp/out" 2>"$tmp/err" </dev/null
-	code=$?
-	[ "$code" -eq "$want" ] || echo "code $code" >>"$tmp/err"
-	[ "$code" -eq "$want" ]
-	report $? "$name"
-}
+all_stats() { "$ASOF" mount --stats "${1-$m}"; }
 
 # How often so far: asked KIND, and the bytes: given KIND
-asked()
-{
+stat_of() {
 	"$ASOF" mount --stats --json "$m" | python3 -c '
 import json, sys
-print(json.load(sys.stdin)[sys.argv[1]]["requests"])' "$1"
+print(json.load(sys.stdin)[sys.argv[1]][sys.argv[2]])' "$1" "$2"
 }
+asked() { stat_of "$1" requests; }
+given() { stat_of "$1" bytes; }
 
-given()
-{
-	"$ASOF" mount --stats --json "$m" | python3 -c '
-import json, sys
-print(json.load(sys.stdin)[sys.argv[1]]["bytes"])' "$1"
-}
-
-unmount()
-{
-	cd /
+unmount() {
 	[ "$(asked forget)" -eq 0 ] || : >"$STATS_OUT.dropped"
-	umount "$m" 2>"$tmp/err" || umount -l "$m"
+	umount "$m" || umount -l "$m"
 }
 
-mkdir -p "$m" "$tmp/src/d"
+# Another user, with a copy of the program that he can reach.
+cp "$ASOF" asof
+other() { setpriv --reuid 65534 --clear-groups "$T/asof" "$@"; }
+try_other() {
+	if command -v setpriv >/dev/null; then
+		try "$@"
+	else
+		skip "$1" "no setpriv"
+	fi
+}
+
+mkdir -p src/d
 for i in 1 2 3 4 5 6 7 8 9 10; do
-	head -c 1000 /dev/urandom >"$tmp/src/d/f$i"
+	head -c 1000 /dev/urandom >"src/d/f$i"
 done
-head -c 4000000 /dev/urandom >"$tmp/src/large"
-"$ASOF" init >/dev/null 2>&1
-"$ASOF" backup -q "$tmp/src" >/dev/null 2>&1 ||
-	{ echo "Bail out! backup failed"; exit 1; }
-tree=latest:$tmp/src
+head -c 4000000 /dev/urandom >src/large
+new_repo repo >/dev/null
+try "a backup" backup src
+tree=latest:$T/src
 
 # --- one tree ------------------------------------------------------------------
 
-"$ASOF" mount --at "$tree" "$m" >/dev/null 2>&1
-"$ASOF" mount --stats "$m" >"$tmp/before"
-is "asking is not counted" "$(cat "$tmp/before")" "$("$ASOF" mount --stats "$m")"
-ls "$m/d" >/dev/null
-for i in 9 7 5 3 1; do cat "$m/d/f$i" >/dev/null; done
-is "a read for each small file" 5 "$(asked read)"
-is "its bytes" 5000 "$(given read)"
-is "one open, and never again" 1 "$(asked open)"
-is "one opendir, and never again" 1 "$(asked opendir)"
-ls -l "$m/d" >/dev/null
+view m --at "$tree" >/dev/null
+all_stats >before
+try "asking is not counted" equal "$(cat before)" "$(all_stats)"
+ls m/d >/dev/null
+for i in 9 7 5 3 1; do cat "m/d/f$i" >/dev/null; done
+try "a read for each small file" equal 5 "$(asked read)"
+try "its bytes" equal 5000 "$(given read)"
+try "one open, and never again" equal 1 "$(asked open)"
+try "one opendir, and never again" equal 1 "$(asked opendir)"
+ls -l m/d >/dev/null
 asks=$(asked getxattr)
-getfattr -d "$m/d/f1" >/dev/null 2>&1
-ls -lR "$m" >/dev/null
-is "xattrs are asked for once where there are none" "$asks" "$(asked getxattr)"
-is "and it can still be asked for counts" 5 "$(asked read)"
+getfattr -d m/d/f1 >/dev/null 2>&1
+ls -lR m >/dev/null
+try "xattrs are asked for once where there are none" \
+	equal "$asks" "$(asked getxattr)"
+try "and it can still be asked for counts" equal 5 "$(asked read)"
 # In order: after three, the rest is given before it is asked for.
-cat "$m"/d/f2 "$m"/d/f4 "$m"/d/f6 >/dev/null
+cat m/d/f2 m/d/f4 m/d/f6 >/dev/null
 for i in 1 2 3 4 5 6 7 8 9 10; do
 	[ "$(asked push)" -gt 0 ] && break
 	sleep 0.1
 done
 sleep 0.1
-cat "$m"/d/* >/dev/null
-reads=$(asked read)
-pushes=$(asked push)
-[ "$reads" -le 9 ] && [ $((reads + pushes)) -ge 10 ]
-report $? "what is read in order is not asked for"
-"$ASOF" mount --stats "$m" >"$tmp/before"
-cat "$m"/d/* >/dev/null
-ls -lR "$m" >/dev/null
-is "what the kernel has at hand it does not ask for" \
-	"$(cat "$tmp/before")" "$("$ASOF" mount --stats "$m")"
-is "one name on the way was looked up; the rest it learned from listings" "1 0" \
-	"$(asked lookup) $(asked readdir)"
-is "any directory of the mount will do" "$(cat "$tmp/before")" \
-	"$("$ASOF" mount --stats "$m/d")"
-exits 2 "a file will not" "$ASOF" mount --stats "$m/d/f1"
-if command -v setpriv >/dev/null; then
-	cp "$ASOF" "$tmp/asof"
-	exits 1 "another user is not told" setpriv --reuid 65534 \
-		--clear-groups "$tmp/asof" mount --stats "$m"
-fi
+cat m/d/* >/dev/null
+in_order() {
+	reads=$(asked read) pushes=$(asked push)
+	echo "$reads reads, $pushes pushes"
+	[ "$reads" -le 9 ] && [ $((reads + pushes)) -ge 10 ]
+}
+try "what is read in order is not asked for" in_order
+all_stats >before
+cat m/d/* >/dev/null
+ls -lR m >/dev/null
+try "what the kernel has at hand it does not ask for" \
+	equal "$(cat before)" "$(all_stats)"
+try "one name on the way was looked up; the rest it learned from listings" \
+	equal "1 0" "$(asked lookup) $(asked readdir)"
+try "any directory of the mount will do" \
+	equal "$(cat before)" "$(all_stats m/d)"
+try "a file will not" must_fail 2 all_stats m/d/f1
+try_other "another user is not told" must_fail 1 other mount --stats "$m"
 unmount
 
-"$ASOF" mount --at "$tree" "$m" >/dev/null 2>&1
-dd if="$m/large" of=/dev/null bs=128k iflag=direct 2>/dev/null
+view m --at "$tree" >/dev/null
+dd if=m/large of=/dev/null bs=128k iflag=direct 2>/dev/null
 sleep 0.3
-is "nothing is foreseen for who reads past the kernel's cache" "0 4000000" \
-	"$(asked push) $(given read)"
+try "nothing is foreseen for who reads past the kernel's cache" \
+	equal "0 4000000" "$(asked push) $(given read)"
 unmount
 
 # --- all generations -----------------------------------------------------------
 
-"$ASOF" mount --allow-other "$m" >/dev/null 2>&1
-for i in 9 7 5; do cat "$m/latest$tmp/src/d/f$i" >/dev/null; done
-is "reads in a mount of all are counted" 3 "$(asked read)"
-readlink "$m/latest" >/dev/null
-is "virtual names are asked for" 1 "$([ "$(asked lookup)" -gt 0 ] && echo 1)"
-if [ -x "$tmp/asof" ]; then
-	exits 0 "who is let in is told" setpriv --reuid 65534 --clear-groups \
-		"$tmp/asof" mount --stats "$m"
-fi
+view m --allow-other >/dev/null
+for i in 9 7 5; do cat "m/latest$T/src/d/f$i" >/dev/null; done
+try "reads in a mount of all are counted" equal 3 "$(asked read)"
+readlink m/latest >/dev/null
+try "virtual names are asked for" [ "$(asked lookup)" -gt 0 ]
+try_other "who is let in is told" other mount --stats "$m"
 unmount
 
 # --- misuse --------------------------------------------------------------------
 
-exits 2 "what is no mount is said to be none" "$ASOF" mount --stats "$m"
-exits 2 "so is what is not there" "$ASOF" mount --stats "$tmp/none"
-exits 2 "--stats does not mount" "$ASOF" mount --stats --at 1 "$m"
-exits 2 "--json is for --stats" "$ASOF" mount --json "$m"
-
-echo "1..$count"
-[ $failed -eq 0 ]
+try "what is no mount is said to be none" must_fail 2 all_stats "$m"
+try "so is what is not there" must_fail 2 all_stats "$T/none"
+try "--stats does not mount" must_fail 2 asof mount --stats --at 1 "$m"
+try "--json is for --stats" must_fail 2 asof mount --json "$m"
+finish
