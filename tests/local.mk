@@ -38,8 +38,10 @@ libtest_a_SOURCES = \
 	%D%/lib/shot.c \
 	%D%/lib/shot.h \
 	%D%/lib/store_fixture.h \
+	%D%/lib/tap.h \
 	%D%/lib/trace.c \
 	%D%/lib/trace.h \
+	%D%/lib/use.h \
 	%D%/lib/words.h
 
 LDADD = libtest.a $(ENGINE_LIBS) $(STORE_SYSLIBS)

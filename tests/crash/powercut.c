@@ -42,13 +42,12 @@
 #include "src/engine/reader.h"
 #include "src/engine/view.h"
 #include "store/id.h"
-#include "store/repository.h"
-#include "store/session.h"
-#include "store/store.h"
 #include "tests/lib/honest.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/shot.h"
+#include "tests/lib/tap.h"
 #include "tests/lib/trace.h"
+#include "tests/lib/use.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -68,60 +67,9 @@
 #define COMPLAINTS_MAX 5
 #define THIN           40 /* one in so many of states that are too large */
 
-static char top[300];
-static unsigned test_no, failures;
-static char complaint[1400];
-static char now_doing[1200]; /* for who wants to know where it hung */
+static char repository[400]; /* on the disk of which power is cut */
 static struct rng dice;
 static unsigned megabytes;
-
-static void
-complain(const char *where, const char *what)
-{
-	if (complaint[0] == '\0')
-		snprintf(complaint, sizeof(complaint), "%.300s: %.1000s", where,
-			 what);
-}
-
-static void
-give_up(const char *what)
-{
-	printf("Bail out! %s: %s\n", now_doing, what);
-	if (top[0] != '\0' && getenv("POWERCUT_KEEP") == NULL)
-		shot_remove(top);
-	exit(1);
-}
-
-static void
-stopped(int sig)
-{
-	static const char text[] = "Bail out! hangs or crashes: ";
-
-	if (write(1, text, sizeof(text) - 1) < 0 ||
-	    write(1, now_doing, strlen(now_doing)) < 0 || write(1, "\n", 1) < 0)
-		_exit(2);
-	signal(sig == SIGALRM ? SIGABRT : sig, SIG_DFL);
-	raise(sig == SIGALRM ? SIGABRT : sig);
-}
-
-static const char *
-at(const char *name)
-{
-	static char path[8][900];
-	static unsigned turn;
-	char *p = path[turn++ % 8];
-
-	snprintf(p, sizeof(path[0]), "%s/%s", top, name);
-	return p;
-}
-
-static void
-report(bool ok, const char *text)
-{
-	printf("%s %u - %s\n", ok ? "ok" : "not ok", ++test_no, text);
-	failures += !ok;
-	fflush(stdout);
-}
 
 /* --- the source ----------------------------------------------------------- */
 
@@ -130,12 +78,12 @@ write_file(const char *name, size_t len, uint64_t seed)
 {
 	struct rng r = { seed * 2 + 1 };
 	uint8_t *p = malloc(len + 1);
-	int fd = open(at(name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+	int fd = open(tap_at(name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
 
 	rng_fill(&r, p, len);
 	memset(p, 'a', len / 3);
 	if (fd < 0 || write(fd, p, len) != (ssize_t)len || close(fd) < 0)
-		give_up("cannot write the source");
+		tap_give_up("cannot write the source");
 	free(p);
 }
 
@@ -145,9 +93,11 @@ make_source(void)
 	char name[60];
 	int fd;
 
-	if (mkdir(at("src"), 0755) < 0 || mkdir(at("src/d"), 0750) < 0 ||
-	    mkdir(at("src/d/e"), 0755) < 0 || mkdir(at("src/gone"), 0755) < 0)
-		give_up("cannot make the source");
+	if (mkdir(tap_at("src"), 0755) < 0 ||
+	    mkdir(tap_at("src/d"), 0750) < 0 ||
+	    mkdir(tap_at("src/d/e"), 0755) < 0 ||
+	    mkdir(tap_at("src/gone"), 0755) < 0)
+		tap_give_up("cannot make the source");
 	for (unsigned i = 0; i < 14; i++) {
 		snprintf(name, sizeof(name), "src/%sf%u",
 			 i % 3 == 0   ? ""
@@ -161,23 +111,23 @@ make_source(void)
 	if (megabytes > 0)
 		write_file("src/huge", (size_t)megabytes << 20, 53);
 	write_file("src/holes", 5000, 52);
-	fd = open(at("src/holes"), O_WRONLY);
+	fd = open(tap_at("src/holes"), O_WRONLY);
 	if (fd < 0 || ftruncate(fd, 300000) < 0 || close(fd) < 0 ||
-	    symlink("d/f1", at("src/link")) < 0 ||
-	    link(at("src/large"), at("src/d/hard")) < 0 ||
-	    mkfifo(at("src/fifo"), 0600) < 0)
-		give_up("cannot make the source");
+	    symlink("d/f1", tap_at("src/link")) < 0 ||
+	    link(tap_at("src/large"), tap_at("src/d/hard")) < 0 ||
+	    mkfifo(tap_at("src/fifo"), 0600) < 0)
+		tap_give_up("cannot make the source");
 	/* Where the file system takes them. */
-	(void)setxattr(at("src/d"), "user.dir", "short", 5, 0);
-	(void)setxattr(at("src/large"), "user.large", "value", 5, 0);
+	(void)setxattr(tap_at("src/d"), "user.dir", "short", 5, 0);
+	(void)setxattr(tap_at("src/large"), "user.large", "value", 5, 0);
 }
 
 /* Another one, with bytes of the first and bytes of its own. */
 static void
 make_other_source(void)
 {
-	if (mkdir(at("other"), 0755) < 0)
-		give_up("cannot make the source");
+	if (mkdir(tap_at("other"), 0755) < 0)
+		tap_give_up("cannot make the source");
 	write_file("other/new4", 24000, 64);
 	write_file("other/own", 30000, 90);
 	write_file("other/large", 90000, 51);
@@ -194,14 +144,14 @@ change_source(unsigned turn)
 	write_file("src/d/e/f8", 11000, 70 + turn);
 	if (megabytes > 0)
 		write_file("src/huge", (size_t)megabytes << 20, 80 + turn);
-	if (truncate(at("src/large"), 80000 - (off_t)turn * 9000) < 0 ||
-	    chmod(at("src/f3"), 0600 + turn) < 0)
-		give_up("cannot change the source");
+	if (truncate(tap_at("src/large"), 80000 - (off_t)turn * 9000) < 0 ||
+	    chmod(tap_at("src/f3"), 0600 + turn) < 0)
+		tap_give_up("cannot change the source");
 	if (turn == 1) {
-		shot_remove(at("src/gone"));
-		if (rename(at("src/d/e"), at("src/d/moved")) < 0 ||
-		    mkdir(at("src/d/e"), 0700) < 0)
-			give_up("cannot change the source");
+		shot_remove(tap_at("src/gone"));
+		if (rename(tap_at("src/d/e"), tap_at("src/d/moved")) < 0 ||
+		    mkdir(tap_at("src/d/e"), 0700) < 0)
+			tap_give_up("cannot change the source");
 	}
 }
 
@@ -226,7 +176,7 @@ inode_place(struct words *w, uint64_t inode)
 		if (w->inode[i] == inode)
 			return i;
 	if (w->inodes == sizeof(w->inode) / sizeof(w->inode[0]))
-		give_up("too large a source");
+		tap_give_up("too large a source");
 	w->inode[w->inodes++] = inode;
 	return i;
 }
@@ -282,7 +232,7 @@ add_disk_content(struct words *w, const char *path, const struct stat *st)
 		close(fd);
 	}
 	if (n != st->st_size)
-		give_up("cannot read the source");
+		tap_give_up("cannot read the source");
 	add_bytes(w, "bytes", p, len);
 	free(p);
 }
@@ -296,7 +246,7 @@ add_disk(struct words *w, const char *path)
 	int n;
 
 	if (lstat(path, &st) < 0)
-		give_up("cannot read the source");
+		tap_give_up("cannot read the source");
 	add_thing(w, path, &st);
 	add_disk_xattrs(w, path);
 	if (S_ISREG(st.st_mode) || S_ISLNK(st.st_mode))
@@ -323,7 +273,7 @@ source_in_words(const char *source)
 	struct words w = { .inodes = 0 };
 	char *text;
 
-	add_disk(&w, at(source));
+	add_disk(&w, tap_at(source));
 	text = strdup(buf_str(&w.text));
 	buf_clear(&w.text);
 	return text;
@@ -449,7 +399,7 @@ compare(const char *want, struct telling *t)
 		same++;
 	while (same > 0 && want[same - 1] != '\n')
 		same--;
-	snprintf(complaint, sizeof(complaint),
+	snprintf(tap_complaint, sizeof(tap_complaint),
 		 "generation %u is not its source: %.*s instead of %.*s",
 		 t->g->number, (int)strcspn(got + same, "\n"), got + same,
 		 (int)strcspn(want + same, "\n"), want + same);
@@ -463,13 +413,13 @@ judge_generation(struct store *st, uint32_t number, const char *want)
 	struct err e = { 0 };
 	char source[900];
 
-	if (complaint[0] != '\0')
+	if (tap_complaint[0] != '\0')
 		return;
 	snprintf(source, sizeof(source), "%.*s", (int)strcspn(want, " "), want);
 	if (view_open(st, number, &t.g, &e) < 0 ||
 	    view_path(t.g, source, &n, &e) != 0 ||
 	    add_stored(&t, source, &n, &e) < 0)
-		complain("a generation cannot be read",
+		tap_complain("a generation cannot be read",
 			 e.kind != ERR_NONE ? e.text : "it has no source");
 	else
 		compare(want, &t);
@@ -480,42 +430,11 @@ judge_generation(struct store *st, uint32_t number, const char *want)
 
 /* --- one use of the program, in-process ----------------------------------- */
 
-struct use {
-	struct repository *repo;
-	struct session *session;
-	struct store *store;
-};
-
-static void
-use_end(struct use *u)
-{
-	store_close(u->store);
-	session_end(u->session);
-	repository_close(u->repo);
-	memset(u, 0, sizeof(*u));
-}
-
-static int
-use_begin(struct use *u, const char *kind, struct err *e)
-{
-	char path[900];
-
-	memset(u, 0, sizeof(*u));
-	snprintf(path, sizeof(path), "%s/disk/repo", top);
-	if (repository_open(path, &u->repo, e) < 0 ||
-	    session_begin(u->repo, kind, &u->session, e) < 0 ||
-	    store_open(u->repo, u->session, NULL, &u->store, e) < 0) {
-		use_end(u);
-		return -1;
-	}
-	return 0;
-}
-
 static void
 backup_failed(void *ctx, const char *path, const struct err *why)
 {
 	(void)ctx;
-	complain(path, why->text);
+	tap_complain(path, why->text);
 }
 
 static bool claimed; /* the next run has a writer */
@@ -536,9 +455,9 @@ run_backup(const char *source, enum generation_type type, uint32_t *number,
 	struct use u;
 	int rc;
 
-	/* at() is not for two threads. */
-	snprintf(path, sizeof(path), "%s/%s", top, source);
-	if (use_begin(&u, "backup", e) < 0)
+	/* tap_at() is not for two threads. */
+	snprintf(path, sizeof(path), "%s/%s", tap_top, source);
+	if (use_begin(&u, repository, "backup", e) < 0)
 		return -1;
 	rc = (claimed ? honest_backup : backup_run)(u.store, &o, &res, e);
 	*number = res.number;
@@ -552,7 +471,7 @@ run_forget(uint32_t number, struct err *e)
 	struct use u;
 	int rc;
 
-	if (use_begin(&u, "forget", e) < 0)
+	if (use_begin(&u, repository, "forget", e) < 0)
 		return -1;
 	rc = repository_forget_generation(u.repo, number, e);
 	use_end(&u);
@@ -596,7 +515,7 @@ take_cache(void)
 
 	if (s->trace == NULL || s->snaps == SNAPS_MAX)
 		return;
-	shot_take(&now, at("cache"));
+	shot_take(&now, tap_at("cache"));
 	if (s->snaps > 0 &&
 	    shot_digest(&s->snap[s->snaps - 1].shot) == shot_digest(&now)) {
 		shot_clear(&now);
@@ -613,7 +532,7 @@ story_begin(struct story *s)
 	s->init = s->forget = (struct span){ NEVER, NEVER };
 	s->snap = calloc(SNAPS_MAX, sizeof(*s->snap));
 	telling = s;
-	s->trace = trace_begin(at("disk"), take_cache);
+	s->trace = trace_begin(tap_at("disk"), take_cache);
 }
 
 static void
@@ -649,9 +568,9 @@ tell_backup(struct story *s, uint32_t number, enum generation_type type)
 	s->gen[number].words = source_in_words("src");
 	s->gen[number].span.begun = calls(s);
 	if (run_backup("src", type, &got, &e) < 0)
-		give_up(e.text);
-	if (got != number || complaint[0] != '\0')
-		give_up(complaint);
+		tap_give_up(e.text);
+	if (got != number || tap_complaint[0] != '\0')
+		tap_give_up(tap_complaint);
 	s->gen[number].span.reported = calls(s);
 }
 
@@ -662,8 +581,8 @@ tell_story(struct story *s)
 
 	story_begin(s);
 	s->init.begun = 0;
-	if (repository_init(at("disk/repo"), &e) < 0)
-		give_up(e.text);
+	if (repository_init(repository, &e) < 0)
+		tap_give_up(e.text);
 	s->init.reported = calls(s);
 	tell_backup(s, 1, GEN_INCREMENTAL);
 	change_source(1);
@@ -672,7 +591,7 @@ tell_story(struct story *s)
 	claimed = false;
 	s->forget.begun = calls(s);
 	if (run_forget(1, &e) != 0)
-		give_up(e.text);
+		tap_give_up(e.text);
 	s->forget.reported = calls(s);
 	change_source(2);
 	tell_backup(s, 3, GEN_FULL);
@@ -719,9 +638,9 @@ put_cache(const struct story *s, enum cache how, size_t cut)
 	if (how == CACHE_SPOILT)
 		shot_spoil(&spoilt, &dice);
 	if (how == CACHE_GONE)
-		shot_remove(at("cache"));
+		shot_remove(tap_at("cache"));
 	else
-		shot_put(shot, at("cache"));
+		shot_put(shot, tap_at("cache"));
 	shot_clear(&spoilt);
 }
 
@@ -731,7 +650,7 @@ static void
 told_damage(void *ctx, const char *where, const char *what)
 {
 	(void)ctx;
-	complain(where, what);
+	tap_complain(where, what);
 }
 
 /* Open it; what no init has reported may have to be made first. */
@@ -739,17 +658,17 @@ static bool
 begin_judging(const struct story *s, size_t cut, struct use *u)
 {
 	struct err e = { 0 };
-	bool ok = use_begin(u, "check", &e) == 0;
+	bool ok = use_begin(u, repository, "check", &e) == 0;
 
 	if (!ok && s->init.begun != NEVER && cut < s->init.reported) {
 		err_clear(&e);
-		ok = repository_init(at("disk/repo"), &e) == 0 &&
-		     use_begin(u, "check", &e) == 0;
+		ok = repository_init(repository, &e) == 0 &&
+		     use_begin(u, repository, "check", &e) == 0;
 	}
 	if (!ok)
-		complain("it does not open", e.text);
+		tap_complain("it does not open", e.text);
 	else if (u->repo->config_damaged)
-		complain("the config", "has lost one of its copies");
+		tap_complain("the config", "has lost one of its copies");
 	return ok;
 }
 
@@ -776,18 +695,19 @@ judge_names(const struct story *s, size_t cut, const struct generation_list *l)
 		snprintf(what, sizeof(what), "generation %u", n);
 		if (s->gen[n].words == NULL || cut < s->gen[n].span.begun) {
 			if (there)
-				complain(what, "nobody has made it");
+				tap_complain(what, "nobody has made it");
 			continue;
 		}
 		if (!there && !forgetting && cut >= s->gen[n].span.reported)
-			complain(what, "was reported and is lost");
+			tap_complain(what, "was reported and is lost");
 		if (!forgetting)
 			continue;
 		if (there && cut >= s->forget.reported)
-			complain(what, "was forgotten and is back");
+			tap_complain(what, "was forgotten and is back");
 		if (!there &&
-		    access(at("disk/repo/generations/1.forgotten"), F_OK) < 0)
-			complain(what, "has lost its record");
+		    access(tap_at("disk/repo/generations/1.forgotten"),
+			   F_OK) < 0)
+			tap_complain(what, "has lost its record");
 	}
 }
 
@@ -798,11 +718,11 @@ judge_listed(const struct story *s, size_t cut, struct use *u)
 	struct err e = { 0 };
 
 	if (generation_list_load(u->repo, &l, &e) < 0)
-		complain("the generations", e.text);
+		tap_complain("the generations", e.text);
 	judge_names(s, cut, &l);
-	for (size_t i = 0; i < l.count && complaint[0] == '\0'; i++) {
+	for (size_t i = 0; i < l.count && tap_complaint[0] == '\0'; i++) {
 		if (l.item[i].damaged)
-			complain("a generation is damaged", l.item[i].why);
+			tap_complain("a generation is damaged", l.item[i].why);
 		else
 			judge_generation(u->store, l.item[i].number,
 					 s->gen[l.item[i].number].words);
@@ -823,8 +743,8 @@ judge_as_is(const struct story *s, size_t cut)
 	if (!begin_judging(s, cut, &u))
 		return;
 	judge_listed(s, cut, &u);
-	if (complaint[0] == '\0' && check_run(u.store, &o, &res, &e) < 0)
-		complain("check", e.text);
+	if (tap_complaint[0] == '\0' && check_run(u.store, &o, &res, &e) < 0)
+		tap_complain("check", e.text);
 	use_end(&u);
 }
 
@@ -839,22 +759,22 @@ judge_next(const struct story *s, const char *words, bool full)
 
 	if (run_backup("src", full ? GEN_FULL : GEN_INCREMENTAL, &number, &e) <
 	    0) {
-		complain("the next backup", e.text);
+		tap_complain("the next backup", e.text);
 		return;
 	}
 	/* What it has put down has to be enough for others. */
 	if (rng_below(&dice, 2) == 0)
-		shot_remove(at("cache"));
-	if (use_begin(&u, "check", &e) < 0 ||
+		shot_remove(tap_at("cache"));
+	if (use_begin(&u, repository, "check", &e) < 0 ||
 	    repository_generations(u.repo, &n, &e) < 0)
-		complain("after the next backup", e.text);
+		tap_complain("after the next backup", e.text);
 	for (size_t i = 0; i < n.count; i++)
 		judge_generation(u.store, n.number[i],
 				 n.number[i] == number
 					 ? words
 					 : s->gen[n.number[i]].words);
 	if (n.count == 0 || n.number[n.count - 1] != number)
-		complain("the next backup", "is not the newest");
+		tap_complain("the next backup", "is not the newest");
 	generation_names_clear(&n);
 	use_end(&u);
 }
@@ -874,7 +794,7 @@ struct states {
 static void
 describe(const struct story *s, const struct trace_cut *c, const char *cache)
 {
-	snprintf(now_doing, sizeof(now_doing),
+	snprintf(tap_doing, sizeof(tap_doing),
 		 "cut behind call %zu of %zu (%.600s), names %s, bytes %s, "
 		 "cache %s",
 		 c->calls, calls(s),
@@ -890,7 +810,7 @@ put_state(const struct story *s, const struct trace_cut *c, enum cache cache)
 
 	describe(s, c, cache_text[cache]);
 	trace_state(s->trace, c, &shot);
-	shot_put(&shot, at("disk"));
+	shot_put(&shot, tap_at("disk"));
 	shot_clear(&shot);
 	put_cache(s, cache, c->calls);
 }
@@ -900,24 +820,24 @@ static bool
 judge_state(const struct story *s, const struct trace_cut *c, enum cache cache,
 	    const char *next)
 {
-	complaint[0] = '\0';
+	tap_complaint[0] = '\0';
 	alarm(RUN_SECONDS);
 	put_state(s, c, cache);
 	judge_as_is(s, c->calls);
-	if (complaint[0] == '\0' && next != NULL)
+	if (tap_complaint[0] == '\0' && next != NULL)
 		judge_next(s, next, rng_below(&dice, 2) == 0);
 	alarm(0);
-	return complaint[0] == '\0';
+	return tap_complaint[0] == '\0';
 }
 
 static void
 show_failure(const struct story *s, const struct trace_cut *c, enum cache cache)
 {
-	printf("# %s\n# %s\n", now_doing, complaint);
+	printf("# %s\n# %s\n", tap_doing, tap_complaint);
 	if (getenv("POWERCUT_KEEP") == NULL)
 		return;
 	put_state(s, c, cache);
-	printf("Bail out! it is left in %s\n", top);
+	printf("Bail out! it is left in %s\n", tap_top);
 	exit(1);
 }
 
@@ -1054,7 +974,7 @@ test_part(const struct story *s, const struct states *all, const char *name,
 		 "a cut in %s, %zu calls, %zu states, %zu judged", name,
 		 span.reported - span.begun, states, t.judged);
 	/* Of very large states there may be none for so short a part. */
-	report(t.bad == 0 && (t.judged > 0 || megabytes > 0), text);
+	tap_say(t.bad == 0 && (t.judged > 0 || megabytes > 0), text);
 	free(next);
 }
 
@@ -1100,9 +1020,9 @@ take_generations(const struct story *s, struct story *second)
 	struct repository *r = NULL;
 	struct err e = { 0 };
 
-	if (repository_open(at("disk/repo"), &r, &e) < 0 ||
+	if (repository_open(tap_at("disk/repo"), &r, &e) < 0 ||
 	    repository_generations(r, &n, &e) < 0)
-		give_up(e.text);
+		tap_give_up(e.text);
 	for (size_t i = 0; i < n.count; i++) {
 		second->gen[n.number[i]].words =
 			strdup(s->gen[n.number[i]].words);
@@ -1120,9 +1040,9 @@ next_number(void)
 	struct repository *r = NULL;
 	uint32_t number;
 
-	if (repository_open(at("disk/repo"), &r, NULL) < 0 ||
+	if (repository_open(tap_at("disk/repo"), &r, NULL) < 0 ||
 	    repository_generations(r, &n, NULL) < 0)
-		give_up("no repository");
+		tap_give_up("no repository");
 	number = n.highest + 1;
 	generation_names_clear(&n);
 	repository_close(r);
@@ -1139,7 +1059,7 @@ test_twice(const struct story *s, size_t wanted, unsigned number)
 	char text[300];
 
 	put_state(s, &first, cache);
-	printf("# %s\n", now_doing);
+	printf("# %s\n", tap_doing);
 	story_begin(&second);
 	take_generations(s, &second);
 	tell_backup(&second, next_number(), GEN_INCREMENTAL);
@@ -1173,7 +1093,7 @@ run_one(void *ctx)
 	if (r->rc < 0)
 		return NULL;
 	if (number < 1 || number > GENERATIONS)
-		give_up("two backups at once have odd numbers");
+		tap_give_up("two backups at once have odd numbers");
 	r->story->gen[number].span.reported = calls(r->story);
 	r->story->gen[number].words = r->words;
 	return NULL;
@@ -1202,12 +1122,12 @@ test_two(const struct story *s, size_t wanted)
 		r[i].words = source_in_words(r[i].source);
 	for (int i = 0; i < 2; i++)
 		if (pthread_create(&r[i].thread, NULL, run_one, &r[i]) != 0)
-			give_up("no thread");
+			tap_give_up("no thread");
 	for (int i = 0; i < 2; i++)
 		pthread_join(r[i].thread, NULL);
 	story_end(&both);
-	if (r[0].rc < 0 || r[1].rc < 0 || complaint[0] != '\0')
-		give_up(r[0].rc < 0 ? r[0].e.text : r[1].e.text);
+	if (r[0].rc < 0 || r[1].rc < 0 || tap_complaint[0] != '\0')
+		tap_give_up(r[0].rc < 0 ? r[0].e.text : r[1].e.text);
 	all = find_states(&both, 1, megabytes > 0 ? THIN : 1);
 	if (wanted > 0)
 		step = all.count * 3 / wanted + 1;
@@ -1273,69 +1193,45 @@ test_rules(const struct story *s)
 		snprintf(text, sizeof(text),
 			 "without syncing %s it would be noticed",
 			 rules[i].text);
-		report(noticed, text);
+		tap_say(noticed, text);
 		if (noticed)
-			printf("# %.200s\n", complaint);
+			printf("# %.200s\n", tap_complaint);
 	}
 }
 
 /* --- the program ---------------------------------------------------------- */
 
-static unsigned
-number_from(const char *name, unsigned otherwise)
-{
-	const char *text = getenv(name);
-
-	if (text == NULL || text[0] == '\0')
-		return otherwise;
-	return (unsigned)strtoul(text, NULL, 10);
-}
-
-/* The cuts are ours, so memory does, and is quicker. */
-static void
-make_top(void)
-{
-	const char *tmp = getenv("TMPDIR");
-
-	if (tmp == NULL)
-		tmp = access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm"
-							   : "/tmp";
-	snprintf(top, sizeof(top), "%.200s/asof-powercut.XXXXXX", tmp);
-	if (mkdtemp(top) == NULL || mkdir(at("disk"), 0700) < 0)
-		give_up("no temporary directory");
-	setenv("ASOF_CACHE_DIR", at("cache"), 1);
-}
-
 int
 main(void)
 {
-	unsigned wanted = number_from("POWERCUT_STATES", DEFAULT_STATES);
-	unsigned rounds = number_from("POWERCUT_ROUNDS", 1);
-	unsigned depth = number_from("POWERCUT_DEPTH", 1);
-	unsigned seed = number_from("POWERCUT_SEED", (unsigned)time(NULL));
+	unsigned wanted = tap_number("POWERCUT_STATES", DEFAULT_STATES);
+	unsigned rounds = tap_number("POWERCUT_ROUNDS", 1);
+	unsigned depth = tap_number("POWERCUT_DEPTH", 1);
+	unsigned seed = tap_number("POWERCUT_SEED", (unsigned)time(NULL));
 	struct story s;
 
 	dice.state = (uint64_t)seed * 2 + 1;
 	printf("# seed %u\n", seed);
-	megabytes = number_from("POWERCUT_MEGABYTES", 0);
-	make_top();
-	signal(SIGALRM, stopped);
-	signal(SIGSEGV, stopped);
-	signal(SIGBUS, stopped);
+	megabytes = tap_number("POWERCUT_MEGABYTES", 0);
+	tap_keep = getenv("POWERCUT_KEEP") != NULL;
+	tap_begin("powercut");
+	signal(SIGSEGV, tap_stopped);
+	signal(SIGBUS, tap_stopped);
+	if (mkdir(tap_at("disk"), 0700) < 0)
+		tap_give_up("no place for a disk");
+	snprintf(repository, sizeof(repository), "%s/disk/repo", tap_top);
 	make_source();
 	tell_story(&s);
-	complaint[0] = '\0';
+	tap_complaint[0] = '\0';
 	if (trace_early_name(s.trace) != NULL)
 		printf("# %s\n", trace_early_name(s.trace));
-	report(trace_early_name(s.trace) == NULL,
+	tap_say(trace_early_name(s.trace) == NULL,
 	       "nothing gets its name before its bytes are synced");
 	test_story(&s, wanted, rounds);
 	for (unsigned i = 1; i <= depth; i++)
 		test_twice(&s, wanted, i);
 	test_two(&s, wanted);
 	test_rules(&s);
-	printf("1..%u\n", test_no);
 	story_clear(&s);
-	shot_remove(top);
-	return failures > 0;
+	return tap_end();
 }

@@ -1,9 +1,10 @@
 /*
  * nth - fail the first call, then the second, ... of a whole scenario.
  *
- * For init, backup, backup with claims, index rebuild and restore, for EIO, ENOSPC, EINTR, short
- * counts and failing allocations, once and for ever: run with the Nth
- * eligible call failing, for N = 1, 2, 3 ... until a run meets no failure.
+ * For init, backup, backup with claims, index rebuild and restore, for EIO,
+ * ENOSPC, EINTR, short counts and failing allocations, once and for ever: run
+ * with the Nth eligible call failing, for N = 1, 2, 3 ... until a run meets no
+ * failure.
  *
  * Every run must end within RUN_SECONDS, leave no thread and no descriptor
  * behind and (built with the leak sanitizer) no memory, and say why when it
@@ -36,16 +37,14 @@
 #include "src/engine/reader.h"
 #include "src/engine/restore.h"
 #include "src/engine/view.h"
-#include "store/repository.h"
-#include "store/session.h"
-#include "store/store.h"
 #include "tests/lib/faults.h"
 #include "tests/lib/honest.h"
+#include "tests/lib/shot.h"
+#include "tests/lib/tap.h"
+#include "tests/lib/use.h"
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,64 +70,6 @@
 
 /* There with a leak sanitizer only; non-zero: there are leaks. */
 int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
-
-static char top[300];
-static unsigned test_no, failures;
-static char complaint[1000];
-static char now_doing[200]; /* for who wants to know where it hung */
-
-static void
-complain(const char *where, const char *what)
-{
-	if (complaint[0] == '\0')
-		snprintf(complaint, sizeof(complaint), "%.300s: %.600s", where,
-			 what);
-}
-
-static void
-give_up(const char *what)
-{
-	printf("Bail out! %s: %s\n", now_doing, what);
-	exit(1);
-}
-
-static void
-hung(int sig)
-{
-	static const char text[] = "Bail out! hangs: ";
-
-	(void)sig;
-	if (write(1, text, sizeof(text) - 1) < 0 ||
-	    write(1, now_doing, strlen(now_doing)) < 0 || write(1, "\n", 1) < 0)
-		_exit(2);
-	abort(); /* a core shows all threads */
-}
-
-static const char *
-at(const char *name)
-{
-	static char path[4][400];
-	static unsigned turn;
-	char *p = path[turn++ % 4];
-
-	snprintf(p, sizeof(path[0]), "%s/%s", top, name);
-	return p;
-}
-
-static int
-rm_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static void
-rm_tree(const char *path)
-{
-	nftw(path, rm_one, 32, FTW_DEPTH | FTW_PHYS);
-}
 
 /* --- the source ----------------------------------------------------------- */
 
@@ -169,11 +110,11 @@ write_thing(const struct thing *t, unsigned seed)
 
 		fill(p, n, seed + (unsigned)i);
 		if (pwrite(fd, p, n, (off_t)t->span[i].at) != (ssize_t)n)
-			give_up("cannot write the source");
+			tap_give_up("cannot write the source");
 		free(p);
 	}
 	if (ftruncate(fd, (off_t)t->size) < 0 || close(fd) < 0)
-		give_up("cannot write the source");
+		tap_give_up("cannot write the source");
 }
 
 static struct thing *
@@ -182,7 +123,7 @@ add_thing(const char *name)
 	struct thing *t = &thing[things++];
 
 	memset(t, 0, sizeof(*t));
-	snprintf(t->path, sizeof(t->path), "%s/%s", top, name);
+	snprintf(t->path, sizeof(t->path), "%s/%s", tap_top, name);
 	return t;
 }
 
@@ -218,12 +159,12 @@ add_links(void)
 
 	t->first = t->link = true;
 	if (symlink("d/f1", t->path) < 0)
-		give_up("cannot make a symbolic link");
+		tap_give_up("cannot make a symbolic link");
 	t = add_thing("src/d/e/hard");
 	*t = thing[5];
-	snprintf(t->path, sizeof(t->path), "%s", at("src/d/e/hard"));
+	snprintf(t->path, sizeof(t->path), "%s", tap_at("src/d/e/hard"));
 	if (link(thing[5].path, t->path) < 0)
-		give_up("cannot make a hard link");
+		tap_give_up("cannot make a hard link");
 }
 
 /* Short and long attributes, where the file system takes them. */
@@ -235,15 +176,15 @@ add_xattrs(void)
 	memset(value, 'v', sizeof(value));
 	(void)setxattr(thing[4].path, "user.short", value, 20, 0);
 	(void)setxattr(thing[4].path, "user.long", value, sizeof(value), 0);
-	(void)setxattr(at("src/d"), "user.dir", value, 30, 0);
+	(void)setxattr(tap_at("src/d"), "user.dir", value, 30, 0);
 }
 
 /* With the others more than are fdatasync'ed one by one, being young. */
 static void
 add_many(void)
 {
-	if (mkdir(at("src/many"), 0755) < 0)
-		give_up("cannot make the source");
+	if (mkdir(tap_at("src/many"), 0755) < 0)
+		tap_give_up("cannot make the source");
 	for (unsigned i = 0; i < 55; i++) {
 		char name[40];
 
@@ -256,10 +197,11 @@ static void
 make_source(void)
 {
 	things = 0;
-	rm_tree(at("src"));
-	if (mkdir(at("src"), 0755) < 0 || mkdir(at("src/d"), 0700) < 0 ||
-	    mkdir(at("src/d/e"), 0755) < 0)
-		give_up("cannot make the source");
+	shot_remove(tap_at("src"));
+	if (mkdir(tap_at("src"), 0755) < 0 ||
+	    mkdir(tap_at("src/d"), 0700) < 0 ||
+	    mkdir(tap_at("src/d/e"), 0755) < 0)
+		tap_give_up("cannot make the source");
 	/* From nothing to 260,000 bytes: both ways of reading. */
 	for (unsigned i = 0; i < 15; i++) {
 		char name[40];
@@ -271,9 +213,9 @@ make_source(void)
 	add_xattrs();
 	add_large("src/d/large");
 	add_many();
-	if (mkdir(at("src/empty"), 0755) < 0 ||
-	    mkfifo(at("src/fifo"), 0600) < 0)
-		give_up("cannot make the source");
+	if (mkdir(tap_at("src/empty"), 0755) < 0 ||
+	    mkfifo(tap_at("src/fifo"), 0600) < 0)
+		tap_give_up("cannot make the source");
 	/* Is to be left out, and no thing therefore. */
 	add_file("src/d/x.skip", 1000, true, 1);
 	things--;
@@ -288,7 +230,7 @@ change_source(unsigned turn)
 
 	snprintf(name, sizeof(name), "src/d/e/new%u", turn % 5);
 	for (i = 0; i < things; i++)
-		if (strcmp(thing[i].path, at(name)) == 0)
+		if (strcmp(thing[i].path, tap_at(name)) == 0)
 			break;
 	if (i == things) {
 		add_file(name, 3000 + turn * 37 % 200000, false, turn);
@@ -298,34 +240,7 @@ change_source(unsigned turn)
 	write_thing(&thing[i], turn);
 }
 
-/* --- one use of the program, in-process ----------------------------------- */
-
-struct use {
-	struct repository *repo;
-	struct session *session;
-	struct store *store;
-};
-
-static void
-use_end(struct use *u)
-{
-	store_close(u->store);
-	session_end(u->session);
-	repository_close(u->repo);
-}
-
-static int
-use_begin(struct use *u, const char *kind, struct err *e)
-{
-	memset(u, 0, sizeof(*u));
-	if (repository_open(at("repo"), &u->repo, e) < 0 ||
-	    session_begin(u->repo, kind, &u->session, e) < 0 ||
-	    store_open(u->repo, u->session, NULL, &u->store, e) < 0) {
-		use_end(u);
-		return -1;
-	}
-	return 0;
-}
+/* --- what a run says ----------------------------------------------------- */
 
 #define TOLD_MAX 200
 
@@ -366,14 +281,16 @@ backup_failed(void *ctx, const char *path, const struct err *why)
 {
 	(void)ctx;
 	if (why->kind != ERR_SOURCE)
-		complain(path, "a failure of another kind was told of a file");
+		tap_complain(path,
+			     "a failure of another kind was told of a file");
 	tell(path, why);
 }
 
+/* Its writer, if there is one, leaves out what a pattern does otherwise. */
 static int
-run_backup(enum generation_type type, struct err *e)
+run_backup(enum generation_type type, bool claimed, struct err *e)
 {
-	const char *sources[1] = { at("source") };
+	const char *sources[1] = { tap_at("source") };
 	struct exclude *x = NULL;
 	struct backup_options o = { .sources = sources,
 				    .source_count = 1,
@@ -387,16 +304,18 @@ run_backup(enum generation_type type, struct err *e)
 	int rc;
 
 	told.count = 0;
-	if (use_begin(&u, "backup", e) < 0)
+	honest_graft = thing[0].path;
+	if (use_begin(&u, tap_at("repo"), "backup", e) < 0)
 		return -1;
 	rc = exclude_new(&x, e);
-	if (rc == 0)
+	if (rc == 0 && !claimed)
 		rc = exclude_add(x, "*.skip", e);
 	o.exclude = x;
 	if (rc == 0)
-		rc = backup_run(u.store, &o, &res, e);
+		rc = (claimed ? honest_backup : backup_run)(u.store, &o, &res,
+							    e);
 	if (rc == 0 && res.errors != told.count)
-		complain("backup", "counts other errors than it tells");
+		tap_complain("backup", "counts other errors than it tells");
 	if (rc == 0 && res.errors > 0)
 		rc = 3;
 	exclude_free(x);
@@ -407,41 +326,19 @@ run_backup(enum generation_type type, struct err *e)
 static int
 do_incremental(struct err *e)
 {
-	return run_backup(GEN_INCREMENTAL, e);
+	return run_backup(GEN_INCREMENTAL, false, e);
 }
-
-/* --- the same with a writer ------------------------------------------------- */
 
 static int
 do_claimed(struct err *e)
 {
-	const char *sources[1] = { at("source") };
-	struct backup_options o = { .sources = sources,
-				    .source_count = 1,
-				    .readers = 3,
-				    .threads = 2,
-				    .failed = backup_failed };
-	struct backup_result res = { 0 };
-	struct use u;
-	int rc;
-
-	told.count = 0;
-	if (use_begin(&u, "backup", e) < 0)
-		return -1;
-	honest_graft = thing[0].path;
-	rc = honest_backup(u.store, &o, &res, e);
-	if (rc == 0 && res.errors != told.count)
-		complain("backup", "counts other errors than it tells");
-	if (rc == 0 && res.errors > 0)
-		rc = 3;
-	use_end(&u);
-	return rc;
+	return run_backup(GEN_INCREMENTAL, true, e);
 }
 
 static int
 do_full(struct err *e)
 {
-	return run_backup(GEN_FULL, e);
+	return run_backup(GEN_FULL, false, e);
 }
 
 static void
@@ -450,14 +347,14 @@ restore_failed(void *ctx, const char *path, const struct err *why, bool damage)
 	(void)ctx;
 	(void)damage;
 	if (why->kind == ERR_NOMEM || why->kind == ERR_CANCELLED)
-		complain(path, "a failure of all was told of a file");
+		tap_complain(path, "a failure of all was told of a file");
 	tell(path, why);
 }
 
 static int
 run_restore(bool careful, struct err *e)
 {
-	struct restore_options o = { .to = at("out"),
+	struct restore_options o = { .to = tap_at("out"),
 				     .sync = careful,
 				     .verify = careful,
 				     .threads = 2,
@@ -468,14 +365,14 @@ run_restore(bool careful, struct err *e)
 	int rc = -1;
 
 	told.count = 0;
-	if (use_begin(&u, "restore", e) < 0)
+	if (use_begin(&u, tap_at("repo"), "restore", e) < 0)
 		return -1;
 	if (view_open(u.store, 1, &g, e) == 0)
 		rc = restore_run(g, NULL, false, &o, &res, e);
 	if (rc == 0 && res.failed > 0)
 		rc = 3;
 	if (rc == 0 && told.count > 0)
-		complain(told.path[0], "was told, but nothing failed");
+		tap_complain(told.path[0], "was told, but nothing failed");
 	view_unref(g);
 	use_end(&u);
 	return rc;
@@ -498,7 +395,7 @@ do_rebuild(struct err *e)
 {
 	struct use u;
 
-	if (use_begin(&u, "show", e) < 0)
+	if (use_begin(&u, tap_at("repo"), "show", e) < 0)
 		return -1;
 	use_end(&u);
 	return 0;
@@ -507,7 +404,7 @@ do_rebuild(struct err *e)
 static int
 do_init(struct err *e)
 {
-	return repository_init(at("repo"), e);
+	return repository_init(tap_at("repo"), e);
 }
 
 /* --- comparing ------------------------------------------------------------ */
@@ -599,7 +496,7 @@ compare_generation(struct store *st, uint32_t number, bool all, bool some_told)
 	struct err e = { 0 };
 
 	if (view_open(st, number, &g, &e) < 0) {
-		complain("the generation does not open", e.text);
+		tap_complain("the generation does not open", e.text);
 		return;
 	}
 	for (size_t i = 0; i < things; i++) {
@@ -609,11 +506,11 @@ compare_generation(struct store *st, uint32_t number, bool all, bool some_told)
 			continue;
 		why = compare_thing(g, &thing[i], &n);
 		if (why != NULL && !(some_told && was_told(thing[i].path)))
-			complain(thing[i].path, why);
+			tap_complain(thing[i].path, why);
 		node_clear(&n);
 	}
-	if (view_path(g, at("src/d/x.skip"), &n, NULL) == 0)
-		complain("x.skip", "was to be left out");
+	if (view_path(g, tap_at("src/d/x.skip"), &n, NULL) == 0)
+		tap_complain("x.skip", "was to be left out");
 	node_clear(&n);
 	view_unref(g);
 }
@@ -627,7 +524,7 @@ told_damage(void *ctx, const char *where, const char *what)
 {
 	(void)ctx;
 	(void)where;
-	complain("check", what);
+	tap_complain("check", what);
 }
 
 /* The generations must be these many, of one set, and none damaged. */
@@ -639,20 +536,21 @@ check_list(const struct use *u, size_t least, size_t most, uint32_t *newest)
 
 	*newest = 0;
 	if (generation_list_load(u->repo, &l, &e) < 0)
-		complain("the generations", e.text);
+		tap_complain("the generations", e.text);
 	else if (l.count < least)
-		complain("generations", "a published one is not there");
+		tap_complain("generations", "a published one is not there");
 	else if (l.count > most)
-		complain("generations", "there is one that was not published");
+		tap_complain("generations",
+			     "there is one that was not published");
 	for (size_t i = 0; i < l.count; i++) {
 		const struct generation *g = &l.item[i];
 
 		if (g->damaged)
-			complain("a generation is damaged", g->why);
+			tap_complain("a generation is damaged", g->why);
 		else if (memcmp(g->record.set_id, l.item[0].record.set_id,
 				16) != 0 ||
 			 strcmp(g->record.set, l.item[0].record.set) != 0)
-			complain("a generation", "is of another set");
+			tap_complain("a generation", "is of another set");
 	}
 	if (l.count > 0)
 		*newest = l.item[l.count - 1].number;
@@ -666,7 +564,7 @@ count_generations(void)
 	struct generation_names n = { 0 };
 	size_t count = 0;
 
-	if (repository_open(at("repo"), &r, NULL) == 0 &&
+	if (repository_open(tap_at("repo"), &r, NULL) == 0 &&
 	    repository_generations(r, &n, NULL) == 0)
 		count = n.count;
 	generation_names_clear(&n);
@@ -687,13 +585,13 @@ check_all(size_t least, size_t most, bool newest, bool some_told)
 	uint32_t number;
 	struct use u;
 
-	if (use_begin(&u, "check", &e) < 0) {
-		complain("cannot open afterwards", e.text);
+	if (use_begin(&u, tap_at("repo"), "check", &e) < 0) {
+		tap_complain("cannot open afterwards", e.text);
 		return;
 	}
 	check_list(&u, least, most, &number);
 	if (check_run(u.store, &o, &res, &e) < 0)
-		complain("check", e.text);
+		tap_complain("check", e.text);
 	if (first_is_whole)
 		compare_generation(u.store, 1, false, false);
 	if (newest)
@@ -708,9 +606,9 @@ next_backup(size_t known)
 	int rc = do_incremental(&e);
 
 	if (rc < 0)
-		complain("the next backup", e.text);
+		tap_complain("the next backup", e.text);
 	else if (rc > 0)
-		complain("the next backup", told.why);
+		tap_complain("the next backup", told.why);
 	check_all(known + 1, known + 1, true, false);
 }
 
@@ -746,10 +644,10 @@ fresh_repository(void)
 {
 	struct err e = { 0 };
 
-	rm_tree(at("repo"));
-	rm_tree(at("cache"));
-	if (repository_init(at("repo"), &e) < 0)
-		give_up(e.text);
+	shot_remove(tap_at("repo"));
+	shot_remove(tap_at("cache"));
+	if (repository_init(tap_at("repo"), &e) < 0)
+		tap_give_up(e.text);
 	first_is_whole = false;
 }
 
@@ -760,15 +658,15 @@ first_backup(void)
 
 	fresh_repository();
 	if (do_incremental(&e) != 0)
-		give_up(e.text[0] != '\0' ? e.text : told.why);
+		tap_give_up(e.text[0] != '\0' ? e.text : told.why);
 	first_is_whole = true;
 }
 
 static void
 before_init(void)
 {
-	rm_tree(at("repo"));
-	rm_tree(at("cache"));
+	shot_remove(tap_at("repo"));
+	shot_remove(tap_at("cache"));
 	first_is_whole = false;
 }
 
@@ -778,13 +676,13 @@ after_init(const struct outcome *o)
 {
 	struct err e = { 0 };
 
-	if (o->rc != 0 && repository_init(at("repo"), &e) < 0) {
+	if (o->rc != 0 && repository_init(tap_at("repo"), &e) < 0) {
 		/* It may have been the last step only that failed. */
 		struct repository *r = NULL;
 		struct err e2 = { 0 };
 
-		if (repository_open(at("repo"), &r, &e2) < 0)
-			complain("init again", e.text);
+		if (repository_open(tap_at("repo"), &r, &e2) < 0)
+			tap_complain("init again", e.text);
 		repository_close(r);
 	}
 	if (turn % 10 == 1)
@@ -820,17 +718,18 @@ static void
 judge_source(const struct outcome *o)
 {
 	if (o->rc < 0 && o->kind != FAULT_NOMEM && o->nth > TOP_CALLS)
-		complain("a source's failure ended the run", o->e->text);
+		tap_complain("a source's failure ended the run", o->e->text);
 }
 
 static void
 judge_repository(const struct outcome *o)
 {
 	if (o->rc == 3)
-		complain("the repository's failure was told of a file",
+		tap_complain("the repository's failure was told of a file",
 			 told.why);
 	if (o->rc < 0 && o->kind != FAULT_NOMEM && o->e->kind != ERR_SYS)
-		complain("a failing call is called something else", o->e->text);
+		tap_complain("a failing call is called something else",
+			     o->e->text);
 }
 
 static void
@@ -866,7 +765,7 @@ before_rebuild(void)
 {
 	if (turn == 1)
 		first_backup();
-	rm_tree(at("cache"));
+	shot_remove(tap_at("cache"));
 }
 
 static void
@@ -881,7 +780,7 @@ before_restore(void)
 {
 	if (turn == 1)
 		first_backup();
-	rm_tree(at("out"));
+	shot_remove(tap_at("out"));
 }
 
 /* NULL, or how the restored file differs from the source. */
@@ -922,10 +821,10 @@ judge_restored(const struct outcome *o, const struct thing *t)
 	struct stat st;
 	char path[800];
 
-	snprintf(path, sizeof(path), "%.300s/out%.440s", top, t->path);
+	snprintf(path, sizeof(path), "%.300s/out%.440s", tap_top, t->path);
 	if (lstat(path, &st) < 0) {
 		if (o->rc == 0 || (o->rc > 0 && !was_told(t->path)))
-			complain(path, "is missing");
+			tap_complain(path, "is missing");
 		return;
 	}
 	if (!t->link)
@@ -933,7 +832,7 @@ judge_restored(const struct outcome *o, const struct thing *t)
 	else if (!S_ISLNK(st.st_mode))
 		why = "is no link";
 	if (why != NULL && !(stuck && (o->rc < 0 || was_told(t->path))))
-		complain(path, why);
+		tap_complain(path, why);
 }
 
 static void
@@ -1011,9 +910,9 @@ judge_holdings(const struct holdings *before)
 		now = count_holdings();
 	}
 	if (now.threads > before->threads)
-		complain("threads", "are left");
+		tap_complain("threads", "are left");
 	if (now.fds != before->fds)
-		complain("descriptors", "are left open, or closed twice");
+		tap_complain("descriptors", "are left open, or closed twice");
 }
 
 /* What holds for every scenario. */
@@ -1023,26 +922,26 @@ judge(const struct outcome *o, bool fired, const struct holdings *before)
 	static bool leaked;
 
 	if (o->rc < 0 && o->e->text[0] == '\0')
-		complain("failed", "without a sentence");
+		tap_complain("failed", "without a sentence");
 	if (o->rc != 0 && !fired)
-		complain("failed without a fault",
+		tap_complain("failed without a fault",
 			 o->rc < 0 ? o->e->text : told.why);
 	if (o->rc != 0 && (o->kind == FAULT_EINTR || o->kind == FAULT_SHORT))
-		complain("failed because of an odd but good answer",
+		tap_complain("failed because of an odd but good answer",
 			 o->rc < 0 ? o->e->text : told.why);
 	if (o->kind == FAULT_NOMEM && o->rc == 3)
-		complain("a lack of memory was told of a file", told.why);
+		tap_complain("a lack of memory was told of a file", told.why);
 	if (o->kind == FAULT_NOMEM && o->rc < 0 && o->e->kind != ERR_NOMEM)
-		complain("a lack of memory is called something else",
+		tap_complain("a lack of memory is called something else",
 			 o->e->text);
 	if (o->kind != FAULT_NOMEM && o->rc < 0 && o->e->kind == ERR_NOMEM)
-		complain("a failing call is called a lack of memory",
+		tap_complain("a failing call is called a lack of memory",
 			 o->e->text);
 	judge_holdings(before);
 	if (!leaked && __lsan_do_recoverable_leak_check != NULL &&
 	    __lsan_do_recoverable_leak_check() != 0) {
 		leaked = true;
-		complain("memory", "is leaked");
+		tap_complain("memory", "is leaked");
 	}
 }
 
@@ -1101,17 +1000,16 @@ struct tally {
 static void
 report(const struct tally *t)
 {
-	bool ok = complaint[0] == '\0';
+	bool ok = tap_complaint[0] == '\0';
+	char text[400];
 
-	printf("%s %u - %s: %u runs, %u failed, %u in part, %.1f s\n",
-	       ok ? "ok" : "not ok", ++test_no, now_doing, t->runs, t->failed,
-	       t->partly, t->seconds);
-	if (!ok) {
+	snprintf(text, sizeof(text),
+		 "%.300s: %u runs, %u failed, %u in part, %.1f s", tap_doing,
+		 t->runs, t->failed, t->partly, t->seconds);
+	tap_say(ok, text);
+	if (!ok)
 		printf("# at call %llu: %s\n", (unsigned long long)t->last,
-		       complaint);
-		failures++;
-	}
-	fflush(stdout);
+		       tap_complaint);
 }
 
 static void
@@ -1125,9 +1023,9 @@ loop(const struct scenario *s, enum fault_kind kind, bool forever,
 	int rc;
 
 	turn = 0;
-	complaint[0] = '\0';
-	while (fired && complaint[0] == '\0') {
-		snprintf(now_doing, sizeof(now_doing), "%s, %s, %s, call %llu",
+	tap_complaint[0] = '\0';
+	while (fired && tap_complaint[0] == '\0') {
+		snprintf(tap_doing, sizeof(tap_doing), "%s, %s, %s, call %llu",
 			 s->name, fault_kind_name(kind),
 			 forever ? "for ever" : "once", (unsigned long long)n);
 		turn++;
@@ -1139,21 +1037,11 @@ loop(const struct scenario *s, enum fault_kind kind, bool forever,
 		t.seconds = now() - start;
 		n = next_n(n, step, t.seconds);
 	}
-	*strrchr(now_doing, ',') = '\0';
+	*strrchr(tap_doing, ',') = '\0';
 	report(&t);
 }
 
 /* --- the program ---------------------------------------------------------- */
-
-static unsigned
-number_from(const char *name, unsigned otherwise)
-{
-	const char *text = getenv(name);
-
-	if (text == NULL || text[0] == '\0')
-		return otherwise;
-	return (unsigned)strtoul(text, NULL, 10);
-}
 
 static bool
 is_wanted(size_t scenario, int argc, char **argv)
@@ -1179,33 +1067,17 @@ run_all(int argc, char **argv, unsigned step)
 	}
 }
 
-/* Nothing here is about power cuts, so memory does, and is quicker. */
-static void
-make_top(void)
-{
-	const char *tmp = getenv("TMPDIR");
-
-	if (tmp == NULL)
-		tmp = access("/dev/shm", W_OK | X_OK) == 0 ? "/dev/shm"
-							   : "/tmp";
-	snprintf(top, sizeof(top), "%.200s/asof-nth.XXXXXX", tmp);
-	if (mkdtemp(top) == NULL || symlink("src", at("source")) < 0)
-		give_up("no temporary directory");
-}
-
 int
 main(int argc, char **argv)
 {
-	unsigned step = number_from("NTH_STEP", DEFAULT_STEP);
-	unsigned seed = number_from("NTH_SEED", (unsigned)time(NULL));
+	unsigned step = tap_number("NTH_STEP", DEFAULT_STEP);
+	unsigned seed = tap_number("NTH_SEED", (unsigned)time(NULL));
 
 	srand(seed);
 	printf("# seed %u, step %u\n", seed, step);
-	make_top();
-	setenv("ASOF_CACHE_DIR", at("cache"), 1);
-	signal(SIGALRM, hung);
+	tap_begin("nth");
+	if (symlink("src", tap_at("source")) < 0)
+		tap_give_up("cannot make the source");
 	run_all(argc, argv, step);
-	printf("1..%u\n", test_no);
-	rm_tree(top);
-	return failures > 0;
+	return tap_end();
 }

@@ -19,10 +19,8 @@
 #include "base/err.h"
 #include "base/src.h"
 #include "src/requester/backup.h"
-#include "store/repository.h"
-#include "store/session.h"
-#include "store/store.h"
 #include "tests/lib/rng.h"
+#include "tests/lib/use.h"
 
 #include <endian.h>
 #include <fcntl.h>
@@ -170,20 +168,13 @@ run(const char *repository, const char *type, const char *path,
 	struct backup_options b = { .sources = &path, .source_count = 1,
 				    .type = generation_type_parse(type),
 				    .note = tell };
-	struct repository *repo = NULL;
-	struct session *session = NULL;
-	struct store *store = NULL;
-	int rc = -1;
+	struct use u;
+	int rc;
 
-	if (repository_open(repository, &repo, e) < 0 ||
-	    session_begin(repo, "backup", &session, e) < 0 ||
-	    store_open(repo, session, NULL, &store, e) < 0)
-		goto out;
-	rc = requester_backup(store, &b, &o, res, e);
-out:
-	store_close(store);
-	session_end(session);
-	repository_close(repo);
+	if (use_begin(&u, repository, "backup", e) < 0)
+		return -1;
+	rc = requester_backup(u.store, &b, &o, res, e);
+	use_end(&u);
 	return rc;
 }
 
