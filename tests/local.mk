@@ -18,6 +18,7 @@ AM_TESTS_ENVIRONMENT = \
 check_LIBRARIES = libtest.a
 libtest_a_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 libtest_a_SOURCES = \
+	%D%/lib/bail.h \
 	%D%/lib/claims_rig.h \
 	%D%/lib/cmocka_all.h \
 	%D%/lib/damage.h \

@@ -16,11 +16,13 @@
 #define _GNU_SOURCE 1
 #endif
 
+#include "tests/lib/bail.h"
+#include "tests/lib/rng.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/aio_abi.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -44,48 +46,14 @@
 #define LOCK_SHARED 100
 #define LOCK_OTHERS 200
 
-static void fail(const char *fmt, ...)
-	__attribute__((format(printf, 1, 2), noreturn));
-
-static void
-fail(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vprintf(fmt, ap);
-	va_end(ap);
-	(void)putchar('\n');
-	exit(1);
-}
-
-static void *
-need(size_t n)
-{
-	void *p = NULL;
-
-	if (posix_memalign(&p, PAGE, n) != 0)
-		fail("out of memory");
-	return p;
-}
-
 struct image {
 	int source, shown, direct;
 	off_t size;
 	size_t align; /* of what is read past the cache */
 	aio_context_t aio;
 	uint8_t *want, *got;
-	uint64_t rng;
+	struct rng rng;
 };
-
-static uint64_t
-below(struct image *m, uint64_t n)
-{
-	m->rng ^= m->rng << 13;
-	m->rng ^= m->rng >> 7;
-	m->rng ^= m->rng << 17;
-	return n > 0 ? m->rng % n : 0;
-}
 
 /* --- opening -------------------------------------------------------------- */
 
@@ -98,12 +66,12 @@ lock_bytes(int fd)
 			   .l_len = 1 };
 
 	if (fcntl(fd, F_OFD_SETLK, &l) < 0)
-		fail("lock byte %d: %s", LOCK_SHARED, strerror(errno));
+		bail("lock byte %d: %s", LOCK_SHARED, strerror(errno));
 	l.l_start = LOCK_OTHERS;
 	l.l_type = F_WRLCK;
 	l.l_pid = 0;
 	if (fcntl(fd, F_OFD_GETLK, &l) < 0 || l.l_type != F_UNLCK)
-		fail("byte %d seems to be locked", LOCK_OTHERS);
+		bail("byte %d seems to be locked", LOCK_OTHERS);
 }
 
 /* The smallest length, and place in memory, that a direct read may have. */
@@ -119,10 +87,10 @@ probe_alignment(int fd, uint8_t *p)
 		if (n >= 0)
 			return tries[i] < SECTOR ? SECTOR : tries[i];
 		if (errno != EINVAL)
-			fail("a direct read of %zu bytes: %s", tries[i],
+			bail("a direct read of %zu bytes: %s", tries[i],
 			     strerror(errno));
 	}
-	fail("no alignment does for O_DIRECT");
+	bail("no alignment does for O_DIRECT");
 }
 
 static void
@@ -134,20 +102,20 @@ open_image(struct image *m, const char *source, const char *shown)
 	m->shown = open(shown, O_RDONLY | O_CLOEXEC);
 	m->direct = open(shown, O_RDONLY | O_CLOEXEC | O_DIRECT);
 	if (m->source < 0 || m->shown < 0)
-		fail("open: %s", strerror(errno));
+		bail("open: %s", strerror(errno));
 	m->size = lseek(m->shown, 0, SEEK_END);
 	if (m->size <= 0 || m->size != lseek(m->source, 0, SEEK_END))
-		fail("the length is %jd", (intmax_t)m->size);
+		bail("the length is %jd", (intmax_t)m->size);
 	/* A file, and no disk. */
 	if (ioctl(m->shown, BLKSSZGET, &sectors) == 0)
-		fail("it has a size of sectors");
-	m->want = need(REQUESTS * PIECE);
-	m->got = need(REQUESTS * PIECE + PAGE);
+		bail("it has a size of sectors");
+	m->want = bail_memory(REQUESTS * PIECE);
+	m->got = bail_memory(REQUESTS * PIECE + PAGE);
 	lock_bytes(m->shown);
 	if (m->direct >= 0)
 		m->align = probe_alignment(m->direct, m->got);
 	if (syscall(SYS_io_setup, REQUESTS, &m->aio) < 0)
-		fail("io_setup: %s", strerror(errno));
+		bail("io_setup: %s", strerror(errno));
 }
 
 /* --- reading -------------------------------------------------------------- */
@@ -165,14 +133,14 @@ compare(const struct image *m, const char *how, const struct request *r,
 	size_t want = r->len < left ? r->len : (size_t)left;
 
 	if (n < 0)
-		fail("%s at %" PRIu64 ": %s", how, r->at, strerror((int)-n));
+		bail("%s at %" PRIu64 ": %s", how, r->at, strerror((int)-n));
 	if ((size_t)n != want)
-		fail("%s at %" PRIu64 ": %zd bytes instead of %zu", how, r->at,
+		bail("%s at %" PRIu64 ": %zd bytes instead of %zu", how, r->at,
 		     n, want);
 	if (pread(m->source, m->want, want, (off_t)r->at) != (ssize_t)want)
-		fail("the source cannot be read at %" PRIu64, r->at);
+		bail("the source cannot be read at %" PRIu64, r->at);
 	if (memcmp(m->want, got, want) != 0)
-		fail("%s at %" PRIu64 ": other bytes", how, r->at);
+		bail("%s at %" PRIu64 ": other bytes", how, r->at);
 }
 
 /* All of them at the same time, past the kernel's cache. */
@@ -196,11 +164,11 @@ read_at_once(struct image *m, const struct request *r, unsigned count)
 	}
 	if (syscall(SYS_io_submit, m->aio, (long)count, list) !=
 	    (long)count)
-		fail("io_submit: %s", strerror(errno));
+		bail("io_submit: %s", strerror(errno));
 	n = syscall(SYS_io_getevents, m->aio, (long)count, (long)count, done,
 		    NULL);
 	if (n != (long)count)
-		fail("io_getevents: %s", strerror(errno));
+		bail("io_getevents: %s", strerror(errno));
 	for (i = 0; i < count; i++)
 		compare(m, "io_submit", &r[done[i].data],
 			m->got + (size_t)done[i].data * PIECE,
@@ -234,16 +202,16 @@ next_request(const struct image *m, off_t *at, size_t align, struct request *r)
 
 	if (data < 0) {
 		if (errno != ENXIO)
-			fail("SEEK_DATA at %jd: %s", (intmax_t)*at,
+			bail("SEEK_DATA at %jd: %s", (intmax_t)*at,
 			     strerror(errno));
 		return false;
 	}
 	if (data != lseek(m->source, *at, SEEK_DATA))
-		fail("data after %jd is said to be at %jd", (intmax_t)*at,
+		bail("data after %jd is said to be at %jd", (intmax_t)*at,
 		     (intmax_t)data);
 	hole = lseek(m->shown, data, SEEK_HOLE);
 	if (hole <= data || hole != lseek(m->source, data, SEEK_HOLE))
-		fail("a hole after %jd is said to be at %jd", (intmax_t)data,
+		bail("a hole after %jd is said to be at %jd", (intmax_t)data,
 		     (intmax_t)hole);
 	r->at = (uint64_t)data / align * align;
 	len = (size_t)((uint64_t)hole - r->at + align - 1) / align * align;
@@ -283,12 +251,15 @@ guest(struct image *m, bool direct)
 {
 	size_t unit = direct ? m->align : SECTOR;
 	struct request r[REQUESTS];
+	uint64_t at, len;
 	unsigned i, j;
 
 	for (i = 0; i < GUEST; i += REQUESTS) {
 		for (j = 0; j < REQUESTS; j++) {
-			r[j].at = below(m, (uint64_t)m->size) / unit * unit;
-			r[j].len = (below(m, GUEST_MAX / unit) + 1) * unit;
+			at = rng_below(&m->rng, (uint64_t)m->size);
+			len = rng_below(&m->rng, GUEST_MAX / unit) + 1;
+			r[j].at = at / unit * unit;
+			r[j].len = len * unit;
 			if (!direct)
 				read_in_pieces(m, &r[j]);
 		}
@@ -300,10 +271,10 @@ guest(struct image *m, bool direct)
 int
 main(int argc, char **argv)
 {
-	struct image m = { .rng = UINT64_C(0x9e3779b97f4a7c15) };
+	struct image m = { .rng = { UINT64_C(0x9e3779b97f4a7c15) } };
 
 	if (argc != 3)
-		fail("usage: image SOURCE SHOWN");
+		bail("usage: image SOURCE SHOWN");
 	open_image(&m, argv[1], argv[2]);
 	guest(&m, false);
 	printf("converted %" PRIu64 " bytes\n", convert(&m, false));

@@ -175,7 +175,7 @@ helper() {
 	[ -x "$helper" ] && return 0
 	helper=$T/$1
 	[ -x "$helper" ] && return 0
-	${CC:-cc} -O1 -o "$helper" "$srcdir/tests/func/$1.c" ||
+	${CC:-cc} -O1 -I "$srcdir" -o "$helper" "$srcdir/tests/func/$1.c" ||
 		skip_all "cannot compile $1.c"
 }
 

@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/src.h"
 #include "src/requester/backup.h"
+#include "tests/lib/bail.h"
 #include "tests/lib/rng.h"
 #include "tests/lib/use.h"
 
@@ -33,13 +34,6 @@
 #include <unistd.h>
 
 #define PAGE 8192
-
-static void
-fail(const char *what)
-{
-	printf("partial20g: %s\n", what);
-	exit(1);
-}
 
 static uint64_t
 number(const char *text)
@@ -72,7 +66,7 @@ write_page(int fd, uint64_t at, uint64_t seed)
 
 	rng_fill(&r, page, sizeof(page));
 	if (pwrite(fd, page, sizeof(page), (off_t)at) != PAGE)
-		fail("cannot write");
+		bail("cannot write");
 }
 
 static int
@@ -84,7 +78,7 @@ make(const char *path, uint64_t size, uint64_t places, uint64_t seed,
 		      0600);
 
 	if (fd < 0 || (!change && ftruncate(fd, (off_t)size) < 0))
-		fail("cannot make the file");
+		bail("cannot make the file");
 	for (uint64_t i = 0; i < places; i++)
 		write_page(fd,
 			   change ? changed_place(seed, i, size) :
@@ -100,7 +94,7 @@ put(FILE *f, uint64_t n)
 {
 	n = htole64(n);
 	if (fwrite(&n, sizeof(n), 1, f) != 1)
-		fail("cannot write the ranges");
+		bail("cannot write the ranges");
 }
 
 /* In whatever order they come, and some of them twice. */
@@ -113,7 +107,7 @@ declare(const char *path, uint64_t size, uint64_t places, char **seed)
 	while (seed[seeds] != NULL)
 		seeds++;
 	if (f == NULL)
-		fail("cannot make the ranges file");
+		bail("cannot make the ranges file");
 	put(f, seeds * places);
 	for (; *seed != NULL; seed++)
 		for (uint64_t i = 0; i < places; i++) {
@@ -148,8 +142,9 @@ cpu_ms(void)
 	struct rusage u;
 
 	for (size_t i = 0; i < 2 && getrusage(who[i], &u) == 0; i++)
-		us += (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1000000 +
-		      (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+		us += (uint64_t)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) +
+		      1000000 *
+			      (uint64_t)(u.ru_utime.tv_sec + u.ru_stime.tv_sec);
 	return us / 1000;
 }
 
@@ -186,7 +181,7 @@ backup(const char *repository, const char *type, const char *path)
 	struct err e = { 0 };
 
 	if (run(repository, type, path, &res, &e) < 0)
-		fail(e.text);
+		bail("%s", e.text);
 	src_counts(&counts);
 	printf("generation %u\nbase %u\nsucceeded %zu\nread %" PRIu64
 	       "\ndeclared %" PRIu64 "\npartial %" PRIu64 "\nstored %" PRIu64
@@ -225,19 +220,19 @@ same(const char *one, const char *other)
 
 	if (a < 0 || b < 0 || fstat(a, &x) < 0 || fstat(b, &y) < 0 ||
 	    x.st_size != y.st_size)
-		fail("they are not of one size");
+		bail("they are not of one size");
 	for (;;) {
 		off_t data = lseek(a, at, SEEK_DATA), hole;
 
 		if (data != lseek(b, at, SEEK_DATA))
-			fail("data begin at different places");
+			bail("data begin at different places");
 		if (data < 0)
 			return 0;
 		hole = lseek(a, data, SEEK_HOLE);
 		if (hole != lseek(b, data, SEEK_HOLE))
-			fail("holes begin at different places");
+			bail("holes begin at different places");
 		if (!same_bytes(a, b, data, hole))
-			fail("their bytes differ");
+			bail("their bytes differ");
 		at = hole;
 	}
 }

@@ -14,11 +14,13 @@
 #define _GNU_SOURCE 1
 #endif
 
+#include "tests/lib/bail.h"
+#include "tests/lib/rng.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -46,23 +48,6 @@
 #define BORDERS   4096 /* at most, between data and holes */
 #define DROPS     8    /* of all caches, in one run */
 
-static void fail(const char *fmt, ...)
-	__attribute__((format(printf, 1, 2), noreturn));
-
-static void
-fail(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)fputs("randread: ", stdout);
-	(void)vfprintf(stdout, fmt, ap);
-	(void)fputc('\n', stdout);
-	va_end(ap);
-	(void)fflush(stdout);
-	_exit(1);
-}
-
 /* --- files ---------------------------------------------------------------- */
 
 /* One pair; shared by all readers and constant once it is opened. */
@@ -86,7 +71,8 @@ struct reader {
 	const struct pair *pair;
 	struct opened *opened;
 	size_t pairs;
-	uint64_t operations, rng;
+	uint64_t operations;
+	struct rng rng;
 	bool drops; /* caches of the whole machine */
 	struct ring *ring;
 	int pipe[2], socket[2];
@@ -107,20 +93,7 @@ struct job {
 static uint64_t
 below(struct reader *r, uint64_t n)
 {
-	r->rng ^= r->rng << 13;
-	r->rng ^= r->rng >> 7;
-	r->rng ^= r->rng << 17;
-	return n > 0 ? r->rng % n : 0;
-}
-
-static void *
-need(size_t n)
-{
-	void *p = NULL;
-
-	if (posix_memalign(&p, PAGE, n > 0 ? n : 1) != 0)
-		fail("out of memory");
-	return p;
+	return rng_below(&r->rng, n);
 }
 
 static int
@@ -129,7 +102,7 @@ open_or_fail(const char *path)
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		fail("%s: %s", path, strerror(errno));
+		bail("%s: %s", path, strerror(errno));
 	return fd;
 }
 
@@ -145,7 +118,7 @@ same_seek(const struct pair *p, const int fd[2], off_t at, int whence,
 	int b_errno = b < 0 ? errno : 0;
 
 	if (a != b || a_errno != b_errno)
-		fail("%s: SEEK_%s from %jd: %jd (%s) instead of %jd (%s)",
+		bail("%s: SEEK_%s from %jd: %jd (%s) instead of %jd (%s)",
 		     p->shown, whence == SEEK_DATA ? "DATA" : "HOLE",
 		     (intmax_t)at, (intmax_t)b, strerror(b_errno), (intmax_t)a,
 		     strerror(a_errno));
@@ -160,7 +133,7 @@ compare_maps(struct pair *p, const int fd[2])
 	off_t at = 0;
 	off_t other;
 
-	p->border = need(BORDERS * sizeof(*p->border));
+	p->border = bail_memory(BORDERS * sizeof(*p->border));
 	while (at >= 0 && at < (off_t)p->size) {
 		same_seek(p, fd, at, whence, &at);
 		if (at < 0)
@@ -195,13 +168,13 @@ compare_end(const struct pair *p, const int fd[2])
 		/* Some file systems have no such place at all. */
 		if (n > 0 ||
 		    (n < 0 && pread(fd[0], &byte, 1, (off_t)past[i]) == 0))
-			fail("%s: something at %" PRIu64 ", behind the end",
+			bail("%s: something at %" PRIu64 ", behind the end",
 			     p->shown, past[i]);
 	}
 	if (pread(fd[1], &byte, 0, 0) != 0)
-		fail("%s: no bytes cannot be read", p->shown);
+		bail("%s: no bytes cannot be read", p->shown);
 	if (pread(fd[1], &byte, 1, -1) != -1 || errno != EINVAL)
-		fail("%s: can be read before its beginning", p->shown);
+		bail("%s: can be read before its beginning", p->shown);
 }
 
 static void
@@ -213,9 +186,9 @@ pair_prepare(struct pair *p, const char *source, const char *shown)
 
 	*p = (struct pair){ .source = source, .shown = shown };
 	if (fstat(fd[0], &a) < 0 || fstat(fd[1], &b) < 0)
-		fail("%s: %s", shown, strerror(errno));
+		bail("%s: %s", shown, strerror(errno));
 	if (a.st_size != b.st_size)
-		fail("%s: %jd bytes instead of %jd", shown, (intmax_t)b.st_size,
+		bail("%s: %jd bytes instead of %jd", shown, (intmax_t)b.st_size,
 		     (intmax_t)a.st_size);
 	p->size = (uint64_t)a.st_size;
 	compare_maps(p, fd);
@@ -232,16 +205,16 @@ expect(const struct job *j, ssize_t n, const uint8_t *want, const uint8_t *got)
 	size_t i;
 
 	if (n < 0)
-		fail("%s: %s of %zu at %" PRIu64 ": %s", j->pair->shown, j->how,
+		bail("%s: %s of %zu at %" PRIu64 ": %s", j->pair->shown, j->how,
 		     j->len, j->at, strerror(errno));
 	if ((size_t)n != j->want_len)
-		fail("%s: %s of %zu at %" PRIu64 ": %zd bytes instead of %zu",
+		bail("%s: %s of %zu at %" PRIu64 ": %zd bytes instead of %zu",
 		     j->pair->shown, j->how, j->len, j->at, n, j->want_len);
 	if (memcmp(want, got, (size_t)n) == 0)
 		return;
 	for (i = 0; want[i] == got[i];)
 		i++;
-	fail("%s: %s of %zu at %" PRIu64 ": a wrong byte at %" PRIu64,
+	bail("%s: %s of %zu at %" PRIu64 ": a wrong byte at %" PRIu64,
 	     j->pair->shown, j->how, j->len, j->at, j->at + i);
 }
 
@@ -254,7 +227,7 @@ look_up(struct reader *r, struct job *j)
 	if (j->at < j->pair->size)
 		n = pread(j->fd->source, r->want, j->len, (off_t)j->at);
 	if (n < 0)
-		fail("%s: %s", j->pair->source, strerror(errno));
+		bail("%s: %s", j->pair->source, strerror(errno));
 	j->want_len = (size_t)n;
 }
 
@@ -277,10 +250,10 @@ way_readv(struct reader *r, struct job *j)
 			      { r->got + a + b, j->len - a - b } };
 
 	if (lseek(j->fd->shown, (off_t)j->at, SEEK_SET) < 0)
-		fail("%s: lseek: %s", j->pair->shown, strerror(errno));
+		bail("%s: lseek: %s", j->pair->shown, strerror(errno));
 	expect(j, readv(j->fd->shown, v, 3), r->want, r->got);
 	if (lseek(j->fd->shown, 0, SEEK_CUR) != (off_t)(j->at + j->want_len))
-		fail("%s: readv leaves the offset elsewhere", j->pair->shown);
+		bail("%s: readv leaves the offset elsewhere", j->pair->shown);
 }
 
 static void
@@ -323,13 +296,13 @@ map(struct reader *r, struct job *j, int flags)
 	whole = (skip + j->want_len + PAGE - 1) / PAGE * PAGE;
 	m = mmap(NULL, whole, PROT_READ, flags, j->fd->shown, (off_t)at);
 	if (m == MAP_FAILED)
-		fail("%s: mmap: %s", j->pair->shown, strerror(errno));
+		bail("%s: mmap: %s", j->pair->shown, strerror(errno));
 	expect(j, (ssize_t)j->want_len, r->want, m + skip);
 	/* Behind the end there are zeros, up to the end of the page. */
 	if (j->at + j->want_len == j->pair->size)
 		for (i = skip + j->want_len; i < whole; i++)
 			if (m[i] != 0)
-				fail("%s: mmap: something behind the end",
+				bail("%s: mmap: something behind the end",
 				     j->pair->shown);
 	(void)munmap(m, whole);
 }
@@ -358,7 +331,7 @@ way_mmap_scribble(struct reader *r, struct job *j)
 	m = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, j->fd->shown,
 		 (off_t)at);
 	if (m == MAP_FAILED)
-		fail("%s: mmap: %s", j->pair->shown, strerror(errno));
+		bail("%s: mmap: %s", j->pair->shown, strerror(errno));
 	memset(m, 0x5a, PAGE);
 	way_pread(r, j);
 	(void)munmap(m, PAGE);
@@ -372,7 +345,7 @@ drain(struct reader *r, int fd, size_t have, size_t n)
 		ssize_t got = read(fd, r->got + have, n);
 
 		if (got <= 0)
-			fail("reading back: %s", strerror(errno));
+			bail("reading back: %s", strerror(errno));
 		have += (size_t)got;
 		n -= (size_t)got;
 	}
@@ -390,7 +363,7 @@ way_splice(struct reader *r, struct job *j)
 				   left < PIPE_LEN ? left : PIPE_LEN, 0);
 
 		if (n < 0)
-			fail("%s: splice at %jd: %s", j->pair->shown,
+			bail("%s: splice at %jd: %s", j->pair->shown,
 			     (intmax_t)at, strerror(errno));
 		if (n == 0)
 			break;
@@ -412,7 +385,7 @@ way_sendfile(struct reader *r, struct job *j)
 				     left < PIPE_LEN / 4 ? left : PIPE_LEN / 4);
 
 		if (n < 0)
-			fail("%s: sendfile at %jd: %s", j->pair->shown,
+			bail("%s: sendfile at %jd: %s", j->pair->shown,
 			     (intmax_t)at, strerror(errno));
 		if (n == 0)
 			break;
@@ -465,7 +438,7 @@ ring_map(int fd, size_t len, off_t at)
 static struct ring *
 ring_new(void)
 {
-	struct ring *g = need(sizeof(*g));
+	struct ring *g = bail_memory(sizeof(*g));
 	size_t sq_len;
 	size_t cq_len;
 
@@ -483,7 +456,7 @@ ring_new(void)
 	g->sqe = ring_map(g->fd, g->p.sq_entries * sizeof(*g->sqe),
 			  IORING_OFF_SQES);
 	if (g->sq == NULL || g->cq == NULL || g->sqe == NULL)
-		fail("io_uring: mmap: %s", strerror(errno));
+		bail("io_uring: mmap: %s", strerror(errno));
 	return g;
 }
 
@@ -517,7 +490,7 @@ ring_do(struct ring *g, const struct io_uring_sqe *what)
 			return -1;
 	if (__atomic_load_n(ring_word(g->cq, g->p.cq_off.tail),
 			    __ATOMIC_ACQUIRE) == *head)
-		fail("io_uring: nothing came back");
+		bail("io_uring: nothing came back");
 	done = (const void *)(g->cq + g->p.cq_off.cqes);
 	done += *head & *ring_word(g->cq, g->p.cq_off.ring_mask);
 	res = done->res;
@@ -728,7 +701,7 @@ reader_open(struct reader *r, const struct pair *pairs, size_t count)
 
 	r->pair = pairs;
 	r->pairs = count;
-	r->opened = need(count * sizeof(*r->opened));
+	r->opened = bail_memory(count * sizeof(*r->opened));
 	for (i = 0; i < count; i++) {
 		struct opened *o = &r->opened[i];
 
@@ -737,14 +710,14 @@ reader_open(struct reader *r, const struct pair *pairs, size_t count)
 		o->direct =
 			open(pairs[i].shown, O_RDONLY | O_CLOEXEC | O_DIRECT);
 	}
-	r->want = need(LONG_LEN + PAGE);
-	r->got = need(LONG_LEN + PAGE);
+	r->want = bail_memory(LONG_LEN + PAGE);
+	r->got = bail_memory(LONG_LEN + PAGE);
 	r->counts = calloc(WAYS, sizeof(*r->counts));
 	if (r->counts == NULL)
-		fail("out of memory");
+		bail("out of memory");
 	if (pipe2(r->pipe, O_CLOEXEC) < 0 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, r->socket) < 0)
-		fail("pipe: %s", strerror(errno));
+		bail("pipe: %s", strerror(errno));
 	r->ring = ring_new();
 }
 
@@ -798,26 +771,27 @@ main(int argc, char **argv)
 	size_t readers = argc > 5 ? strtoul(argv[2], NULL, 10) : 0;
 	uint64_t seed = argc > 5 ? strtoull(argv[3], NULL, 10) : 0;
 	size_t pairs = argc > 5 ? (size_t)(argc - 4) / 2 : 0;
-	struct pair *pair = need(pairs * sizeof(*pair));
+	struct pair *pair = bail_memory(pairs * sizeof(*pair));
 	struct reader *r;
 	size_t i;
 
 	if (operations == 0 || readers == 0 || argc % 2 != 0)
-		fail("usage: OPERATIONS READERS SEED SOURCE SHOWN ...");
+		bail("usage: OPERATIONS READERS SEED SOURCE SHOWN ...");
 	for (i = 0; i < pairs; i++)
 		pair_prepare(&pair[i], argv[4 + 2 * i], argv[5 + 2 * i]);
 	r = calloc(readers, sizeof(*r));
 	if (r == NULL)
-		fail("out of memory");
+		bail("out of memory");
 	for (i = 0; i < readers; i++) {
 		reader_open(&r[i], pair, pairs);
 		r[i].operations = operations / readers;
-		r[i].rng = (seed + i + 1) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+		r[i].rng.state =
+			(seed + i + 1) * UINT64_C(0x9e3779b97f4a7c15) | 1;
 		r[i].drops = i == 0;
 	}
 	for (i = 0; i < readers; i++)
 		if (pthread_create(&r[i].thread, NULL, run_reader, &r[i]) != 0)
-			fail("cannot start a thread");
+			bail("cannot start a thread");
 	for (i = 0; i < readers; i++)
 		(void)pthread_join(r[i].thread, NULL);
 	tell(r, readers);

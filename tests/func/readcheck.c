@@ -18,12 +18,14 @@
 #define _GNU_SOURCE 1
 #endif
 
+#include "tests/lib/bail.h"
+#include "tests/lib/rng.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -37,48 +39,6 @@
 #define PIECE_MAX   (1 << 20)
 #define DIRECT_UNIT 4096
 
-static void fail(const char *fmt, ...)
-	__attribute__((format(printf, 1, 2), noreturn));
-
-static void
-fail(const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)fputs("readcheck: ", stderr);
-	(void)vfprintf(stderr, fmt, ap);
-	(void)fputc('\n', stderr);
-	va_end(ap);
-	exit(1);
-}
-
-static void *
-need(size_t n)
-{
-	void *p = NULL;
-
-	if (posix_memalign(&p, DIRECT_UNIT, n > 0 ? n : 1) != 0)
-		fail("out of memory");
-	return p;
-}
-
-/* xorshift: the same places for the same seed. */
-static uint64_t
-next(uint64_t *state)
-{
-	*state ^= *state << 13;
-	*state ^= *state >> 7;
-	*state ^= *state << 17;
-	return *state;
-}
-
-static uint64_t
-below(uint64_t *state, uint64_t n)
-{
-	return n > 0 ? next(state) % n : 0;
-}
-
 static uint64_t
 number(int argc, char **argv, int at, uint64_t otherwise)
 {
@@ -91,7 +51,7 @@ struct pair {
 	const char *name;
 	int source, shown, direct; /* direct: -1 if it cannot be had */
 	uint64_t size;
-	uint64_t rng;
+	struct rng rng;
 	uint8_t *a, *b;
 };
 
@@ -101,7 +61,7 @@ open_file(const char *path, int flags)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
 
 	if (fd < 0 && flags == 0)
-		fail("%s: %s", path, strerror(errno));
+		bail("%s: %s", path, strerror(errno));
 	return fd;
 }
 
@@ -116,14 +76,14 @@ pair_open(struct pair *p, const char *source, const char *shown, uint64_t seed)
 	p->shown = open_file(shown, 0);
 	p->direct = open_file(shown, O_DIRECT);
 	if (fstat(p->source, &a) < 0 || fstat(p->shown, &b) < 0)
-		fail("%s: fstat: %s", shown, strerror(errno));
+		bail("%s: fstat: %s", shown, strerror(errno));
 	if (a.st_size != b.st_size)
-		fail("%s: %jd bytes instead of %jd", shown, (intmax_t)b.st_size,
+		bail("%s: %jd bytes instead of %jd", shown, (intmax_t)b.st_size,
 		     (intmax_t)a.st_size);
 	p->size = (uint64_t)a.st_size;
-	p->rng = seed * 2654435761u + 88172645463325252u;
-	p->a = need(PIECE_MAX);
-	p->b = need(PIECE_MAX);
+	p->rng.state = seed * 2654435761u + 88172645463325252u;
+	p->a = bail_memory(PIECE_MAX);
+	p->b = bail_memory(PIECE_MAX);
 }
 
 static void
@@ -144,14 +104,14 @@ compare(const struct pair *p, const char *how, uint64_t at, ssize_t n,
 	ssize_t i;
 
 	if (n < 0)
-		fail("%s: %s at %" PRIu64 ": %s", p->name, how, at,
+		bail("%s: %s at %" PRIu64 ": %s", p->name, how, at,
 		     strerror(errno));
 	if (n != want)
-		fail("%s: %s at %" PRIu64 ": %zd bytes instead of %zd", p->name,
+		bail("%s: %s at %" PRIu64 ": %zd bytes instead of %zd", p->name,
 		     how, at, n, want);
 	for (i = 0; i < n; i++)
 		if (p->a[i] != p->b[i])
-			fail("%s: %s at %" PRIu64 ": wrong byte at %" PRIu64,
+			bail("%s: %s at %" PRIu64 ": wrong byte at %" PRIu64,
 			     p->name, how, at, at + (uint64_t)i);
 }
 
@@ -161,16 +121,16 @@ source_bytes(const struct pair *p, uint64_t at, size_t n)
 	ssize_t got = pread(p->source, p->a, n, (off_t)at);
 
 	if (got < 0)
-		fail("source of %s: %s", p->name, strerror(errno));
+		bail("source of %s: %s", p->name, strerror(errno));
 	return got;
 }
 
 static void
 try_pread(struct pair *p)
 {
-	uint64_t at = below(&p->rng, p->size + 10);
-	size_t n =
-		1 + below(&p->rng, below(&p->rng, 4) == 0 ? PIECE_MAX : 20000);
+	uint64_t at = rng_below(&p->rng, p->size + 10);
+	uint64_t most = rng_below(&p->rng, 4) == 0 ? PIECE_MAX : 20000;
+	size_t n = 1 + rng_below(&p->rng, most);
 
 	compare(p, "pread", at, pread(p->shown, p->b, n, (off_t)at),
 		source_bytes(p, at, n));
@@ -179,10 +139,10 @@ try_pread(struct pair *p)
 static void
 try_readv(struct pair *p)
 {
-	uint64_t at = below(&p->rng, p->size + 1);
-	size_t n = 3 + below(&p->rng, PIECE_MAX - 3);
-	size_t first = 1 + below(&p->rng, n - 2);
-	size_t second = 1 + below(&p->rng, n - first - 1);
+	uint64_t at = rng_below(&p->rng, p->size + 1);
+	size_t n = 3 + rng_below(&p->rng, PIECE_MAX - 3);
+	size_t first = 1 + rng_below(&p->rng, n - 2);
+	size_t second = 1 + rng_below(&p->rng, n - first - 1);
 	struct iovec v[3] = {
 		{ p->b, first },
 		{ p->b + first, second },
@@ -190,14 +150,14 @@ try_readv(struct pair *p)
 	};
 
 	if (lseek(p->shown, (off_t)at, SEEK_SET) < 0)
-		fail("%s: lseek: %s", p->name, strerror(errno));
+		bail("%s: lseek: %s", p->name, strerror(errno));
 	compare(p, "readv", at, readv(p->shown, v, 3), source_bytes(p, at, n));
 }
 
 static void
 try_mmap(struct pair *p)
 {
-	uint64_t at = below(&p->rng, p->size) & ~(uint64_t)4095;
+	uint64_t at = rng_below(&p->rng, p->size) & ~(uint64_t)4095;
 	uint64_t left = p->size - at;
 	size_t n = (size_t)(left < PIECE_MAX ? left : PIECE_MAX);
 	uint8_t *m;
@@ -206,7 +166,7 @@ try_mmap(struct pair *p)
 		return;
 	m = mmap(NULL, n, PROT_READ, MAP_PRIVATE, p->shown, (off_t)at);
 	if (m == MAP_FAILED)
-		fail("%s: mmap: %s", p->name, strerror(errno));
+		bail("%s: mmap: %s", p->name, strerror(errno));
 	memcpy(p->b, m, n);
 	(void)munmap(m, n);
 	compare(p, "mmap", at, (ssize_t)n, source_bytes(p, at, n));
@@ -216,8 +176,9 @@ static void
 try_direct(struct pair *p)
 {
 	uint64_t units = p->size / DIRECT_UNIT + 1;
-	uint64_t at = below(&p->rng, units) * DIRECT_UNIT;
-	size_t n = (1 + below(&p->rng, PIECE_MAX / DIRECT_UNIT)) * DIRECT_UNIT;
+	uint64_t at = rng_below(&p->rng, units) * DIRECT_UNIT;
+	size_t n = DIRECT_UNIT *
+		   (1 + rng_below(&p->rng, PIECE_MAX / DIRECT_UNIT));
 
 	if (p->direct < 0)
 		return;
@@ -228,15 +189,15 @@ try_direct(struct pair *p)
 static void
 try_lseek(struct pair *p)
 {
-	int whence = below(&p->rng, 2) == 0 ? SEEK_DATA : SEEK_HOLE;
-	off_t at = (off_t)below(&p->rng, p->size + 5);
+	int whence = rng_below(&p->rng, 2) == 0 ? SEEK_DATA : SEEK_HOLE;
+	off_t at = (off_t)rng_below(&p->rng, p->size + 5);
 	off_t a = lseek(p->source, at, whence);
 	int a_errno = a < 0 ? errno : 0;
 	off_t b = lseek(p->shown, at, whence);
 	int b_errno = b < 0 ? errno : 0;
 
 	if (a != b || a_errno != b_errno)
-		fail("%s: SEEK_%s from %jd: %jd (%s) instead of %jd (%s)",
+		bail("%s: SEEK_%s from %jd: %jd (%s) instead of %jd (%s)",
 		     p->name, whence == SEEK_DATA ? "DATA" : "HOLE",
 		     (intmax_t)at, (intmax_t)b, strerror(b_errno), (intmax_t)a,
 		     strerror(a_errno));
@@ -245,7 +206,7 @@ try_lseek(struct pair *p)
 static void
 try_one(struct pair *p)
 {
-	switch (below(&p->rng, 8)) {
+	switch (rng_below(&p->rng, 8)) {
 	case 0:
 		try_readv(p);
 		break;
@@ -294,7 +255,7 @@ walk_holes(const struct pair *p)
 		off_t b = lseek(p->shown, at, whence);
 
 		if (a != b)
-			fail("%s: SEEK_%s from %jd: %jd instead of %jd",
+			bail("%s: SEEK_%s from %jd: %jd instead of %jd",
 			     p->name, whence == SEEK_DATA ? "DATA" : "HOLE",
 			     (intmax_t)at, (intmax_t)b, (intmax_t)a);
 		if (a < 0)
@@ -341,14 +302,14 @@ check_threads(const char *source, const char *shown, uint64_t count,
 	uint64_t i;
 
 	if (r == NULL)
-		fail("out of memory");
+		bail("out of memory");
 	for (i = 0; i < count; i++) {
 		r[i] = (struct reader){ .source = source,
 					.shown = shown,
 					.rounds = rounds,
 					.seed = i + 1 };
 		if (pthread_create(&r[i].thread, NULL, run_reader, &r[i]) != 0)
-			fail("cannot start a thread");
+			bail("cannot start a thread");
 	}
 	for (i = 0; i < count; i++)
 		(void)pthread_join(r[i].thread, NULL);
@@ -369,9 +330,9 @@ expect(DIR *d, const struct place *p)
 	const struct dirent *e = readdir(d);
 
 	if (e == NULL)
-		fail("behind %ld: the end instead of \"%s\"", p->at, p->name);
+		bail("behind %ld: the end instead of \"%s\"", p->at, p->name);
 	if (strcmp(e->d_name, p->name) != 0 || e->d_ino != p->ino)
-		fail("behind %ld: \"%s\" (%ju) instead of \"%s\" (%ju)", p->at,
+		bail("behind %ld: \"%s\" (%ju) instead of \"%s\" (%ju)", p->at,
 		     e->d_name, (uintmax_t)e->d_ino, p->name,
 		     (uintmax_t)p->ino);
 }
@@ -379,7 +340,7 @@ expect(DIR *d, const struct place *p)
 static void
 check_dir(const char *path, uint64_t rounds, uint64_t seed)
 {
-	uint64_t rng = seed * 2654435761u + 88172645463325252u;
+	struct rng rng = { seed * 2654435761u + 88172645463325252u };
 	struct place *places = NULL;
 	const struct dirent *e;
 	size_t count = 0;
@@ -388,7 +349,7 @@ check_dir(const char *path, uint64_t rounds, uint64_t seed)
 	DIR *d = opendir(path);
 
 	if (d == NULL)
-		fail("%s: %s", path, strerror(errno));
+		bail("%s: %s", path, strerror(errno));
 	for (;;) {
 		at = telldir(d);
 		errno = 0;
@@ -399,7 +360,7 @@ check_dir(const char *path, uint64_t rounds, uint64_t seed)
 			cap = cap * 2 + 64;
 			places = realloc(places, cap * sizeof(*places));
 			if (places == NULL)
-				fail("out of memory");
+				bail("out of memory");
 		}
 		places[count].at = at;
 		places[count].ino = e->d_ino;
@@ -408,9 +369,9 @@ check_dir(const char *path, uint64_t rounds, uint64_t seed)
 		count++;
 	}
 	if (errno != 0)
-		fail("%s: readdir: %s", path, strerror(errno));
+		bail("%s: readdir: %s", path, strerror(errno));
 	while (rounds-- > 0 && count > 0) {
-		size_t i = (size_t)below(&rng, count);
+		size_t i = (size_t)rng_below(&rng, count);
 		size_t k;
 
 		seekdir(d, places[i].at);
@@ -421,7 +382,7 @@ check_dir(const char *path, uint64_t rounds, uint64_t seed)
 	for (size_t k = 0; k < count; k++)
 		expect(d, &places[k]);
 	if (readdir(d) != NULL)
-		fail("%s: more names the second time", path);
+		bail("%s: more names the second time", path);
 	closedir(d);
 	free(places);
 	printf("%zu\n", count);
@@ -434,45 +395,45 @@ check_dir(const char *path, uint64_t rounds, uint64_t seed)
 static void
 save_handle(const char *path, const char *to)
 {
-	struct file_handle *h = need(sizeof(*h) + HANDLE_BYTES);
+	struct file_handle *h = bail_memory(sizeof(*h) + HANDLE_BYTES);
 	int mount;
 	FILE *f;
 
 	h->handle_bytes = HANDLE_BYTES;
 	if (name_to_handle_at(AT_FDCWD, path, h, &mount, 0) < 0)
-		fail("%s: name_to_handle_at: %s", path, strerror(errno));
+		bail("%s: name_to_handle_at: %s", path, strerror(errno));
 	f = fopen(to, "w");
 	if (f == NULL || fwrite(h, sizeof(*h) + h->handle_bytes, 1, f) != 1 ||
 	    fclose(f) != 0)
-		fail("%s: %s", to, strerror(errno));
+		bail("%s: %s", to, strerror(errno));
 	free(h);
 }
 
 static void
 load_handle(const char *mountpoint, const char *from, const char *source)
 {
-	struct file_handle *h = need(sizeof(*h) + HANDLE_BYTES);
+	struct file_handle *h = bail_memory(sizeof(*h) + HANDLE_BYTES);
 	int mount = open(mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	FILE *f = fopen(from, "r");
-	uint8_t *a = need(PIECE_MAX);
-	uint8_t *b = need(PIECE_MAX);
+	uint8_t *a = bail_memory(PIECE_MAX);
+	uint8_t *b = bail_memory(PIECE_MAX);
 	ssize_t n;
 	ssize_t m;
 	int s;
 	int fd;
 
 	if (f == NULL || fread(h, 1, sizeof(*h) + HANDLE_BYTES, f) == 0)
-		fail("%s: %s", from, strerror(errno));
+		bail("%s: %s", from, strerror(errno));
 	(void)fclose(f);
 	fd = open_by_handle_at(mount, h, O_RDONLY);
 	if (fd < 0)
-		fail("open_by_handle_at: %s", strerror(errno));
+		bail("open_by_handle_at: %s", strerror(errno));
 	s = open_file(source, 0);
 	do {
 		n = read(s, a, PIECE_MAX);
 		m = read(fd, b, PIECE_MAX);
 		if (n != m || (n > 0 && memcmp(a, b, (size_t)n) != 0))
-			fail("the handle leads to other content");
+			bail("the handle leads to other content");
 	} while (n > 0);
 	close(s);
 	close(fd);
@@ -501,6 +462,6 @@ main(int argc, char **argv)
 	else if (strcmp(verb, "load") == 0 && argc > 4)
 		load_handle(argv[2], argv[3], argv[4]);
 	else
-		fail("usage: file|threads|dir|save|load ...");
+		bail("usage: file|threads|dir|save|load ...");
 	return 0;
 }

@@ -21,11 +21,11 @@ rng_next(struct rng *r)
 	return r->state * UINT64_C(2685821657736338717);
 }
 
-/* 0 ... n - 1 */
+/* 0 ... n - 1; 0 of none. */
 static inline uint64_t
 rng_below(struct rng *r, uint64_t n)
 {
-	return (rng_next(r) >> 11) % n;
+	return n > 0 ? (rng_next(r) >> 11) % n : 0;
 }
 
 static inline void
