@@ -14,6 +14,8 @@
 #include "src/writer/ranges.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "tests/lib/largest.h"
+#include "tests/lib/rng.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,25 +24,6 @@
 #include <time.h>
 
 #define PIECE ((size_t)1 << 16) /* ranges */
-
-static size_t largest;
-
-static bool
-note_size(size_t size)
-{
-	if (size > largest)
-		largest = size;
-	return false;
-}
-
-static uint64_t
-next(uint64_t *s)
-{
-	*s ^= *s << 13;
-	*s ^= *s >> 7;
-	*s ^= *s << 17;
-	return *s;
-}
 
 enum order {
 	SORTED,
@@ -56,7 +39,7 @@ static const char *const order_name[ORDERS] = { "sorted", "reversed",
 						"from both ends" };
 
 static uint64_t
-offset(enum order order, uint64_t i, uint64_t n, uint64_t *s)
+offset(enum order order, uint64_t i, uint64_t n, struct rng *s)
 {
 	switch (order) {
 	case SORTED:
@@ -64,11 +47,11 @@ offset(enum order order, uint64_t i, uint64_t n, uint64_t *s)
 	case REVERSED:
 		return (n - i) * 16384;
 	case PAGES:
-		return next(s) % (UINT64_C(1) << 27) * 8192;
+		return rng_next(s) % (UINT64_C(1) << 27) * 8192;
 	case TWO_ENDS:
 		return (i % 2 == 0 ? i : n - i) * 16384;
 	default:
-		return next(s) >> 1;
+		return rng_next(s) >> 1;
 	}
 }
 
@@ -81,7 +64,7 @@ seconds(void)
 static void
 measure(enum order order, uint64_t n, uint64_t *piece)
 {
-	uint64_t seed = UINT64_C(0x123456789abcdef);
+	struct rng rng = { UINT64_C(0x123456789abcdef) };
 	struct ranges s = { 0 };
 	struct ranges_file f;
 	struct err e = { 0 };
@@ -92,12 +75,12 @@ measure(enum order order, uint64_t n, uint64_t *piece)
 	size_t k;
 
 	memcpy(head, &n, sizeof(head));
-	largest = 0;
+	largest_begin();
 	if (ranges_file_begin(&f, &s, head, 8 + 16 * n, &e) < 0)
 		goto fail;
 	for (i = 0; i < n; i += k) {
 		for (k = 0; k < PIECE && i + k < n; k++) {
-			piece[2 * k] = offset(order, i + k, n, &seed);
+			piece[2 * k] = offset(order, i + k, n, &rng);
 			piece[2 * k + 1] = 8192;
 		}
 		start = seconds();
@@ -110,7 +93,7 @@ measure(enum order order, uint64_t n, uint64_t *piece)
 		goto fail;
 	used += seconds() - start;
 	printf("%-22s %10" PRIu64 " ranges  %6.2f s  %6.1f MB  %10zu merged\n",
-	       order_name[order], n, used, (double)largest / 1e6, s.count);
+	       order_name[order], n, used, (double)largest_size / 1e6, s.count);
 	ranges_clear(&s);
 	return;
 fail:
@@ -126,7 +109,6 @@ main(int argc, char **argv)
 
 	if (piece == NULL)
 		return 1;
-	mem_fail(note_size);
 	for (enum order o = 0; o < ORDERS; o++)
 		measure(o, n, piece);
 	mem_free(piece);

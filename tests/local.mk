@@ -26,6 +26,7 @@ libtest_a_SOURCES = \
 	%D%/lib/faults.c \
 	%D%/lib/faults.h \
 	%D%/lib/honest.h \
+	%D%/lib/largest.h \
 	%D%/lib/maker.h \
 	%D%/lib/memstore.c \
 	%D%/lib/memstore.h \

@@ -16,6 +16,7 @@
 #include "src/writer/refuse.h"
 #include "tests/lib/cmocka_all.h"
 #include "tests/lib/failing.h"
+#include "tests/lib/largest.h"
 #include "tests/lib/rng.h"
 
 #include <errno.h>
@@ -474,16 +475,6 @@ offset_of(unsigned order, uint64_t i, uint64_t n, struct rng *r)
 	}
 }
 
-static size_t largest;
-
-static bool
-note_size(size_t size)
-{
-	if (size > largest)
-		largest = size;
-	return false;
-}
-
 static void
 any_order_costs_about_the_same_and_16_bytes_a_range(void **state)
 {
@@ -504,15 +495,14 @@ any_order_costs_about_the_same_and_16_bytes_a_range(void **state)
 			wr_u64(&file, offset_of(order, i, n, &r));
 			wr_u64(&file, 1);
 		}
-		largest = 0;
-		mem_fail(note_size);
+		largest_begin();
 		start = clock();
 		assert_int_equal(
 			ranges_parse_file(&s, file.data, file.len, NULL), 0);
 		mem_fail(NULL);
 		/* Quadratic would be some 20 s of CPU, and more. */
 		assert_true(clock() - start < 5 * CLOCKS_PER_SEC);
-		assert_int_equal(largest, 16 * n);
+		assert_int_equal(largest_size, 16 * n);
 		for (i = 1; i < s.count; i++)
 			assert_true(s.r[i].off >
 				    s.r[i - 1].off + s.r[i - 1].len);
