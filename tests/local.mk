@@ -397,11 +397,13 @@ FUNC_TESTS = \
 	%D%/func/kill.t \
 	%D%/func/model.t \
 	%D%/func/mount.t \
+	%D%/func/nfs.t \
 	%D%/func/partial20g.t \
 	%D%/func/randread.t \
 	%D%/func/readonly.t \
 	%D%/func/restore_writers.t \
 	%D%/func/review.t \
+	%D%/func/smb.t \
 	%D%/func/snapshot.t \
 	%D%/func/snapshot_kill.t \
 	%D%/func/sources.t \
@@ -490,8 +492,10 @@ check-valgrind: $(check_PROGRAMS)
 .PHONY: check-valgrind check-valgrind-all
 CLEANFILES += $(UNIT_TESTS:=.valgrind)
 
-EXTRA_DIST += $(FUNC_TESTS) %D%/writer/actor %D%/writer/killer %D%/writer/property %D%/func/lib.sh %D%/func/snapshot.sh %D%/func/badsector.c \
-	%D%/func/control_random.py %D%/func/control_say.py %D%/fuzz/replay.t \
+EXTRA_DIST += $(FUNC_TESTS) %D%/writer/actor %D%/writer/killer \
+	%D%/writer/property %D%/func/lib.sh %D%/func/snapshot.sh \
+	%D%/func/badsector.c %D%/func/control_random.py \
+	%D%/func/control_say.py %D%/func/nfs4.py %D%/fuzz/replay.t \
 	$(CRASH_BY_LOT) %D%/crash/cage.py %D%/crash/world.py \
 	%D%/fuzz/corpus %D%/fuzz/make_corpus.c \
 	%D%/soak/bigtree %D%/soak/mount \
