@@ -15,6 +15,7 @@
 #include "base/hex.h"
 #include "base/path.h"
 #include "base/time.h"
+#include "fuse/fs.h"
 #include "store/id.h"
 
 #include <inttypes.h>
@@ -93,6 +94,20 @@ attr_stat(struct view_gen *g, const struct node *n, struct stat *out,
 	default:
 		break;
 	}
+	return 0;
+}
+
+int
+attr_fill(struct view_gen *g, const struct node *n, struct attr *out,
+	  struct err *e)
+{
+	const struct entry *en = &n->entry;
+
+	if (attr_stat(g, n, &out->stat, e) < 0)
+		return -1;
+	out->birth = timespec_of(en->btime);
+	out->has_birth = (en->flags & ENTRY_BTIME) != 0;
+	out->timeout = FS_FOR_EVER;
 	return 0;
 }
 

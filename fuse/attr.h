@@ -15,8 +15,20 @@
 struct buf;
 struct err;
 
+/* What a node of the mount is said to be, and for how long that is so. */
+struct attr {
+	struct stat stat;
+	struct timespec birth; /* with has_birth */
+	bool has_birth;
+	double timeout; /* seconds */
+};
+
 /* Reads nothing of a file but its entry, however long its map is. */
 int attr_stat(struct view_gen *g, const struct node *n, struct stat *out,
+	      struct err *e);
+
+/* The same with the time of birth, for ever. */
+int attr_fill(struct view_gen *g, const struct node *n, struct attr *out,
 	      struct err *e);
 
 /* What a directory of so many entries is said to be long. */

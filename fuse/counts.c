@@ -29,7 +29,7 @@ static const char *const names[COUNTS_KINDS] = {
 	"open",   "opendir", "readdir",  "readdirplus",
 	"read",   "lseek",   "getxattr", "listxattr",
 	"access", "flush",   "ioctl",    "statfs",
-	"push",
+	"statx",  "push",
 };
 
 _Static_assert(COUNTS_KINDS <= COUNTS_ROWS_MAX, "all have a row");

@@ -34,6 +34,7 @@ enum counts_kind {
 	COUNTS_FLUSH,
 	COUNTS_IOCTL,
 	COUNTS_STATFS,
+	COUNTS_STATX,
 	COUNTS_PUSH, /* no request: contents given before they were asked for */
 	COUNTS_KINDS
 };

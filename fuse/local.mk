@@ -30,6 +30,7 @@ libfuseview_a_SOURCES = \
 	%D%/report.c %D%/report.h \
 	%D%/root.c %D%/root.h \
 	%D%/sandbox.c %D%/sandbox.h \
+	%D%/statx.c %D%/statx.h \
 	%D%/stored.c %D%/stored.h \
 	%D%/supervisor.c %D%/supervisor.h \
 	%D%/versions.c %D%/versions.h \

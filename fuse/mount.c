@@ -34,6 +34,7 @@
 #include "fuse/process.h"
 #include "fuse/root.h"
 #include "fuse/sandbox.h"
+#include "fuse/statx.h"
 #include "fuse/supervisor.h"
 #include "fuse/versions.h"
 #include "fuse/watch.h"
@@ -48,7 +49,6 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -215,17 +215,15 @@ make_session(struct server *s, struct err *e)
 static int
 mount_session(struct server *s, struct err *e)
 {
-	char name[sizeof("/dev/fd/") + 10];
 	int device;
 
 	if (link_mount(s->opt->link->socket, buf_str(&s->mountpoint),
 		       s->opt->repository->path, &device, e) < 0)
 		return -1;
-	(void)snprintf(name, sizeof(name), "/dev/fd/%d", device);
-	if (fuse_session_mount(s->session, name) == 0)
+	if (statx_attach(s->session, device, e) == 0)
 		return 0;
 	close(device);
-	return fusesay_failed(ERR_SYS, s->opt->mountpoint, e);
+	return -1;
 }
 
 /* --- signals -------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 
 #include "fuse/ops.h"
 
+#include "fuse/attr.h"
 #include "fuse/counts.h"
 #include "fuse/root.h"
 #include "fuse/stored.h"
@@ -111,16 +112,26 @@ op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
 	fuse_reply_none(req);
 }
 
+int
+ops_attr(struct fs *fs, uint64_t node, struct attr *out)
+{
+	if (is_virtual(fs, node))
+		return virtual_attr(fs, node, out);
+	return stored_attr(fs, node, out);
+}
+
 static void
 op_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	struct fs *fs = counted(req, COUNTS_GETATTR);
+	struct attr a = { 0 };
+	int error = ops_attr(fs, node, &a);
 
 	(void)fi;
-	if (is_virtual(fs, node))
-		virtual_getattr(fs, req, node);
+	if (error != 0)
+		(void)fuse_reply_err(req, error);
 	else
-		stored_getattr(fs, req, node);
+		(void)fuse_reply_attr(req, &a.stat, a.timeout);
 }
 
 static void

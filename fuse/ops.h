@@ -14,7 +14,17 @@
 
 #include "fuse/fs.h"
 
+#include <stdint.h>
+
+struct attr;
+
 /* The session's user data is a struct fs. */
 extern const struct fuse_lowlevel_ops ops_table;
+
+/*
+ * What any node is said to be: 0, or the error to answer with, which the log
+ * was told of.  `out` is all zero before.
+ */
+int ops_attr(struct fs *fs, uint64_t node, struct attr *out);
 
 #endif

@@ -65,17 +65,20 @@ say(const struct fs *fs, uint64_t ino, const struct err *why)
 	buf_clear(&place);
 }
 
+int
+reply_errno(const struct fs *fs, uint64_t ino, const struct err *why)
+{
+	if (is_forgotten(fs, ino))
+		return ESTALE;
+	say(fs, ino, why);
+	return errno_of(why);
+}
+
 void
 reply_failure(fuse_req_t req, uint64_t ino, const struct err *why)
 {
-	const struct fs *fs = fuse_req_userdata(req);
-
-	if (is_forgotten(fs, ino)) {
-		(void)fuse_reply_err(req, ESTALE);
-		return;
-	}
-	(void)fuse_reply_err(req, errno_of(why));
-	say(fs, ino, why);
+	(void)fuse_reply_err(req,
+			     reply_errno(fuse_req_userdata(req), ino, why));
 }
 
 /* --- listings ------------------------------------------------------------- */

@@ -13,9 +13,12 @@
 struct err;
 
 /*
- * Answer that a request for this inode failed, and say why in the log.  A
- * generation that was forgotten meanwhile is ESTALE and no news.
+ * The error to answer with when a request for this inode failed; says why in
+ * the log.  A generation that was forgotten meanwhile is ESTALE and no news.
  */
+int reply_errno(const struct fs *fs, uint64_t ino, const struct err *why);
+
+/* Answer with it. */
 void reply_failure(fuse_req_t req, uint64_t ino, const struct err *why);
 
 /* A listing is put together here; p NULL: not begun. */

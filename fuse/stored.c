@@ -62,12 +62,9 @@ parent_of(const struct fs *fs, const struct inode *dir)
 	return (uint64_t)dir->gen->number << INO_GENERATION_SHIFT | low;
 }
 
-/*
- * Hold the inode behind a node.  When there is none, or it cannot be had,
- * answers and returns false.
- */
-static bool
-get(struct fs *fs, fuse_req_t req, uint64_t node, struct inode **out)
+/* Hold the inode behind a node: 0, or the error to answer with. */
+static int
+hold(struct fs *fs, uint64_t node, struct inode **out)
 {
 	struct err e = { 0 };
 	uint64_t ino = ino_of(fs, node);
@@ -75,13 +72,20 @@ get(struct fs *fs, fuse_req_t req, uint64_t node, struct inode **out)
 
 	if (fs->at == NULL || ino >> INO_GENERATION_SHIFT == fs->at->number)
 		rc = inodes_get(fs->inodes, ino, out, &e);
-	if (rc == 0)
-		return true;
 	if (rc < 0)
-		reply_failure(req, ino, &e);
-	else
-		(void)fuse_reply_err(req, ESTALE);
-	return false;
+		return reply_errno(fs, ino, &e);
+	return rc == 0 ? 0 : ESTALE;
+}
+
+/* The same; false when it was answered with an error. */
+static bool
+get(struct fs *fs, fuse_req_t req, uint64_t node, struct inode **out)
+{
+	int error = hold(fs, node, out);
+
+	if (error != 0)
+		(void)fuse_reply_err(req, error);
+	return error == 0;
 }
 
 /* --- attributes ----------------------------------------------------------- */
@@ -115,20 +119,19 @@ stored_entry(struct fs *fs, uint64_t ino, struct fuse_entry_param *out,
 	return rc;
 }
 
-void
-stored_getattr(struct fs *fs, fuse_req_t req, uint64_t node)
+int
+stored_attr(struct fs *fs, uint64_t node, struct attr *out)
 {
 	struct err e = { 0 };
-	struct stat st;
 	struct inode *i;
+	int error = hold(fs, node, &i);
 
-	if (!get(fs, req, node, &i))
-		return;
-	if (attr_stat(i->gen, &i->node, &st, &e) < 0)
-		reply_failure(req, i->ino, &e);
-	else
-		(void)fuse_reply_attr(req, &st, FS_FOR_EVER);
+	if (error != 0)
+		return error;
+	if (attr_fill(i->gen, &i->node, out, &e) < 0)
+		error = reply_errno(fs, i->ino, &e);
 	inodes_put(fs->inodes, i);
+	return error;
 }
 
 /* --- names ---------------------------------------------------------------- */

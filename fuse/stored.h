@@ -1,7 +1,7 @@
 /*
  * stored - answers about what lies in generations.
  *
- * Each function answers its request.  Node numbers are the kernel's.
+ * Each function that has a request answers it.  Node numbers are the kernel's.
  */
 #ifndef ASOF_FUSE_STORED_H
 #define ASOF_FUSE_STORED_H
@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct attr;
 struct err;
 
 /* The kernel's number of an inode. */
@@ -24,9 +25,11 @@ uint64_t stored_node(const struct fs *fs, uint64_t ino);
 int stored_entry(struct fs *fs, uint64_t ino, struct fuse_entry_param *out,
 		 struct err *e);
 
+/* 0, or the error to answer with, which the log was told of. */
+int stored_attr(struct fs *fs, uint64_t node, struct attr *out);
+
 void stored_lookup(struct fs *fs, fuse_req_t req, uint64_t parent,
 		   const char *name);
-void stored_getattr(struct fs *fs, fuse_req_t req, uint64_t node);
 void stored_readlink(struct fs *fs, fuse_req_t req, uint64_t node);
 void stored_list(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
 		 off_t from, bool plus);

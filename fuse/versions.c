@@ -190,8 +190,9 @@ add_path(const struct vnode *n, struct buf *out, struct err *e)
 	return 0;
 }
 
-static void
-reply_error(fuse_req_t req, const struct vnode *n, struct err *why)
+/* As reply_errno. */
+static int
+error_of(const struct fs *fs, const struct vnode *n, struct err *why)
 {
 	struct buf path = { 0 };
 	char shown[PATH_SHOW_LEN] = "";
@@ -199,8 +200,14 @@ reply_error(fuse_req_t req, const struct vnode *n, struct err *why)
 	if (add_path(n, &path, NULL) == 0 && path.len > 0)
 		(void)path_show_in(shown, path.data, path.len);
 	(void)err_prefix(why, "versions%s", shown);
-	reply_failure(req, n->ino, why);
 	buf_clear(&path);
+	return reply_errno(fs, n->ino, why);
+}
+
+static void
+reply_error(fuse_req_t req, const struct vnode *n, struct err *why)
+{
+	(void)fuse_reply_err(req, error_of(fuse_req_userdata(req), n, why));
 }
 
 /* --- queues; all with the lock held ----------------------------------------- */
@@ -828,25 +835,23 @@ stat_node(const struct fs *fs, const struct root_list *l, const struct vnode *n,
 	return 0;
 }
 
-void
-versions_getattr(struct fs *fs, fuse_req_t req, uint64_t node)
+int
+versions_attr(struct fs *fs, uint64_t node, struct attr *out)
 {
 	struct vnode *n = hold(fs->versions, node);
 	struct root_list *l;
 	struct err e = { 0 };
-	struct stat st;
+	int error = 0;
 
-	if (n == NULL) {
-		(void)fuse_reply_err(req, ESTALE);
-		return;
-	}
+	if (n == NULL)
+		return ESTALE;
 	l = root_current(fs->root);
-	if (stat_node(fs, l, n, &st, &e) < 0)
-		reply_error(req, n, &e);
-	else
-		(void)fuse_reply_attr(req, &st, FS_A_MOMENT);
+	out->timeout = FS_A_MOMENT;
+	if (stat_node(fs, l, n, &out->stat, &e) < 0)
+		error = error_of(fs, n, &e);
 	root_list_unref(l);
 	release(fs->versions, n);
+	return error;
 }
 
 void

@@ -46,6 +46,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct attr;
 struct err;
 struct store;
 struct versions;
@@ -67,10 +68,12 @@ versions_has(uint64_t node)
 void versions_stat_top(const struct fs *fs, const struct root_list *l,
 		       struct stat *out);
 
+/* 0, or the error to answer with, which the log was told of. */
+int versions_attr(struct fs *fs, uint64_t node, struct attr *out);
+
 /* Each answers its request, for a node that versions_has. */
 void versions_lookup(struct fs *fs, fuse_req_t req, uint64_t parent,
 		     const char *name);
-void versions_getattr(struct fs *fs, fuse_req_t req, uint64_t node);
 void versions_readlink(struct fs *fs, fuse_req_t req, uint64_t node);
 void versions_list(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
 		   off_t from, bool plus);

@@ -110,22 +110,19 @@ stat_any(const struct fs *fs, const struct root_list *l, uint64_t ino,
 	return true;
 }
 
-void
-virtual_getattr(struct fs *fs, fuse_req_t req, uint64_t node)
+int
+virtual_attr(struct fs *fs, uint64_t node, struct attr *out)
 {
 	struct root_list *l;
-	struct stat st;
+	bool found;
 
-	if (versions_has(node)) {
-		versions_getattr(fs, req, node);
-		return;
-	}
+	if (versions_has(node))
+		return versions_attr(fs, node, out);
 	l = root_current(fs->root);
-	if (stat_any(fs, l, node, &st))
-		(void)fuse_reply_attr(req, &st, FS_A_MOMENT);
-	else
-		(void)fuse_reply_err(req, ESTALE);
+	found = stat_any(fs, l, node, &out->stat);
 	root_list_unref(l);
+	out->timeout = FS_A_MOMENT;
+	return found ? 0 : ESTALE;
 }
 
 /* --- names ---------------------------------------------------------------- */

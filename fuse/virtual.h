@@ -1,7 +1,7 @@
 /*
  * virtual - answers about the directories that exist only in the mount.
  *
- * Each function answers its request.  Nodes are those of generation 0; for
+ * Each function that has a request answers it.  Nodes are those of generation 0; for
  * those of versions/ it hands the request on (versions.h).
  */
 #ifndef ASOF_FUSE_VIRTUAL_H
@@ -13,9 +13,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct attr;
+
+/* 0, or the error to answer with, which the log was told of. */
+int virtual_attr(struct fs *fs, uint64_t node, struct attr *out);
+
 void virtual_lookup(struct fs *fs, fuse_req_t req, uint64_t parent,
 		    const char *name);
-void virtual_getattr(struct fs *fs, fuse_req_t req, uint64_t node);
 void virtual_readlink(struct fs *fs, fuse_req_t req, uint64_t node);
 void virtual_list(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
 		  off_t from, bool plus);

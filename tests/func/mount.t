@@ -339,6 +339,26 @@ facts "$shown" >"$tmp/facts.shown"
 check "find sees the same: types, modes, owners, sizes, times, targets, links" \
 	cmp "$tmp/facts.source" "$tmp/facts.shown"
 
+births()
+{
+	(cd "$1" && find . -exec stat -c '%w %n' {} + | LC_ALL=C sort)
+}
+if [ "$(printf '6.6\n%s\n' "$(uname -r)" | sort -V | head -n 1)" = 6.6 ]; then
+	births "$src" >"$tmp/births.source"
+	births "$shown" >"$tmp/births.shown"
+	check "statx sees the same times of birth" \
+		cmp "$tmp/births.source" "$tmp/births.shown"
+	asked="$("$ASOF" mount --stats "$m" | awk '$1 == "statx"')"
+	births "$shown" >"$tmp/births.shown"
+	is "and the kernel asks for each once" "$asked" \
+		"$("$ASOF" mount --stats "$m" | awk '$1 == "statx"')"
+	is "what is only in the mount was never born" "- - - -" \
+		"$(stat -c %w "$m" "$m/by-time" "$m/latest" "$m/versions/tmp" |
+		tr '\n' ' ' | sed 's/ $//')"
+else
+	skip "the kernel asks for times of birth since Linux 6.6"
+fi
+
 groups()
 {
 	(
