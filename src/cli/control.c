@@ -108,6 +108,7 @@ run(struct cli *c, struct err *e)
 const struct command cmd_control = {
 	.name = "control",
 	.summary = "let applications say what changed in their files",
+	.operands = "",
 	.about = "Serve control files: a folder where applications (writers) "
 		 "register, say what they have and which bytes of it have "
 		 "changed, so that a backup reads no others, and take part in "

@@ -116,8 +116,9 @@ sys.exit(0 if eval(sys.argv[2]) else 1)' "$tmp/out" "$2" 2>>"$tmp/err"
 	report $? "$1: $2"
 }
 
-commands="init backup restore mount generations show ls cat stats check forget
-	completion help"
+# All that there are, by the program's own word.
+commands=$("$ASOF" help |
+	sed -n '/^Commands:$/,/^$/s/^  \([a-z]*\) .*/\1/p')
 
 # --- help ---------------------------------------------------------------------
 
@@ -127,7 +128,7 @@ says "asof: which command? (see asof help)"
 empty "no command"
 exits 0 "help" help
 silent "help"
-for c in $commands; do
+for c in init backup restore mount control show writer session help; do
 	grep -q "^  $c " "$tmp/out"
 	report $? "help lists $c"
 done
