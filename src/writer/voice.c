@@ -183,16 +183,32 @@ take_document_line(struct voice *v, const char *line, size_t len)
 	buf_clear(&v->document);
 }
 
+static bool
+is_answer(const char *line, size_t len)
+{
+	return begins_with(line, len, "ok") || begins_with(line, len, "fail");
+}
+
+/* Waiting for the `end` that was forgotten would take until the deadline. */
+static void
+miss_end(struct voice *v)
+{
+	v->in_document = false;
+	buf_clear(&v->document);
+	refuse_document(v, "the line `end` is missing in front of the answer");
+}
+
 /* `line` has its newline behind it, which `len` does not count. */
 static void
 take_line(struct voice *v, const char *line, size_t len)
 {
 	if (!v->identified && begins_with(line, len, "writer"))
 		v->in_document = true;
+	if (v->in_document && is_answer(line, len))
+		miss_end(v);
 	if (v->in_document)
 		take_document_line(v, line, len);
-	else if (begins_with(line, len, "ok") ||
-		 begins_with(line, len, "fail"))
+	else if (is_answer(line, len))
 		take_answer(v, line, len);
 	else /* what is refused, the sink hears of */
 		(void)intake_write(&v->intake, line, len + 1,

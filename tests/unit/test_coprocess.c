@@ -351,6 +351,16 @@ d4_a_document_behind_the_answer_to_identify_is_none(void **state)
 }
 
 static void
+a_document_without_its_end_fails_at_the_answer(void **state)
+{
+	(void)state;
+	program("w", LOOP("identify) echo writer w; echo schema none;;\n"));
+	begin(20);
+	assert_failed(EVENT_IDENTIFY, FAILURE_FATAL, "the line `end` is missing");
+	assert_null(desk->party[0]->document);
+}
+
+static void
 a_program_may_fail_in_its_own_words(void **state)
 {
 	(void)state;
@@ -705,6 +715,7 @@ main(void)
 		T(d4_the_third_word_tells_events_from_other_lines),
 		T(d4_a_document_may_come_before_identify),
 		T(d4_a_document_behind_the_answer_to_identify_is_none),
+		T(a_document_without_its_end_fails_at_the_answer),
 		T(a_program_may_fail_in_its_own_words),
 		T(d4_an_exit_without_an_answer_is_one),
 		T(a_program_that_ended_is_gone_for_the_next_event),
