@@ -491,6 +491,7 @@ cast_clear(struct run *r)
 		mem_free(w->incrementals);
 		mem_free(w->differentials);
 		mem_free(w->said);
+		buf_clear(&w->refusal);
 	}
 	mem_free(r->writer);
 }

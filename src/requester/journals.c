@@ -65,16 +65,31 @@ fill_input(const struct run *r, size_t i, struct reduce_input *in,
 
 /* The components of one writer, while its journal is read. */
 struct feeding {
-	const struct run *r;
+	struct run *r;
 	size_t writer;
 	struct reduce **reduce; /* per component of the run; NULL: another's */
 };
+
+/* What was refused is in the journal as a gap, with the reason behind this. */
+static void
+count_refused(struct run_writer *w, const struct journal_entry *en)
+{
+	static const char mark[] = "refused: ";
+	size_t len = sizeof(mark) - 1;
+
+	if (en->kind != JOURNAL_GAP || en->why == NULL ||
+	    strncmp(en->why, mark, len) != 0)
+		return;
+	if (w->refused++ == 0)
+		buf_printf(&w->refusal, "%s", en->why + len);
+}
 
 static int
 on_entry(void *ctx, const struct journal_entry *en, struct err *e)
 {
 	const struct feeding *f = ctx;
 
+	count_refused(&f->r->writer[f->writer], en);
 	return reduce_add(f->reduce, f->r->components, en, e);
 }
 
@@ -140,6 +155,8 @@ read_one(struct run *r, size_t writer, struct reduced **out,
 	int rc = -1;
 	size_t i;
 
+	r->writer[writer].refused = 0;
+	buf_reset(&r->writer[writer].refusal);
 	if (begin_writer(&f, &from, &why) == 0 &&
 	    client_journal(r->client, r->writer[writer].name, from, on_entry,
 			   &f, &why) == 0 &&
@@ -192,4 +209,19 @@ out:
 	mem_free(fresh);
 	mem_free(scratch);
 	return rc;
+}
+
+void
+journals_tell_refused(const struct run *r)
+{
+	struct run_writer *w;
+
+	for (w = r->writer; w < r->writer + r->writers; w++)
+		if (w->refused > 0)
+			run_note(r,
+				 "writer %s: %zu line%s refused, so more is "
+				 "read: %s (see asof writer log %s)",
+				 w->name, w->refused,
+				 w->refused == 1 ? " was" : "s were",
+				 buf_str(&w->refusal), w->name);
 }

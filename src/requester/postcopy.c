@@ -290,5 +290,6 @@ postcopy(void *run, struct graft *g, struct err *e)
 	    remove_gone(r, g, e) < 0 || images_keep(r, g, e) < 0 ||
 	    make_plain(r, g, e) < 0)
 		return -1;
+	journals_tell_refused(r);
 	return writeup(r, g, e);
 }

@@ -53,6 +53,8 @@ struct run_writer {
 	uint64_t begun; /* the journal's next number at prepare-backup */
 	uint64_t cut;   /* and at freeze; without a snapshot the same */
 	bool taking; /* has a component in this session */
+	size_t refused;     /* lines that it said since the oldest base */
+	struct buf refusal; /* why the first of them was */
 };
 
 /* An explicit component; claim[i] is the same for the walk. */
@@ -137,6 +139,8 @@ void still_end(struct run *r);
 
 /* Read them up to now, twice at most: what was read last becomes `before`. */
 int journals_read(struct run *r, struct err *e);
+/* Whose lines were refused, and why: who reads all would like to know. */
+void journals_tell_refused(const struct run *r);
 void journals_free(struct reduced *d); /* takes NULL */
 
 /* --- images.c ------------------------------------------------------------ */
