@@ -138,6 +138,17 @@ register_program(struct desk *d, const char *name, struct err *e)
 	return desk_register(d, what.owner, &what, &p, e);
 }
 
+/* In its log, too, if it was a writer before. */
+static void
+tell_refused(struct desk *d, const char *name, struct part *p)
+{
+	struct party *party = desk_find(d, name);
+
+	if (party != NULL)
+		party_log(party, "its program is not run: %s",
+			  buf_str(&p->text));
+}
+
 /*
  * A program: remembered for its party, which begin_parts finds.  One that may
  * not be run is a writer that failed, so that somebody hears of it.
@@ -162,7 +173,8 @@ take_program(void *ctx, const char *name, const char *path,
 	p->state = PART_FAILED;
 	p->failed_at = EVENT_IDENTIFY;
 	p->failure = FAILURE_FATAL;
-	buf_add_str(&p->text, refused);
+	buf_printf(&p->text, "%s: %s", path, refused);
+	tell_refused(s->desk, name, p);
 	return 0;
 }
 

@@ -77,7 +77,8 @@ try "a backup of something else" asof backup --json other
 try "has no writers" has writers 0
 chmod go+w writers.d/notes
 try "who may be written to by others is not run" must_fail 3 made --require-writers
-try "and told of, with the reason" said 'notes failed.*it may be written by others'
+try "and told of, with the reason" said 'notes failed.*writers.d/notes: it may be written by others'
+try "as its log is, too" logged notes 'not run: .*may be written by others'
 chmod -x,go-w writers.d/notes
 try "who is not executable is no writer" made
 try "and not there" has succeeded 0
