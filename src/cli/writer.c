@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "src/cli/json.h"
 #include "src/cli/ui.h"
 #include "src/writer/client.h"
@@ -20,6 +21,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,8 +41,10 @@ static const struct opt options[] = {
 static int
 no_such(const char *name, struct err *e)
 {
-	errno = ENOENT;
-	return err_sys(e, "writer %s", name);
+	char shown[PATH_SHOW_LEN];
+
+	return err_set(e, ERR_USAGE, "there is no writer %s",
+		       path_show_in(shown, name, strlen(name)));
 }
 
 /* --- list, show ---------------------------------------------------------- */
@@ -78,6 +82,20 @@ describe(const struct client_writer *w)
 	return j;
 }
 
+static void
+print_row(const struct client_writer *w)
+{
+	const struct passwd *pw = getpwuid(w->owner);
+	char number[16];
+
+	(void)snprintf(number, sizeof(number), "%" PRIu32, (uint32_t)w->owner);
+	ui_printf("%-24s %-12s %s%s%s\n", w->name,
+		  pw != NULL ? pw->pw_name : number,
+		  w->program ? "program" : "files",
+		  w->document == NULL ? ", no document" : "",
+		  w->no_wait ? ", not waited for (see reset)" : "");
+}
+
 static int
 list(struct cli *c, struct client *cl, struct err *e)
 {
@@ -94,10 +112,10 @@ list(struct cli *c, struct client *cl, struct err *e)
 			json_add(&a, &j);
 			continue;
 		}
-		ui_printf("%-24s %8" PRIu32 "  %s%s%s\n", w->name,
-			  (uint32_t)w->owner, w->program ? "program" : "files",
-			  w->document == NULL ? ", no document" : "",
-			  w->no_wait ? ", not waited for (see reset)" : "");
+		if (i == 0)
+			ui_printf("%-24s %-12s %s\n", "WRITER", "OWNER",
+				  "HEARD BY");
+		print_row(w);
 	}
 	if (c->json)
 		return json_print(&a, false, e);
@@ -109,6 +127,7 @@ static int
 show(struct cli *c, struct client *cl, struct err *e)
 {
 	const struct client_writer *w = client_find(cl, c->opts.arg[1]);
+	char shown[PATH_SHOW_LEN];
 	struct json j;
 	size_t i;
 
@@ -123,7 +142,9 @@ show(struct cli *c, struct client *cl, struct err *e)
 	ui_printf("# writer %s, owner %" PRIu32 "\n", w->name,
 		  (uint32_t)w->owner);
 	for (i = 0; i < w->grants; i++)
-		ui_printf("# grant %s\n", w->grant[i]);
+		ui_printf("# grant %s\n",
+			  path_show_in(shown, w->grant[i],
+				       strlen(w->grant[i])));
 	for (i = 0; i < w->services; i++)
 		ui_printf("# service %s\n", w->service[i]);
 	if (w->document != NULL)

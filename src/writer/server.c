@@ -25,6 +25,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/time.h"
+#include "src/writer/coprocess.h"
 #include "src/writer/grammar.h"
 #include "src/writer/journal.h"
 #include "src/writer/metadata.h"
@@ -171,6 +172,7 @@ struct telling {
 	const struct part *part; /* NULL: of no session */
 	struct party *party;     /* NULL: it was taken away */
 	bool whole;              /* with its document, grants and services */
+	bool program;            /* of no session: has one in writers.d */
 };
 
 static void
@@ -218,6 +220,8 @@ put_writer(struct buf *out, const struct telling *t)
 				(uint64_t)(t->party->mailbox.reader ?
 						   PART_TAKING :
 						   PART_ABSENT));
+	if (t->program)
+		buf_add_str(out, " program");
 	if (t->party != NULL)
 		put_party(out, t->party);
 	if (!t->whole)
@@ -566,22 +570,48 @@ do_gap(struct connection *c, const struct grammar_line *l, struct err *e)
 /* --- the desk --------------------------------------------------------------- */
 
 static int
-do_list(struct connection *c, const struct grammar_line *l, struct err *e)
+keep_program(void *ctx, const char *name, const char *path,
+	     const char *refused, struct err *e)
+{
+	(void)path;
+	(void)refused;
+	return keep_word(ctx, name, e);
+}
+
+static bool
+has_word(const struct words *w, const char *s)
 {
 	size_t i;
 
+	for (i = 0; i < w->count; i++)
+		if (strcmp(w->v[i], s) == 0)
+			return true;
+	return false;
+}
+
+static int
+do_list(struct connection *c, const struct grammar_line *l, struct err *e)
+{
+	struct words programs = { 0 };
+	size_t i;
+	int rc = coprocess_list(c->desk, keep_program, &programs, e);
+
 	(void)l;
-	(void)e;
-	for (i = 0; i < c->desk->parties; i++) {
+	for (i = 0; i < c->desk->parties && rc == 0; i++) {
 		struct party *p = c->desk->party[i];
+		const char *name = p->registration->name;
 
 		put_writer(&c->reply,
-			   &(struct telling){ .name = p->registration->name,
-					      .owner = p->registration->owner,
-					      .party = p,
-					      .whole = true });
+			   &(struct telling){
+				   .name = name,
+				   .owner = p->registration->owner,
+				   .party = p,
+				   .whole = true,
+				   .program = !p->mailbox.reader &&
+					      has_word(&programs, name) });
 	}
-	return 0;
+	forget_words(&programs);
+	return rc;
 }
 
 static int

@@ -565,6 +565,10 @@ try "or nobody is asked" must_fail 2 made --writer mydb --no-writers
 try "a writer is registered" asof writer add lazy --grant "$T/src"
 try "and listed" asof writer list
 try "with its name" printed lazy
+try "heard by its files" printed 'lazy .* files, no document'
+try "another one by its program" printed 'mydb .* program$'
+try "one that there is not has nothing" must_fail 2 asof writer show none
+try "to be shown" said 'there is no writer none'
 try "and its grants" asof writer show lazy
 try "as they are" printed "grant $T/src"
 try "twice is once too often" must_fail 2 asof writer add lazy
@@ -579,7 +583,7 @@ try "and told of" tells 'writer lazy: absent'
 try "C10: which --require-writers does not like" must_fail 3 made --require-writers
 try "its files are there" same
 try "a writer is forgotten" asof writer remove lazy
-try "and not there" must_fail 1 asof writer show lazy
+try "and not there" must_fail 2 asof writer show lazy
 
 # --- other people's writers -----------------------------------------------------------------------------------
 
