@@ -40,17 +40,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MAGIC       "asof jrn" /* 8 bytes */
 #define VERSION     1
-#define HEADER_LEN  44 /* magic, version, id, first number, checksum */
+#define HEADER_LEN  SEGMENT_HEADER_LEN
 #define HEADER_SUM  (HEADER_LEN - 8) /* where the checksum is */
-#define PREFIX      "journal."
+#define PREFIX      SEGMENT_PREFIX
 #define PREFIX_LEN  (sizeof(PREFIX) - 1)
-#define NAME_LEN    (PREFIX_LEN + 16)
+#define NAME_LEN    SEGMENT_NAME_LEN
 #define TEMP_PREFIX ".tmp-" /* io_publish's, left by a crash */
 
 /* A segment takes no further entry once it is this long. */
@@ -62,48 +64,34 @@
 /* Pairs of ranges that are written at a time. */
 #define PAIRS 4096
 
-struct segment {
-	uint64_t first; /* number of its first entry, had it one */
-	uint64_t end;   /* bytes that count */
-};
-
 struct journal {
 	int dirfd; /* borrowed */
-	int fd;    /* of the last segment */
-	uint64_t quota, used;
 	uint8_t id[JOURNAL_ID_LEN];
+
+	/* Of whoever changes it: */
+	int fd; /* of the last segment */
+	uint64_t quota;
 	uint64_t next;
+	bool gap_last; /* the last entry is a gap, of these: */
+	char *gap_component, *gap_path;
+	bool owed; /* something was refused behind a gap of all */
+
+	/* Changed by the same, and read by anybody: */
+	_Atomic uint64_t first;   /* number of the first entry */
+	_Atomic uint64_t durable; /* the entries below it are */
+	_Atomic uint64_t used;    /* bytes */
+	atomic_bool dead;  /* something failed: takes nothing more */
+	atomic_bool asked; /* for its next number, since the last entry */
+
+	/* Guards the list, for those who do not change it: */
+	pthread_mutex_t lock;
 	struct segment *seg; /* at least one, in order */
 	size_t segs, cap;
-	bool dead;     /* something failed: takes nothing more */
-	bool gap_last; /* the last entry is a gap of all */
-	bool owed;     /* something was refused behind it */
 };
-
-/* --- facts ------------------------------------------------------------------ */
-
-bool
-facts_same_file(const struct facts *a, const struct facts *b)
-{
-	if (!a->known || !b->known || a->ino != b->ino ||
-	    a->has_btime != b->has_btime)
-		return false;
-	if (a->has_btime && ts_cmp(a->btime, b->btime) != 0)
-		return false;
-	return strncmp(a->fs, b->fs, sizeof(a->fs)) == 0;
-}
-
-bool
-facts_equal(const struct facts *a, const struct facts *b)
-{
-	return facts_same_file(a, b) && !a->young && !b->young &&
-	       a->size == b->size && ts_cmp(a->mtime, b->mtime) == 0 &&
-	       ts_cmp(a->ctime, b->ctime) == 0;
-}
 
 /* --- segments --------------------------------------------------------------- */
 
-static void
+void
 segment_name(char out[NAME_LEN + 1], uint64_t first)
 {
 	(void)snprintf(out, NAME_LEN + 1, PREFIX "%016" PRIx64, first);
@@ -123,21 +111,27 @@ segment_number(const char *name)
 	return strcmp(name, again) == 0 ? first : 0;
 }
 
+/* Behind the others; one that has the same name and no entry gives way. */
 static int
 add_segment(struct journal *j, uint64_t first, uint64_t end, struct err *e)
 {
 	size_t cap = j->cap < 8 ? 8 : j->cap * 2;
-	struct segment *more;
+	struct segment *more = j->seg;
 
+	(void)pthread_mutex_lock(&j->lock);
+	if (j->segs > 0 && j->seg[j->segs - 1].first == first)
+		j->used -= j->seg[--j->segs].end;
 	if (j->segs == j->cap) {
 		more = mem_resize(j->seg, cap, sizeof(*more));
-		if (more == NULL)
-			return err_nomem(e);
-		j->seg = more;
-		j->cap = cap;
+		if (more != NULL) {
+			j->seg = more;
+			j->cap = cap;
+		}
 	}
-	j->seg[j->segs++] = (struct segment){ first, end };
-	return 0;
+	if (more != NULL)
+		j->seg[j->segs++] = (struct segment){ first, end };
+	(void)pthread_mutex_unlock(&j->lock);
+	return more != NULL ? 0 : err_nomem(e);
 }
 
 static void
@@ -151,9 +145,53 @@ put_header(const struct journal *j, struct buf *out)
 		wr_u64(out, crc64(0, out->data, HEADER_SUM));
 }
 
+/* What stands last now. */
+static void
+note_last(struct journal *j, const struct journal_entry *en)
+{
+	mem_free(j->gap_component);
+	mem_free(j->gap_path);
+	j->gap_component = j->gap_path = NULL;
+	j->gap_last = en->kind == JOURNAL_GAP;
+	j->asked = false;
+	if (!j->gap_last || en->component == NULL)
+		return;
+	j->gap_component = mem_strdup(en->component);
+	if (en->path != NULL)
+		j->gap_path = mem_strdup(en->path);
+	/* Without its words it must not be taken for a wider one. */
+	if (j->gap_component == NULL ||
+	    (en->path != NULL && j->gap_path == NULL))
+		j->gap_last = false;
+}
+
+static bool
+ends_with_gap_of_all(const struct journal *j)
+{
+	return j->gap_last && j->gap_component == NULL;
+}
+
+/*
+ * Is it a gap, and one that is as wide stands last?  Then it says nothing new,
+ * unless somebody may have taken a cut between the two.
+ */
+static bool
+is_said(const struct journal *j, const struct journal_entry *en)
+{
+	if (en->kind != JOURNAL_GAP || !j->gap_last || j->asked)
+		return false;
+	if (j->gap_component == NULL)
+		return true;
+	if (en->component == NULL ||
+	    strcmp(en->component, j->gap_component) != 0)
+		return false;
+	return j->gap_path == NULL ||
+	       (en->path != NULL && strcmp(en->path, j->gap_path) == 0);
+}
+
 /*
  * Begin a segment, with this entry in it unless it is NULL, and make it the
- * last.  One that has no entry gives way: it has the same name.
+ * last.
  */
 static int
 begin_segment(struct journal *j, struct journal_entry *en, struct err *e)
@@ -176,8 +214,6 @@ begin_segment(struct journal *j, struct journal_entry *en, struct err *e)
 	fd = io_open(j->dirfd, name, O_RDWR, 0, NULL, e);
 	if (fd < 0)
 		goto out;
-	if (j->segs > 0 && j->seg[j->segs - 1].first == j->next)
-		j->used -= j->seg[--j->segs].end;
 	rc = add_segment(j, j->next, b.len, e);
 	if (io_close(j->fd, PREFIX, e) < 0)
 		rc = -1;
@@ -187,7 +223,10 @@ begin_segment(struct journal *j, struct journal_entry *en, struct err *e)
 	j->fd = fd;
 	fd = -1;
 	j->used += b.len;
-	j->next += en != NULL;
+	if (en != NULL) {
+		j->next++;
+		note_last(j, en);
+	}
 out:
 	(void)io_close(fd, name, NULL);
 	buf_clear(&b);
@@ -371,7 +410,6 @@ go_on(struct journal *j, bool clean, bool torn, bool *fresh, struct buf *note,
 	if (io_random(j->id, sizeof(j->id), e) < 0)
 		return -1;
 	gap_of_all(&gap, "the journal was not stopped cleanly");
-	j->gap_last = true;
 	return begin_segment(j, &gap, e);
 }
 
@@ -414,6 +452,10 @@ journal_open(int dirfd, uint64_t quota, struct journal **out, bool *fresh,
 
 	if (j == NULL)
 		return err_nomem(e);
+	if (pthread_mutex_init(&j->lock, NULL) != 0) {
+		mem_free(j);
+		return err_nomem(e);
+	}
 	j->dirfd = dirfd;
 	j->fd = -1;
 	j->quota = quota;
@@ -422,6 +464,8 @@ journal_open(int dirfd, uint64_t quota, struct journal **out, bool *fresh,
 		journal_abandon(j);
 		return -1;
 	}
+	j->first = j->seg[0].first;
+	j->durable = j->next;
 	*out = j;
 	*fresh = is_fresh;
 	return 0;
@@ -434,15 +478,16 @@ journal_id(const struct journal *j)
 }
 
 uint64_t
-journal_next(const struct journal *j)
+journal_next(struct journal *j)
 {
-	return j->next;
+	j->asked = true;
+	return j->durable;
 }
 
 uint64_t
 journal_first(const struct journal *j)
 {
-	return j->seg[0].first;
+	return j->first;
 }
 
 /* --- writing ---------------------------------------------------------------- */
@@ -523,10 +568,12 @@ put_entry(struct journal *j, struct journal_entry *en, struct err *e)
 		rc = write_frame(j, en, &head, e);
 	if (rc == 0) {
 		len = journal_frame_len(head.data);
+		(void)pthread_mutex_lock(&j->lock);
 		j->seg[j->segs - 1].end += len;
+		(void)pthread_mutex_unlock(&j->lock);
 		j->used += len;
 		j->next++;
-		j->gap_last = false;
+		note_last(j, en);
 	} else {
 		j->dead = true;
 	}
@@ -537,8 +584,10 @@ put_entry(struct journal *j, struct journal_entry *en, struct err *e)
 static int
 sync_entries(struct journal *j, struct err *e)
 {
-	if (io_sync(j->fd, PREFIX, e) == 0)
+	if (io_sync(j->fd, PREFIX, e) == 0) {
+		j->durable = j->next;
 		return 0;
+	}
 	j->dead = true;
 	return -1;
 }
@@ -555,10 +604,7 @@ write_gap(struct journal *j, const char *why, struct err *e)
 	struct journal_entry gap;
 
 	gap_of_all(&gap, why);
-	if (write_entry(j, &gap, e) < 0)
-		return -1;
-	j->gap_last = true;
-	return 0;
+	return write_entry(j, &gap, e);
 }
 
 static bool
@@ -590,7 +636,7 @@ measure(const struct journal_entry *en, uint64_t *out, struct err *e)
 static int
 refuse_for_quota(struct journal *j, struct err *e)
 {
-	if (j->gap_last)
+	if (ends_with_gap_of_all(j))
 		j->owed = true;
 	else if (write_gap(j, "the quota of the journal is used up", e) < 0)
 		return -1;
@@ -635,6 +681,18 @@ measure_all(struct journal_entry *en, size_t n, uint64_t *out, struct err *e)
 	return 0;
 }
 
+/* What takes back statements is always taken: they must not count. */
+static bool
+are_discards(const struct journal_entry *en, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (en[i].kind != JOURNAL_DISCARD)
+			return false;
+	return true;
+}
+
 int
 journal_append_all(struct journal *j, struct journal_entry *en, size_t n,
 		   struct err *e)
@@ -644,11 +702,15 @@ journal_append_all(struct journal *j, struct journal_entry *en, size_t n,
 
 	if (check_alive(j, e) < 0)
 		return -1;
+	if (n == 1 && is_said(j, en)) {
+		en->seq = j->next - 1;
+		return 0;
+	}
 	if (measure_all(en, n, &bytes, e) < 0) {
 		j->dead = true;
 		return -1;
 	}
-	if (!has_room(j, bytes))
+	if (!has_room(j, bytes) && !are_discards(en, n))
 		return refuse_for_quota(j, e);
 	if (j->owed) {
 		if (write_gap(j, "the quota of the journal was used up", e) < 0)
@@ -696,6 +758,9 @@ journal_abandon(struct journal *j)
 	if (j == NULL)
 		return;
 	(void)io_close(j->fd, PREFIX, NULL);
+	mem_free(j->gap_component);
+	mem_free(j->gap_path);
+	(void)pthread_mutex_destroy(&j->lock);
 	mem_free(j->seg);
 	mem_free(j);
 }
@@ -712,11 +777,15 @@ drop_first(struct journal *j, struct err *e)
 	char name[NAME_LEN + 1];
 
 	segment_name(name, j->seg[0].first);
-	if (io_unlink(j->dirfd, name, e) < 0)
-		return -1;
+	/* First of all, so that whoever misses it can see why. */
+	(void)pthread_mutex_lock(&j->lock);
 	j->used -= j->seg[0].end;
 	j->segs--;
 	memmove(j->seg, j->seg + 1, j->segs * sizeof(*j->seg));
+	j->first = j->seg[0].first;
+	(void)pthread_mutex_unlock(&j->lock);
+	if (io_unlink(j->dirfd, name, e) < 0)
+		return -1;
 	return io_sync_dir(j->dirfd, ".", e);
 }
 
@@ -734,96 +803,27 @@ journal_drop(struct journal *j, uint64_t seq, struct err *e)
 	return rc;
 }
 
-/* --- reading ---------------------------------------------------------------- */
-
-struct reading {
-	uint64_t seq, until; /* these are wanted */
-	journal_fn fn;
-	void *ctx;
-};
-
-/*
- * Entries of a segment whose first number is *next, which moves on.  1: fn
- * wants no more.
- */
-static int
-read_segment(struct journal_reader *r, const struct reading *g, uint64_t *next,
-	     struct err *e)
-{
-	struct journal_entry en;
-	struct err why = { 0 };
-	int rc;
-
-	for (;;) {
-		rc = journal_reader_next(r, &en, &why);
-		if (rc < 0 && err_is_rot(&why))
-			return err_set(e, ERR_CORRUPT, "%s", why.text);
-		if (rc <= 0)
-			break;
-		if (en.seq != *next)
-			return err_set(e, ERR_CORRUPT,
-				       "journal: entry %" PRIu64 " is missing",
-				       *next);
-		if (en.seq >= g->until)
-			return 1;
-		++*next;
-		rc = en.seq < g->seq ? 0 : g->fn(g->ctx, &en, e);
-		if (rc != 0)
-			return rc;
-	}
-	err_move(e, &why);
-	return rc;
-}
-
-/* Segment i; as read_segment. */
-static int
-read_nth(struct journal *j, size_t i, const struct reading *g, uint64_t *next,
-	 struct err *e)
-{
-	struct journal_reader *r = NULL;
-	char name[NAME_LEN + 1];
-	bool missing;
-	int rc;
-	int fd;
-
-	segment_name(name, j->seg[i].first);
-	fd = io_open(j->dirfd, name, O_RDONLY, 0, &missing, e);
-	if (fd < 0)
-		return missing ? err_set(e, ERR_CORRUPT, "%s: is not there",
-					 name)
-			       : -1;
-	rc = journal_reader_new(fd, HEADER_LEN, j->seg[i].end, &r, e);
-	if (rc == 0)
-		rc = read_segment(r, g, next, e);
-	journal_reader_free(r);
-	(void)io_close(fd, name, NULL);
-	return rc;
-}
+/* --- looking at it ---------------------------------------------------------- */
 
 int
-journal_read(struct journal *j, uint64_t seq, journal_fn fn, void *ctx,
-	     struct err *e)
+journal_view(struct journal *j, struct journal_view **out, struct err *e)
 {
-	const struct reading g = { seq, j->next, fn, ctx };
-	uint64_t next = j->seg[0].first;
-	size_t i;
-	int rc;
+	struct journal_view *v;
+	int rc = -1;
 
 	/* What was refused when it failed has left no gap yet. */
 	if (check_alive(j, e) < 0)
 		return -1;
-	for (i = 0; i < j->segs && next < g.until; i++) {
-		if (i + 1 < j->segs && j->seg[i + 1].first <= seq) {
-			next = j->seg[i + 1].first;
-			continue;
-		}
-		if (next != j->seg[i].first)
-			return err_set(e, ERR_CORRUPT,
-				       "journal: entry %" PRIu64 " is missing",
-				       next);
-		rc = read_nth(j, i, &g, &next, e);
-		if (rc != 0)
-			return rc < 0 ? -1 : 0;
+	(void)pthread_mutex_lock(&j->lock);
+	v = mem_zalloc(sizeof(*v) + j->segs * sizeof(*v->seg));
+	if (v != NULL) {
+		v->dirfd = j->dirfd;
+		v->until = j->durable;
+		v->segs = j->segs;
+		memcpy(v->seg, j->seg, j->segs * sizeof(*v->seg));
+		*out = v;
+		rc = 0;
 	}
-	return 0;
+	(void)pthread_mutex_unlock(&j->lock);
+	return rc < 0 ? err_nomem(e) : 0;
 }

@@ -14,7 +14,9 @@
  * be read (a crash while an entry was written) is cut off.  A journal that
  * cannot be read elsewhere is replaced by an empty one with a new id.
  *
- * The caller locks: one thread at a time.
+ * One thread at a time changes a journal (append, drop, limit, stop), and the
+ * caller sees to that.  Meanwhile others may ask for its numbers and its bytes,
+ * and make views.
  */
 #ifndef ASOF_WRITER_JOURNAL_H
 #define ASOF_WRITER_JOURNAL_H
@@ -108,14 +110,18 @@ void journal_abandon(struct journal *j); /* takes NULL */
 
 const uint8_t *journal_id(const struct journal *j);
 
-/* The number that the next entry will get; what is below it is durable. */
-uint64_t journal_next(const struct journal *j);
+/*
+ * The number that the next entry will get; what is below it is durable.  Whoever
+ * asks may take it for a cut.
+ */
+uint64_t journal_next(struct journal *j);
 /* The number of the first entry that is kept; journal_next when none is. */
 uint64_t journal_first(const struct journal *j);
 
 /*
  * Append, durably, and give it its number (en->seq), and the time unless it
- * has one.  ERR_USAGE with saved_errno EDQUOT when the quota is used up: then
+ * has one.  A gap directly behind one that is as wide is not appended: it has
+ * that one's number, unless there may be a cut between them.  ERR_USAGE with saved_errno EDQUOT when the quota is used up: then
  * nothing was appended but, once, a gap of all (for which room is kept; what is
  * refused behind it gets another gap once there is room).  After any other
  * failure the journal takes nothing more until it is opened anew, which will
@@ -125,7 +131,8 @@ int journal_append(struct journal *j, struct journal_entry *en, struct err *e);
 
 /*
  * The same of n entries, which are durable together: all, or none when the
- * quota does not suffice for all.
+ * quota does not suffice for all.  That discards statements is taken whatever
+ * the quota.
  */
 int journal_append_all(struct journal *j, struct journal_entry *en, size_t n,
 		       struct err *e);
@@ -141,13 +148,25 @@ void journal_limit(struct journal *j, uint64_t quota);
 int journal_drop(struct journal *j, uint64_t seq, struct err *e);
 
 /*
- * Entries from `seq` on, below journal_next at the time of the call, in order.
- * fn: 0 go on, 1 stop, -1 failed.  What cannot be read is ERR_CORRUPT, and a
- * journal that has failed is ERR_SYS: the caller then knows nothing, and says
- * so with a gap.
+ * The entries that there are now, to be read while others are appended; of those
+ * that are dropped meanwhile, ERR_CORRUPT.  It outlasts the journal, but not the
+ * descriptor of its directory.  A journal that has failed is ERR_SYS.
+ */
+struct journal_view;
+int journal_view(struct journal *j, struct journal_view **out, struct err *e);
+uint64_t journal_view_first(const struct journal_view *v);
+uint64_t journal_view_next(const struct journal_view *v);
+void journal_view_free(struct journal_view *v); /* takes NULL */
+
+/*
+ * Entries from `seq` on, in order.  fn: 0 go on, 1 stop, -1 failed.  What cannot
+ * be read is ERR_CORRUPT: the caller then knows nothing, and says so with a gap.
  */
 typedef int (*journal_fn)(void *ctx, const struct journal_entry *en,
 			  struct err *e);
+int journal_view_read(const struct journal_view *v, uint64_t seq, journal_fn fn,
+		      void *ctx, struct err *e);
+/* The same of those that there are now. */
 int journal_read(struct journal *j, uint64_t seq, journal_fn fn, void *ctx,
 		 struct err *e);
 

@@ -1,5 +1,5 @@
 /*
- * Entries as bytes, and back.
+ * Entries as bytes, and back; and what is in them of files.
  *
  * The reader has one buffer that holds the largest body without its ranges;
  * ranges are decoded from it piece by piece.  So reading takes that buffer and
@@ -44,6 +44,27 @@ enum {
 #define HEAD_MAX   (4 * (STRING_MAX + 3) + 512)
 #define BUFFER_LEN (1u << 19)
 #define NAME       "journal" /* in sentences about input and output */
+
+/* --- facts ------------------------------------------------------------------ */
+
+bool
+facts_same_file(const struct facts *a, const struct facts *b)
+{
+	if (!a->known || !b->known || a->ino != b->ino ||
+	    a->has_btime != b->has_btime)
+		return false;
+	if (a->has_btime && ts_cmp(a->btime, b->btime) != 0)
+		return false;
+	return strncmp(a->fs, b->fs, sizeof(a->fs)) == 0;
+}
+
+bool
+facts_equal(const struct facts *a, const struct facts *b)
+{
+	return facts_same_file(a, b) && !a->young && !b->young &&
+	       a->size == b->size && ts_cmp(a->mtime, b->mtime) == 0 &&
+	       ts_cmp(a->ctime, b->ctime) == 0;
+}
 
 /* --- writing ---------------------------------------------------------------- */
 

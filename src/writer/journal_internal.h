@@ -1,5 +1,8 @@
 /*
- * journal_internal - what the two files of journal share.
+ * journal_internal - what the three files of journal share.
+ *
+ * A journal is a row of segments: files named by the number of their first
+ * entry, with a header.
  *
  * doc/control.md, section 7: a frame is a length (u32), so many bytes of body,
  * and a checksum (u64) of both.  The body's ranges come last, as a ranges file,
@@ -15,6 +18,24 @@ struct buf;
 struct err;
 struct journal_entry;
 struct journal_reader;
+
+#define SEGMENT_PREFIX     "journal."
+#define SEGMENT_NAME_LEN   (sizeof(SEGMENT_PREFIX) - 1 + 16)
+#define SEGMENT_HEADER_LEN 44 /* magic, version, id, first number, checksum */
+
+struct segment {
+	uint64_t first; /* number of its first entry, had it one */
+	uint64_t end;   /* bytes that count */
+};
+
+void segment_name(char out[SEGMENT_NAME_LEN + 1], uint64_t first);
+
+struct journal_view {
+	int dirfd;      /* the journal's */
+	uint64_t until; /* the entries below it */
+	size_t segs;    /* at least one, in order */
+	struct segment seg[];
+};
 
 #define FRAME_LENGTH   4 /* bytes in front of a body, */
 #define FRAME_CHECKSUM 8 /* and behind it */

@@ -225,7 +225,7 @@ round_component(struct round *s, const struct round_component *c,
 void
 round_take_cut(struct part *p)
 {
-	const struct journal *j = p->party->journal;
+	struct journal *j = p->party->journal;
 
 	if (j == NULL)
 		return;

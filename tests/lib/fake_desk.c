@@ -498,7 +498,7 @@ journal_id(const struct journal *j)
 }
 
 uint64_t
-journal_next(const struct journal *j)
+journal_next(struct journal *j)
 {
 	return j->count + 1;
 }

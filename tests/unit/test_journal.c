@@ -23,6 +23,8 @@
 #include "tests/lib/trace.h"
 
 #include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
 
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define QUOTA       (UINT64_C(1) << 30)
@@ -378,6 +380,183 @@ b1_a_dropped_journal_that_is_abandoned_goes_on_counting(void **state)
 	stop(j);
 }
 
+/* --- gaps that say nothing new ---------------------------------------------- */
+
+static void
+say_gap(struct journal *j, const char *component, const char *path)
+{
+	struct journal_entry en = { .kind = JOURNAL_GAP,
+				    .component = component,
+				    .path = path,
+				    .why = "test" };
+	struct err e = { 0 };
+
+	if (journal_append(j, &en, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+static void
+b3_a_gap_behind_one_as_wide_takes_no_room(void **state)
+{
+	static const struct {
+		const char *component[2], *path[2];
+		size_t kept;
+	} row[] = {
+		{ { NULL, NULL }, { NULL, NULL }, 1 },
+		{ { NULL, "a" }, { NULL, NULL }, 1 },
+		{ { NULL, "a" }, { NULL, "/p" }, 1 },
+		{ { "a", "a" }, { NULL, "/p" }, 1 },
+		{ { "a", "a" }, { "/p", "/p" }, 1 },
+		{ { "a", "a" }, { "/p", "/q" }, 2 },
+		{ { "a", "a" }, { "/p", NULL }, 2 },
+		{ { "a", "b" }, { NULL, NULL }, 2 },
+		{ { "a", NULL }, { NULL, NULL }, 2 },
+	};
+	struct journal *j;
+	uint64_t before;
+	bool fresh;
+	size_t i;
+
+	(void)state;
+	j = reopen(&fresh);
+	for (i = 0; i < N_OF(row); i++) {
+		must_say(j, "x");
+		before = journal_next(j);
+		say_gap(j, row[i].component[0], row[i].path[0]);
+		say_gap(j, row[i].component[1], row[i].path[1]);
+		if (journal_next(j) != before + row[i].kept)
+			fail_msg("row %zu", i);
+	}
+	stop(j);
+}
+
+static void
+b3_a_gap_is_said_again_behind_a_cut_or_an_entry(void **state)
+{
+	struct journal *j;
+	bool fresh;
+
+	(void)state;
+	j = reopen(&fresh);
+	say_gap(j, NULL, NULL);
+	assert_int_equal(journal_next(j), 2); /* a cut, perhaps */
+	say_gap(j, NULL, NULL);
+	assert_int_equal(journal_next(j), 3);
+	must_say(j, "x");
+	say_gap(j, NULL, NULL);
+	say_gap(j, NULL, NULL);
+	assert_string_equal(list(j, 0), "1:(gap) 2:(gap) 3:x 4:(gap)");
+	stop(j);
+}
+
+/* --- while it goes on --------------------------------------------------------- */
+
+static void
+b1_a_view_shows_what_there_was_when_it_was_made(void **state)
+{
+	static char text[60000];
+	struct journal_view *v = NULL;
+	struct buf b = { 0 };
+	struct journal *j;
+	bool fresh;
+	int i;
+
+	(void)state;
+	memset(text, 'x', sizeof(text) - 1);
+	j = reopen(&fresh);
+	must_say(j, "a");
+	must_say(j, "b");
+	assert_int_equal(journal_view(j, &v, NULL), 0);
+	assert_int_equal(journal_view_first(v), 1);
+	assert_int_equal(journal_view_next(v), 3);
+	for (i = 0; i < 40; i++) /* more than a segment */
+		must_say(j, text);
+	assert_int_equal(journal_view_read(v, 0, list_one, &b, NULL), 0);
+	assert_string_equal(buf_str(&b), "1:a 2:b");
+	/* It outlasts the journal; what is dropped is not there for it. */
+	stop(j);
+	buf_reset(&b);
+	assert_int_equal(journal_view_read(v, 2, list_one, &b, NULL), 0);
+	assert_string_equal(buf_str(&b), "2:b");
+	j = reopen(&fresh);
+	assert_int_equal(journal_drop(j, journal_next(j), NULL), 0);
+	assert_int_equal(journal_view_read(v, 0, list_one, &b, NULL), -1);
+	stop(j);
+	journal_view_free(v);
+	buf_clear(&b);
+}
+
+struct writing {
+	struct journal *j;
+	atomic_bool done;
+};
+
+static void *
+write_a_lot(void *arg)
+{
+	static char text[30000];
+	struct writing *w = arg;
+	int i;
+
+	memset(text, 'x', sizeof(text) - 1);
+	for (i = 1; i <= 200; i++) {
+		struct journal_entry en = statement(text);
+
+		if (journal_append(w->j, &en, NULL) < 0 ||
+		    (i % 50 == 0 && journal_drop(w->j, en.seq / 2, NULL) < 0))
+			break;
+	}
+	atomic_store(&w->done, true);
+	return i > 200 ? w : NULL;
+}
+
+static int
+count_one(void *ctx, const struct journal_entry *en, struct err *e)
+{
+	uint64_t *last = ctx;
+
+	if (*last != 0 && en->seq != *last + 1)
+		return err_set(e, ERR_USAGE, "out of order");
+	*last = en->seq;
+	return 0;
+}
+
+static void
+b1_others_may_read_while_it_is_appended_to(void **state)
+{
+	struct writing w = { 0 };
+	struct journal_view *v;
+	pthread_t thread;
+	void *well = NULL;
+	uint64_t last;
+	bool fresh;
+	int rc;
+
+	(void)state;
+	w.j = reopen(&fresh);
+	assert_int_equal(pthread_create(&thread, NULL, write_a_lot, &w), 0);
+	while (!atomic_load(&w.done)) {
+		struct err e = { 0 };
+
+		v = NULL;
+		last = 0;
+		assert_int_equal(journal_view(w.j, &v, &e), 0);
+		rc = journal_view_read(v, journal_view_first(v), count_one,
+				       &last, &e);
+		/* Dropped meanwhile, or all that it promises. */
+		if (rc < 0)
+			assert_true(journal_first(w.j) > journal_view_first(v));
+		else
+			assert_true(last == 0 ||
+				    last + 1 == journal_view_next(v));
+		assert_true(journal_bytes(w.j) > 0);
+		journal_view_free(v);
+	}
+	assert_int_equal(pthread_join(thread, &well), 0);
+	assert_non_null(well);
+	stop(w.j);
+}
+
 /* --- the quota -------------------------------------------------------------- */
 
 static void
@@ -410,6 +589,21 @@ e4_the_quota_is_kept_and_leaves_one_gap(void **state)
 	stop(j);
 	j = reopen(&fresh);
 	assert_false(fresh);
+	stop(j);
+}
+
+static void
+c5_statements_are_discarded_though_the_quota_is_used_up(void **state)
+{
+	struct journal_entry en = { .kind = JOURNAL_DISCARD, .event = 7 };
+	struct journal *j = NULL;
+	bool fresh;
+
+	(void)state;
+	assert_int_equal(journal_open(dirfd_, 0, &j, &fresh, &note, NULL), 0);
+	assert_int_equal(say(j, "x", NULL), -1);
+	assert_int_equal(journal_append(j, &en, NULL), 0);
+	assert_string_equal(list(j, 0), "1:(gap) 2:(discard)");
 	stop(j);
 }
 
@@ -517,6 +711,12 @@ struct image {
 	size_t n;
 };
 
+static int
+by_name(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
 static void
 take_image(struct image *m)
 {
@@ -524,6 +724,8 @@ take_image(struct image *m)
 
 	m->n = scratch_count(scratch.path, m->name, FILES);
 	assert_true(m->n <= FILES);
+	/* The newest last: a directory has no order. */
+	qsort(m->name, m->n, sizeof(m->name[0]), by_name);
 	for (i = 0; i < m->n; i++)
 		m->len[i] = scratch_read(scratch_at(&scratch, m->name[i]),
 					 m->data[i], sizeof(m->data[i]));
@@ -1184,7 +1386,12 @@ main(void)
 		TEST(b3_after_another_stop_there_is_a_gap_of_all_and_a_new_id),
 		TEST(b1_dropping_all_keeps_id_and_numbers),
 		TEST(b1_a_dropped_journal_that_is_abandoned_goes_on_counting),
+		TEST(b3_a_gap_behind_one_as_wide_takes_no_room),
+		TEST(b3_a_gap_is_said_again_behind_a_cut_or_an_entry),
+		TEST(b1_a_view_shows_what_there_was_when_it_was_made),
+		TEST(b1_others_may_read_while_it_is_appended_to),
 		TEST(e4_the_quota_is_kept_and_leaves_one_gap),
+		TEST(c5_statements_are_discarded_though_the_quota_is_used_up),
 		TEST(e4_no_clean_stop_while_a_gap_is_owed),
 		TEST(e4_an_entry_longer_than_any_may_be_is_refused_with_a_gap),
 		TEST(e3_a_million_ranges_are_in_memory_once),
