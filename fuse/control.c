@@ -189,13 +189,15 @@ mount_it(struct service *s, struct err *e)
 /*
  * A process is there until its last thread has come back from the kernel, and
  * so are its locks: the next one is not to wait for that.  The desk stays locked
- * here, so that nothing is written any more to what is another's then.
+ * here, so that nothing is written any more to what is another's then.  A
+ * journal that is being written just now keeps the next one waiting after all.
  */
 static void
 give_up_state(struct desk *d)
 {
 	(void)pthread_mutex_lock(&d->lock);
-	(void)io_close(d->lockfd, "lock", NULL);
+	if (!desk_is_writing(d))
+		(void)io_close(d->lockfd, "lock", NULL);
 }
 
 static void

@@ -111,6 +111,25 @@ refuse_statement(void *ctx, const struct statement *s, const void *line,
 		party_refuse(p, s, line, len, why);
 }
 
+/* --- one at a time -------------------------------------------------------- */
+
+void
+control_file_take(struct control_handle *h)
+{
+	struct desk *d = h->control->desk;
+
+	while (h->busy)
+		(void)pthread_cond_wait(&d->changed, &d->lock);
+	h->busy = true;
+}
+
+void
+control_file_give(struct control_handle *h)
+{
+	h->busy = false;
+	(void)pthread_cond_broadcast(&h->control->desk->changed);
+}
+
 /* --- opening -------------------------------------------------------------- */
 
 static size_t
@@ -235,15 +254,29 @@ control_file_close(struct control_handle *h)
 	mem_free(h);
 }
 
+/* True: its transaction was aborted, and the lock was released for that. */
+static bool
+tick(struct control_handle *h, uint64_t now)
+{
+	bool aborted;
+
+	if (h->busy || !h->intake.transaction)
+		return false;
+	control_file_take(h);
+	aborted = intake_tick(&h->intake, now);
+	control_file_give(h);
+	return aborted;
+}
+
 void
 control_file_tick(struct control *c)
 {
 	uint64_t now = time_monotonic_ns();
-	struct control_handle *h;
+	struct control_handle *h = c->handle;
 
-	for (h = c->handle; h != NULL; h = h->next)
-		if (h->intake.transaction && !h->busy)
-			intake_tick(&h->intake, now);
+	/* Handles may have come and gone meanwhile. */
+	while (h != NULL)
+		h = tick(h, now) ? c->handle : h->next;
 }
 
 /* --- reading -------------------------------------------------------------- */

@@ -48,6 +48,10 @@ int control_file_open(struct control *c, struct control_node *n, uid_t uid,
 		      int flags, struct control_handle **out);
 void control_file_close(struct control_handle *h);
 
+/* Nobody else is at work on it from here (waits for that) to there. */
+void control_file_take(struct control_handle *h);
+void control_file_give(struct control_handle *h);
+
 /*
  * Contents from `offset` on, or a directory's listing for readdir: *at is
  * what there is, owned by the handle, *len bytes of it, 0 at the end.  Returns

@@ -8,7 +8,8 @@
  * nothing: fsync and flush (what was accepted is durable when write returns).
  *
  * One lock is on everything, the desk's.  It is given up where a writer's files
- * are touched; meanwhile that handle is busy, and who else wants it waits.
+ * or its journal are touched; meanwhile that handle is busy, and who else wants
+ * it waits.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -71,24 +72,6 @@ static uid_t
 uid_of(fuse_req_t req)
 {
 	return fuse_req_ctx(req)->uid;
-}
-
-/* Nobody else is at work on it, until set_free. */
-static void
-set_busy(struct control_handle *h)
-{
-	struct desk *d = h->control->desk;
-
-	while (h->busy)
-		(void)pthread_cond_wait(&d->changed, &d->lock);
-	h->busy = true;
-}
-
-static void
-set_free(struct control_handle *h)
-{
-	h->busy = false;
-	(void)pthread_cond_broadcast(&h->control->desk->changed);
 }
 
 static void
@@ -433,6 +416,7 @@ op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct control *c = enter(req);
 
 	(void)ino;
+	control_file_take(handle_of(fi));
 	control_file_close(handle_of(fi));
 	leave(c, req, 0);
 	(void)fuse_reply_err(req, 0);
@@ -455,11 +439,11 @@ op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 				    (fi->flags & O_NONBLOCK) == 0);
 		return;
 	}
-	set_busy(h);
+	control_file_take(h);
 	error = control_file_read(h, offset, size, &at, &len);
 	if (error == 0)
 		(void)fuse_reply_buf(req, (const char *)at, len);
-	set_free(h);
+	control_file_give(h);
 	leave(c, req, error);
 }
 
@@ -473,10 +457,10 @@ op_write(fuse_req_t req, fuse_ino_t ino, const char *p, size_t n, off_t offset,
 
 	(void)ino;
 	(void)offset;
-	set_busy(h);
+	control_file_take(h);
 	if (n > 0)
 		taken = control_file_write(h, p, n);
-	set_free(h);
+	control_file_give(h);
 	leave(c, req, taken < 0 ? (int)-taken : 0);
 	if (taken >= 0)
 		(void)fuse_reply_write(req, (size_t)taken);

@@ -160,50 +160,6 @@ component_text(const struct control *c, const struct control_node *n,
 	return 0;
 }
 
-/*
- * A line of `declare` is a number, a time, a state and a statement, whose
- * second word is the component: is it about this one, or about all?
- */
-static bool
-is_about(const uint8_t *line, size_t len, const char *component)
-{
-	enum { COMPONENT = 4 };
-	struct grammar_line words = { 0 };
-	const struct grammar_word *w;
-	bool yes = true;
-
-	(void)grammar_split(&words, line, len, NULL);
-	if (words.count > COMPONENT) {
-		w = &words.word[COMPONENT];
-		yes = (!w->quoted && strcmp(w->s, "#") == 0) ||
-		      strcmp(w->s, component) == 0;
-	}
-	grammar_clear(&words);
-	return yes;
-}
-
-static int
-put_pending(struct party *p, const char *component, struct buf *out,
-	    struct err *e)
-{
-	struct buf all = { 0 };
-	const uint8_t *at;
-	const uint8_t *end;
-	const uint8_t *nl;
-	int rc = party_pending(p, &all, e);
-
-	end = all.data + all.len;
-	for (at = all.data; rc == 0 && at < end; at = nl + 1) {
-		nl = memchr(at, '\n', (size_t)(end - at));
-		if (nl == NULL)
-			break;
-		if (is_about(at, (size_t)(nl - at), component))
-			buf_add(out, at, (size_t)(nl - at) + 1);
-	}
-	buf_clear(&all);
-	return rc;
-}
-
 /* --- all ------------------------------------------------------------------ */
 
 static int
@@ -218,9 +174,8 @@ writer_text(const struct control *c, const struct control_node *n,
 		buf_add(out, p->document_text.data, p->document_text.len);
 		return 0;
 	}
-	if (n->kind == CONTROL_DECLARE)
-		return party_pending(p, out, e);
-	return put_pending(p, control_tree_component(n), out, e);
+	/* Of `declare` that is NULL. */
+	return party_pending(p, control_tree_component(n), out, e);
 }
 
 int

@@ -63,6 +63,7 @@ libwriter_a_SOURCES = \
 	%D%/writer/party.c %D%/writer/party.h \
 	%D%/writer/party_document.c \
 	%D%/writer/partylog.c %D%/writer/partylog.h \
+	%D%/writer/pen.c %D%/writer/pen.h \
 	%D%/writer/pending.c \
 	%D%/writer/ranges.c %D%/writer/ranges.h \
 	%D%/writer/reduce.c %D%/writer/reduce.h \
@@ -81,6 +82,7 @@ libwriter_a_SOURCES = \
 	%D%/writer/statement.c %D%/writer/statement.h \
 	%D%/writer/strings.c %D%/writer/strings.h \
 	%D%/writer/table.c %D%/writer/table.h \
+	%D%/writer/taking.c \
 	%D%/writer/term.c %D%/writer/term.h \
 	%D%/writer/value.c %D%/writer/value.h \
 	%D%/writer/voice.c %D%/writer/voice.h \

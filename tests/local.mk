@@ -125,6 +125,7 @@ UNIT_TESTS = \
 	%D%/unit/test_wildcard \
 	%D%/unit/test_intake \
 	%D%/unit/test_party \
+	%D%/unit/test_pen \
 	%D%/unit/test_registry \
 	%D%/unit/test_client \
 	%D%/unit/test_coprocess \
@@ -214,6 +215,9 @@ tests_unit_test_wildcard_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_intake_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_party_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_party_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=journal_append_all
+tests_unit_test_pen_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
+tests_unit_test_pen_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=journal_append_all \
+	-Wl,--wrap=journal_view_read -Wl,--wrap=metadata_parse
 tests_unit_test_registry_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_mailbox_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_client_SOURCES = %D%/unit/test_client.c \

@@ -20,6 +20,7 @@
 #include "src/writer/desk_internal.h"
 #include "src/writer/metadata.h"
 #include "src/writer/partylog.h"
+#include "src/writer/pen.h"
 #include "src/writer/refuse.h"
 #include "src/writer/value.h"
 
@@ -94,79 +95,6 @@ load_document(struct party *p, int dirfd)
 	party_gap(p, NULL, NULL, "the writer's document was lost");
 }
 
-/*
- * The quota is the owner's: what his other writers have used is not there for
- * this one.
- */
-static void
-limit_journal(struct party *p)
-{
-	const struct desk *d = p->desk;
-	uint64_t left = d->journal_quota;
-	uint64_t bytes;
-	size_t i;
-
-	for (i = 0; i < d->parties; i++) {
-		const struct party *o = d->party[i];
-
-		if (o == p || o->journal == NULL || o->registration == NULL ||
-		    o->registration->owner != p->registration->owner)
-			continue;
-		bytes = journal_bytes(o->journal);
-		left -= bytes < left ? bytes : left;
-	}
-	journal_limit(p->journal, left);
-}
-
-int
-desk_append(struct party *p, struct journal_entry *en, struct err *e)
-{
-	return desk_append_all(p, en, 1, e);
-}
-
-int
-desk_append_all(struct party *p, struct journal_entry *en, size_t n,
-		struct err *e)
-{
-	struct err why = { 0 };
-
-	if (p->journal == NULL)
-		return refuse_set(e, EIO, "the writer's journal is broken");
-	limit_journal(p);
-	if (journal_append_all(p->journal, en, n, &why) == 0)
-		return 0;
-	if (why.kind != ERR_USAGE) {
-		journal_abandon(p->journal);
-		p->journal = NULL;
-		party_log(p, "the journal failed: %s", why.text);
-	}
-	err_move(e, &why);
-	return -1;
-}
-
-void
-desk_open_journal(struct party *p)
-{
-	struct buf note = { 0 };
-	struct err e = { 0 };
-	bool fresh = false;
-
-	if (p->journalfd < 0)
-		p->journalfd =
-			registry_journal_dir(&p->desk->registry, p->name, &e);
-	if (p->journalfd >= 0 &&
-	    journal_open(p->journalfd, p->desk->journal_quota, &p->journal,
-			 &fresh, &note, &e) < 0)
-		p->journal = NULL;
-	if (p->journal == NULL)
-		party_log(p, "no journal: %s", e.text);
-	else if (note.len > 0)
-		party_log(p, "journal: %s", buf_str(&note));
-	else if (fresh)
-		party_log(p, "a new journal");
-	buf_clear(&note);
-}
-
 static struct party *
 make_party(struct desk *d, struct registration *r, struct err *e)
 {
@@ -190,7 +118,7 @@ make_party(struct desk *d, struct registration *r, struct err *e)
 	}
 	/* A log is for people: without one everything else goes on. */
 	(void)partylog_open(p, dir, &why);
-	desk_open_journal(p);
+	pen_open(p);
 	load_document(p, dir);
 	(void)io_close(dir, p->name, NULL);
 	return p;
@@ -229,6 +157,17 @@ desk_find(struct desk *d, const char *name)
 	size_t i = place_of(d, name, &found);
 
 	return found ? d->party[i] : NULL;
+}
+
+bool
+desk_is_writing(const struct desk *d)
+{
+	size_t i;
+
+	for (i = 0; i < d->parties; i++)
+		if (d->party[i]->pen_served != d->party[i]->pen_drawn)
+			return true;
+	return false;
 }
 
 /* The registry has moved. */
@@ -400,10 +339,11 @@ desk_open(const char *repository, const uint8_t repository_id[16],
 	}
 	d->statefd = registry_open_state(repository, repository_id, e);
 	if (d->statefd < 0 || take_lock(d, e) < 0 ||
-	    registry_load(d->statefd, &d->registry, e) < 0 ||
-	    make_parties(d, e) < 0)
+	    registry_load(d->statefd, &d->registry, e) < 0)
 		goto out;
-	rc = 0;
+	(void)pthread_mutex_lock(&d->lock);
+	rc = make_parties(d, e);
+	(void)pthread_mutex_unlock(&d->lock);
 out:
 	buf_clear(&name);
 	if (rc < 0)
@@ -416,19 +356,14 @@ out:
 void
 desk_close(struct desk *d)
 {
-	struct err e = { 0 };
 	size_t i;
 
 	if (d == NULL)
 		return;
-	for (i = 0; i < d->parties; i++) {
-		struct party *p = d->party[i];
-
-		err_clear(&e);
-		if (p->journal != NULL && journal_stop(p->journal, &e) < 0)
-			party_log(p, "no clean stop: %s", e.text);
-		p->journal = NULL;
-	}
+	(void)pthread_mutex_lock(&d->lock);
+	for (i = 0; i < d->parties; i++)
+		pen_close(d->party[i]);
+	(void)pthread_mutex_unlock(&d->lock);
 	free_desk(d);
 }
 
@@ -476,16 +411,16 @@ change(struct party *p, const struct registration *what, struct err *e)
 	next.dormant = false;
 	if (registry_save(&p->desk->registry, &next, e) < 0)
 		return -1;
+	party_log(p, "what it may name, or its services, changed");
 	if (p->document != NULL &&
 	    desk_judge_document(p, p->document, &why) < 0) {
 		party_log(p, "its document is not granted any more: %s",
 			  why.text);
-		party_gap(p, NULL, NULL, "what the writer may name changed");
 		metadata_free(p->document);
 		p->document = NULL;
 		buf_clear(&p->document_text);
+		party_gap(p, NULL, NULL, "what the writer may name changed");
 	}
-	party_log(p, "what it may name, or its services, changed");
 	desk_changed(p->desk, p);
 	return 0;
 }

@@ -331,7 +331,7 @@ intake_write(struct intake *in, const void *p, size_t n, uint64_t now_ns)
 
 	if (in->broken != 0)
 		return -in->broken;
-	intake_tick(in, now_ns);
+	(void)intake_tick(in, now_ns);
 	in->touched_ns = now_ns;
 	/* Does the first line of this write have its head in an earlier one? */
 	in->headed = in->part.len > 0;
@@ -352,12 +352,12 @@ intake_write(struct intake *in, const void *p, size_t n, uint64_t now_ns)
 	return (ssize_t)n;
 }
 
-void
+bool
 intake_tick(struct intake *in, uint64_t now_ns)
 {
 	if (!in->transaction || in->failed || now_ns < in->touched_ns ||
 	    now_ns - in->touched_ns < INTAKE_IDLE_NS)
-		return;
+		return false;
 	/*
 	 * It stays begun, as what the writer says next still belongs to it,
 	 * and must not count line by line.
@@ -365,6 +365,7 @@ intake_tick(struct intake *in, uint64_t now_ns)
 	fail_transaction(
 		in, "begin",
 		"nothing came for ten minutes: the transaction failed");
+	return true;
 }
 
 /* What was written last has no newline. */

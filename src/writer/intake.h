@@ -74,8 +74,8 @@ struct intake {
 ssize_t intake_write(struct intake *in, const void *p, size_t n,
 		     uint64_t now_ns);
 
-/* Has it been idle for too long?  Then the transaction is aborted. */
-void intake_tick(struct intake *in, uint64_t now_ns);
+/* Has it been idle for too long?  Then the transaction is aborted: true. */
+bool intake_tick(struct intake *in, uint64_t now_ns);
 
 /* The handle is closed: an unfinished line is refused, a transaction aborted. */
 void intake_close(struct intake *in);

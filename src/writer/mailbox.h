@@ -98,6 +98,17 @@ bool mailbox_has(const struct mailbox *m); /* would take give something? */
 void mailbox_reader_gone(struct mailbox *m);
 
 /*
+ * Was the event under way delivered, and is it still to be answered?  Also while
+ * it waits to be delivered once more: the writer knows of it.
+ */
+static inline bool
+mailbox_is_open(const struct mailbox *m)
+{
+	return m->state == MAIL_DELIVERED ||
+	       (m->state == MAIL_WAITING && m->redelivered);
+}
+
+/*
  * "ok ID" or "fail ID KIND TEXT", without a newline.  ESTALE: late, or an
  * earlier event's; EALREADY: answered before; EINVAL: never delivered, or no
  * answer at all.

@@ -18,8 +18,8 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "src/writer/coprocess.h"
-#include "src/writer/journal.h"
 #include "src/writer/party.h"
+#include "src/writer/pen.h"
 #include "src/writer/registry.h"
 
 #include <errno.h>
@@ -46,26 +46,6 @@ round_now(void)
 
 /* --- failing ---------------------------------------------------------------- */
 
-/* What it said in an event that it did not answer does not count. */
-static void
-discard_statements(struct round *s, struct part *p)
-{
-	struct journal_entry en = {
-		.kind = JOURNAL_DISCARD,
-		.when = time_now(),
-		.event = p->party->mailbox.id,
-	};
-	struct err e = { 0 };
-
-	if (p->party->journal == NULL)
-		return;
-	memcpy(en.session, s->raw_id, sizeof(en.session));
-	if (journal_append(p->party->journal, &en, &e) < 0)
-		party_log(p->party, "what it said in event %llu cannot be "
-				    "taken back: %s",
-			  (unsigned long long)en.event, e.text);
-}
-
 void
 part_fail(struct round *s, struct part *p, enum failure f, const char *text)
 {
@@ -82,9 +62,12 @@ part_fail(struct round *s, struct part *p, enum failure f, const char *text)
 	party_log(p->party, "failed at %s: %s%s%s", event_name(p->failed_at),
 		  failure_name(f), text != NULL ? ": " : "",
 		  text != NULL ? text : "");
-	/* Of an answer that says so, party_answer has done it. */
+	/*
+	 * What it said in an event that it did not answer does not count.  Of
+	 * an answer that says so, party_answer has done it.
+	 */
 	if (p->party->mailbox.state != MAIL_ANSWERED)
-		discard_statements(s, p);
+		pen_discard(p->party, s->raw_id, p->party->mailbox.id);
 }
 
 /* Once a session: one that is slow in everything has not two in a row. */

@@ -47,6 +47,14 @@ struct party_component {
 	unsigned type; /* enum metadata_type: effective */
 };
 
+/* An event whose statements are still to be discarded; see pen.h. */
+#define PEN_OWED_MAX 8
+struct pen_owed {
+	uint8_t session[16];
+	uint64_t event;
+	struct ts when;
+};
+
 struct party {
 	struct desk *desk;
 	char *name; /* registration's */
@@ -69,6 +77,12 @@ struct party {
 	uint64_t statements; /* of this session, for telling */
 	unsigned busy; /* calls that release the lock and come back */
 	bool copying;  /* one of them copies ranges files */
+	/* The journal is written to by one at a time (pen.h): */
+	uint64_t pen_drawn, pen_served; /* numbers */
+	uint64_t writing; /* bytes, at most, that are being written */
+	struct pen_owed owed[PEN_OWED_MAX];
+	size_t owes;
+	bool doubtful; /* owes more than there was room for */
 	bool removed;
 };
 
@@ -113,6 +127,9 @@ void desk_close(struct desk *d);
 
 struct party *desk_find(struct desk *d, const char *name);
 
+/* Is somebody writing into a journal, with the lock released? */
+bool desk_is_writing(const struct desk *d);
+
 /*
  * Register a writer, and take one away.  EPERM, EEXIST, EINVAL, EDQUOT; EBUSY
  * while it takes part in a session.
@@ -145,7 +162,8 @@ int party_document(struct party *p, const void *text, size_t len,
  * Statements (see intake.h): may it be accepted; accept; refuse.  Accepting
  * resolves the path (openat2 beneath the grant, no links, as the owner),
  * copies a ranges file, waits for a young ctime to pass one tick, and appends
- * to the journal.  The lock is released while files are touched.
+ * to the journal.  The lock is released while files are touched, the journal's
+ * too.
  */
 int party_check(struct party *p, struct statement *s, struct err *e);
 int party_accept(struct party *p, struct statement *const *s, size_t n,
@@ -158,7 +176,7 @@ void party_sink(struct party *p, struct intake_sink *out);
 
 /*
  * A gap: of a file, of a component (path NULL), of all (both NULL); `why` is a
- * sentence.  What cannot be appended is logged.
+ * sentence.  What cannot be appended is logged.  Releases the lock.
  */
 void party_gap(struct party *p, const char *component, const char *path,
 	       const char *why);
@@ -171,8 +189,8 @@ int party_stamp(struct party *p, const char *component, const void *text,
 		size_t len, struct err *e);
 
 /*
- * A line of `answer`.  When it says that the writer failed, what was said in
- * that event is discarded.
+ * A line of `answer`, when all is written that was said before it.  When it says
+ * that the writer failed, what was said in that event is discarded.
  */
 int party_answer(struct party *p, const void *line, size_t len,
 		 struct err *e);
@@ -184,9 +202,11 @@ void party_log(struct party *p, const char *fmt, ...)
 /*
  * Append what `declare` shows: a line for each entry of the journal, with its
  * number, time and state (doc/control.md, section 1).  The newest, at most
- * PARTY_PENDING_MAX bytes.
+ * PARTY_PENDING_MAX bytes; of them those that are about this component, or all
+ * (NULL).  The lock is released while the journal is read.
  */
-int party_pending(struct party *p, struct buf *out, struct err *e);
+int party_pending(struct party *p, const char *component, struct buf *out,
+		  struct err *e);
 
 struct party_component *party_component(struct party *p, const char *name);
 

@@ -1,7 +1,8 @@
 /*
- * Documents: judged with the lock held by what is in them, then, without it, by
- * what lies on the disk, then once more.  The gap that new file sets leave is
- * appended before the document is stored: a crash in between costs reading.
+ * Documents: parsed without the lock, judged with it by what is in them, then,
+ * without it, by what lies on the disk, then once more by who has the pen.  The
+ * gap that new file sets leave is appended before the document is stored: a
+ * crash in between costs reading.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -14,6 +15,7 @@
 #include "base/path.h"
 #include "src/writer/desk_internal.h"
 #include "src/writer/metadata.h"
+#include "src/writer/pen.h"
 #include "src/writer/refuse.h"
 #include "src/writer/resolve.h"
 
@@ -145,11 +147,9 @@ look_at_document(struct party *p, const struct metadata *m, struct err *e)
 
 	if (resolver_set(&who, p->registration, !p->desk->root, e) < 0)
 		return -1;
-	party_begin_busy(p);
 	(void)pthread_mutex_unlock(&p->desk->lock);
 	rc = look_at_dirs(&who, m, e);
 	(void)pthread_mutex_lock(&p->desk->lock);
-	party_end_busy(p);
 	resolver_clear(&who);
 	return rc;
 }
@@ -203,19 +203,30 @@ same_files(const struct metadata *a, const struct metadata *b)
 	return true;
 }
 
-/* Store the document, durably; the gap that it leaves comes first. */
-static int
-store_document(struct party *p, const struct metadata *m,
-	       const struct buf *text, struct err *e)
+static bool
+has_other_files(const struct party *p, const struct metadata *m)
 {
-	int dir;
+	return p->document == NULL || !same_files(p->document, m);
+}
+
+static int
+append_gap(struct party *p, struct err *e)
+{
+	struct journal_entry en = {
+		.kind = JOURNAL_GAP,
+		.why = "the writer's file sets changed",
+	};
+
+	party_put_moment(p, &en);
+	return pen_write(p, &en, 1, e);
+}
+
+static int
+store_document(struct party *p, const struct buf *text, struct err *e)
+{
+	int dir = registry_dir(&p->desk->registry, p->name, e);
 	int rc;
 
-	if ((p->document == NULL || !same_files(p->document, m)) &&
-	    party_append_gap(p, NULL, NULL, "the writer's file sets changed",
-			     e) < 0)
-		return -1;
-	dir = registry_dir(&p->desk->registry, p->name, e);
 	if (dir < 0)
 		return -1;
 	rc = io_publish(dir, DESK_DOCUMENT, text->data, text->len, true, e);
@@ -234,6 +245,41 @@ judge_document(const struct party *p, const struct metadata *m, struct err *e)
 	return judge_overlaps(p, m, e);
 }
 
+/* Parse it, with the lock released. */
+static int
+parse_document(struct party *p, const void *text, size_t len,
+	       struct metadata **m, struct buf *normal, struct err *e)
+{
+	int rc;
+
+	(void)pthread_mutex_unlock(&p->desk->lock);
+	rc = metadata_parse(m, text, len, e);
+	if (rc == 0) {
+		metadata_print(*m, normal);
+		rc = buf_ok(normal, e);
+	}
+	(void)pthread_mutex_lock(&p->desk->lock);
+	return rc;
+}
+
+/* For who has the pen; the gap comes first. */
+static int
+replace_document(struct party *p, struct metadata **m, struct buf *normal,
+		 struct err *e)
+{
+	if (has_other_files(p, *m) && append_gap(p, e) < 0)
+		return -1;
+	if (judge_document(p, *m, e) < 0 || store_document(p, normal, e) < 0)
+		return -1;
+	metadata_free(p->document);
+	buf_clear(&p->document_text);
+	p->document = *m;
+	p->document_text = *normal;
+	*m = NULL;
+	memset(normal, 0, sizeof(*normal));
+	return 0;
+}
+
 int
 party_document(struct party *p, const void *text, size_t len, struct err *e)
 {
@@ -242,29 +288,25 @@ party_document(struct party *p, const void *text, size_t len, struct err *e)
 	struct err why = { 0 };
 	int rc = -1;
 
-	if (metadata_parse(&m, text, len, &why) < 0)
-		goto out;
-	metadata_print(m, &normal);
-	if (buf_ok(&normal, &why) < 0 || judge_document(p, m, &why) < 0 ||
-	    look_at_document(p, m, &why) < 0 ||
-	    judge_document(p, m, &why) < 0 ||
-	    store_document(p, m, &normal, &why) < 0)
-		goto out;
-	metadata_free(p->document);
-	buf_clear(&p->document_text);
-	p->document = m;
-	p->document_text = normal;
-	m = NULL;
-	memset(&normal, 0, sizeof(normal));
-	party_log(p, "document accepted: %zu components, %zu file sets",
-		  p->document->components.count, p->document->files.count);
-	desk_changed(p->desk, p);
-	rc = 0;
-out:
-	if (rc < 0 && !p->removed)
-		party_log(p, "document refused: %s", why.text);
-	if (rc < 0)
+	party_begin_busy(p);
+	if (parse_document(p, text, len, &m, &normal, &why) == 0 &&
+	    judge_document(p, m, &why) == 0 &&
+	    look_at_document(p, m, &why) == 0) {
+		pen_take(p);
+		rc = replace_document(p, &m, &normal, &why);
+		pen_give(p);
+	}
+	if (rc == 0) {
+		party_log(p, "document accepted: %zu components, %zu file sets",
+			  p->document->components.count,
+			  p->document->files.count);
+		desk_changed(p->desk, p);
+	} else {
+		if (!p->removed)
+			party_log(p, "document refused: %s", why.text);
 		err_move(e, &why);
+	}
+	party_end_busy(p);
 	metadata_free(m);
 	buf_clear(&normal);
 	return rc;

@@ -16,7 +16,9 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/time.h"
+#include "src/writer/desk_internal.h"
 #include "src/writer/grammar.h"
+#include "src/writer/pen.h"
 #include "src/writer/refuse.h"
 #include "src/writer/statement.h"
 
@@ -41,6 +43,7 @@ struct marks {
 };
 
 struct listing {
+	const char *about; /* this component alone; NULL: all */
 	struct marks gap, discard;
 	uint64_t all;  /* the last gap of all that the writer has */
 	uint64_t from; /* entries from here on are shown */
@@ -197,34 +200,31 @@ gather(void *ctx, const struct journal_entry *en, struct err *e)
 }
 
 static const char *
-state_of(const struct listing *l, const struct journal_entry *en)
+state_of(const struct listing *l, const struct journal_entry *en,
+	 const struct statement *s)
 {
-	struct statement s = { 0 };
 	const char *component;
 	const char *path;
-	const char *state = "kept";
 
 	if (is_discarded(&l->discard, en))
 		return "discarded";
-	if (statement_parse(&s, en->text, en->text_len, NULL) < 0) {
-		statement_clear(&s);
-		return "unreadable";
-	}
-	statement_gap(&s, &component, &path);
-	if (s.kind != STATEMENT_PARTIAL_FILE)
-		state = "kept";
-	else if (s.since != SINCE_NOTHING)
-		state = "closed";
-	else if (l->all > en->seq ||
-		 has_gap(&l->gap, component, NULL, en->seq) ||
-		 has_gap(&l->gap, component, path, en->seq))
-		state = "void";
-	else if (!en->facts.known)
-		state = "unseen";
-	else
-		state = "open";
-	statement_clear(&s);
-	return state;
+	if (s->kind != STATEMENT_PARTIAL_FILE)
+		return "kept";
+	if (s->since != SINCE_NOTHING)
+		return "closed";
+	statement_gap(s, &component, &path);
+	if (l->all > en->seq || has_gap(&l->gap, component, NULL, en->seq) ||
+	    has_gap(&l->gap, component, path, en->seq))
+		return "void";
+	return en->facts.known ? "open" : "unseen";
+}
+
+/* Is it about the component that was asked for, or about all? */
+static bool
+is_about(const struct listing *l, const char *component)
+{
+	return l->about == NULL || component == NULL ||
+	       strcmp(l->about, component) == 0;
 }
 
 static void
@@ -241,27 +241,42 @@ show_gap(const struct journal_entry *en, struct buf *out)
 	}
 }
 
+static void
+begin_line(const struct journal_entry *en, const char *state, struct buf *out)
+{
+	char when[TIME_TEXT_LEN];
+
+	buf_printf(out, "%" PRIu64 " %s %s ", en->seq,
+		   time_text(when, en->when, false), state);
+}
+
+static void
+show_statement(const struct listing *l, const struct journal_entry *en)
+{
+	struct statement s = { 0 };
+	bool parsed = statement_parse(&s, en->text, en->text_len, NULL) == 0;
+
+	if (!parsed || is_about(l, s.component)) {
+		begin_line(en, parsed ? state_of(l, en, &s) : "unreadable",
+			   l->out);
+		buf_add(l->out, en->text, en->text_len);
+		buf_add_char(l->out, '\n');
+	}
+	statement_clear(&s);
+}
+
 static int
 show(void *ctx, const struct journal_entry *en, struct err *e)
 {
 	struct listing *l = ctx;
-	char when[TIME_TEXT_LEN];
 
-	if (en->kind != JOURNAL_STATEMENT && en->kind != JOURNAL_GAP)
-		return 0;
-	/* The journal may have grown by a gap since it was measured. */
-	if (l->out->len > PARTY_PENDING_MAX)
-		return 1;
-	buf_printf(l->out, "%" PRIu64 " %s ", en->seq,
-		   time_text(when, en->when, false));
-	if (en->kind == JOURNAL_GAP) {
-		buf_add_str(l->out, "gap ");
+	if (en->kind == JOURNAL_STATEMENT) {
+		show_statement(l, en);
+	} else if (en->kind == JOURNAL_GAP && is_about(l, en->component)) {
+		begin_line(en, "gap", l->out);
 		show_gap(en, l->out);
-	} else {
-		buf_printf(l->out, "%s ", state_of(l, en));
-		buf_add(l->out, en->text, en->text_len);
+		buf_add_char(l->out, '\n');
 	}
-	buf_add_char(l->out, '\n');
 	return buf_ok(l->out, e);
 }
 
@@ -277,43 +292,65 @@ choose_start(struct listing *l)
 	l->from = l->first + i;
 }
 
-int
-party_pending(struct party *p, struct buf *out, struct err *e)
+/* All of it, without the lock. */
+static int
+list(const struct journal_view *v, struct listing *l, struct err *e)
 {
-	struct listing l = { 0 };
-	struct buf text = { 0 };
-	uint64_t first;
-	uint64_t next;
-	int rc = -1;
+	uint64_t first = journal_view_first(v);
+	uint64_t next = journal_view_next(v);
 
-	if (p->removed || p->journal == NULL)
-		return refuse_set(e, EIO, "the writer's journal is broken");
-	first = journal_first(p->journal);
-	next = journal_next(p->journal);
-	l.first = next - first > ENTRIES_MAX ? next - ENTRIES_MAX : first;
-	l.out = &text;
-	l.len = mem_array(ENTRIES_MAX, sizeof(*l.len));
-	if (l.len == NULL)
+	l->first = next - first > ENTRIES_MAX ? next - ENTRIES_MAX : first;
+	l->len = mem_array(ENTRIES_MAX, sizeof(*l->len));
+	if (l->len == NULL)
 		return err_nomem(e);
-	if (journal_read(p->journal, l.first, gather, &l, e) < 0)
-		goto out;
-	sort_marks(&l.gap, cmp_gaps);
-	sort_marks(&l.discard, cmp_events);
-	choose_start(&l);
-	if (l.from > first)
-		buf_printf(&text, "# %" PRIu64 " earlier ones are not shown\n",
-			   l.from - first);
-	if (journal_read(p->journal, l.from, show, &l, e) < 0)
-		goto out;
-	rc = buf_ok(&text, e);
+	if (journal_view_read(v, l->first, gather, l, e) < 0)
+		return -1;
+	sort_marks(&l->gap, cmp_gaps);
+	sort_marks(&l->discard, cmp_events);
+	choose_start(l);
+	if (l->from > first)
+		buf_printf(l->out, "# %" PRIu64 " earlier ones are not shown\n",
+			   l->from - first);
+	return journal_view_read(v, l->from, show, l, e);
+}
+
+static int
+list_unlocked(struct party *p, const struct journal_view *v, struct listing *l,
+	      struct err *e)
+{
+	int rc;
+
+	(void)pthread_mutex_unlock(&p->desk->lock);
+	rc = list(v, l, e);
+	clear_marks(&l->gap);
+	clear_marks(&l->discard);
+	mem_free(l->len);
+	(void)pthread_mutex_lock(&p->desk->lock);
+	return rc;
+}
+
+int
+party_pending(struct party *p, const char *component, struct buf *out,
+	      struct err *e)
+{
+	struct listing l = { .about = component };
+	struct journal_view *v = NULL;
+	struct buf text = { 0 };
+	int rc;
+
+	if (p->removed)
+		return refuse_set(e, ENOENT, "the writer was taken away");
+	l.out = &text;
+	party_begin_busy(p);
+	rc = pen_view(p, &v, e);
+	if (rc == 0)
+		rc = list_unlocked(p, v, &l, e);
 	if (rc == 0)
 		buf_add(out, text.data, text.len);
 	if (rc == 0)
 		rc = buf_ok(out, e);
-out:
+	party_end_busy(p);
+	journal_view_free(v);
 	buf_clear(&text);
-	clear_marks(&l.gap);
-	clear_marks(&l.discard);
-	mem_free(l.len);
 	return rc;
 }

@@ -24,13 +24,13 @@
 #include "base/err.h"
 #include "base/io.h"
 #include "base/mem.h"
-#include "base/time.h"
 #include "src/writer/coprocess.h"
 #include "src/writer/grammar.h"
 #include "src/writer/journal.h"
 #include "src/writer/metadata.h"
 #include "src/writer/party.h"
 #include "src/writer/partylog.h"
+#include "src/writer/pen.h"
 #include "src/writer/registry.h"
 #include "src/writer/round.h"
 #include "src/writer/server_internal.h"
@@ -469,18 +469,6 @@ named(const struct connection *c, const struct grammar_line *l, struct err *e)
 	return p;
 }
 
-static struct journal *
-journal_of(const struct connection *c, const struct grammar_line *l,
-	   struct err *e)
-{
-	struct party *p = named(c, l, e);
-
-	if (p != NULL && p->journal == NULL)
-		err_set(e, ERR_SYS, "the journal of %s cannot be used",
-			l->word[1].s);
-	return p != NULL ? p->journal : NULL;
-}
-
 /* Entries on their way into a file that has no name. */
 struct copying {
 	int fd;
@@ -523,16 +511,16 @@ open_nameless(const struct desk *d, struct err *e)
 static int
 do_journal(struct connection *c, const struct grammar_line *l, struct err *e)
 {
-	struct journal *j = journal_of(c, l, e);
+	struct party *p = named(c, l, e);
 	struct copying to = { .fd = -1 };
 
-	if (j == NULL)
+	if (p == NULL)
 		return -1;
 	to.fd = open_nameless(c->desk, e);
 	if (to.fd < 0)
 		return -1;
-	if (journal_read(j, wire_number(l, "from", UINT64_MAX), copy_entry,
-			 &to, e) < 0) {
+	if (pen_read(p, wire_number(l, "from", UINT64_MAX), copy_entry, &to,
+		     e) < 0) {
 		(void)io_close(to.fd, "copy of a journal", NULL);
 		return -1;
 	}
@@ -546,25 +534,24 @@ do_journal(struct connection *c, const struct grammar_line *l, struct err *e)
 static int
 do_drop(struct connection *c, const struct grammar_line *l, struct err *e)
 {
-	struct journal *j = journal_of(c, l, e);
+	struct party *p = named(c, l, e);
 
-	return j != NULL ? journal_drop(j, wire_number(l, "below", UINT64_MAX),
-					e) :
-			   -1;
+	return p != NULL ?
+		       pen_drop(p, wire_number(l, "below", UINT64_MAX), e) :
+		       -1;
 }
 
 static int
 do_gap(struct connection *c, const struct grammar_line *l, struct err *e)
 {
-	struct journal *j = journal_of(c, l, e);
+	struct party *p = named(c, l, e);
 	struct journal_entry en = {
 		.kind = JOURNAL_GAP,
-		.when = time_now(),
 		.component = wire_text(l, "component"),
 		.why = wire_text(l, "why"),
 	};
 
-	return j != NULL ? journal_append(j, &en, e) : -1;
+	return p != NULL ? pen_append(p, &en, e) : -1;
 }
 
 /* --- the desk --------------------------------------------------------------- */

@@ -12,6 +12,7 @@
 #include "src/writer/intake.h"
 #include "src/writer/metadata.h"
 #include "src/writer/partylog.h"
+#include "src/writer/pen.h"
 #include "src/writer/refuse.h"
 #include "src/writer/round.h"
 #include "src/writer/round_internal.h"
@@ -286,15 +287,10 @@ party_stamp(struct party *p, const char *component, const void *text,
 int
 party_answer(struct party *p, const void *line, size_t len, struct err *e)
 {
-	struct journal_entry en = { .kind = JOURNAL_DISCARD };
 	int rc = mailbox_answer(&p->mailbox, line, len, round_now(), e);
 
-	if (rc == 0 && p->mailbox.failure != FAILURE_NONE) {
-		en.event = p->mailbox.id;
-		if (p->session != NULL)
-			memcpy(en.session, p->session->raw_id, 16);
-		(void)journal_append(p->journal, &en, NULL);
-	}
+	if (rc == 0 && p->mailbox.failure != FAILURE_NONE && p->session != NULL)
+		pen_discard(p, p->session->raw_id, p->mailbox.id);
 	(void)pthread_cond_broadcast(&p->desk->changed);
 	return rc;
 }
@@ -327,9 +323,11 @@ partylog_read(struct party *p, struct buf *out, struct err *e)
 }
 
 int
-party_pending(struct party *p, struct buf *out, struct err *e)
+party_pending(struct party *p, const char *component, struct buf *out,
+	      struct err *e)
 {
 	(void)p;
+	(void)component;
 	(void)out;
 	(void)e;
 	return 0;
@@ -465,32 +463,6 @@ facts_same_file(const struct facts *a, const struct facts *b)
 	return a == b;
 }
 
-int
-journal_open(int dirfd, uint64_t quota, struct journal **out, bool *fresh,
-	     struct buf *note, struct err *e)
-{
-	(void)dirfd;
-	(void)quota;
-	(void)out;
-	(void)fresh;
-	(void)note;
-	return err_set(e, ERR_USAGE, "not in this fake");
-}
-
-int
-journal_stop(struct journal *j, struct err *e)
-{
-	(void)j;
-	(void)e;
-	return 0;
-}
-
-void
-journal_abandon(struct journal *j)
-{
-	(void)j;
-}
-
 const uint8_t *
 journal_id(const struct journal *j)
 {
@@ -525,18 +497,36 @@ journal_append(struct journal *j, struct journal_entry *en, struct err *e)
 	return 0;
 }
 
+/* --- the pen ------------------------------------------------------------- */
+
 int
-journal_drop(struct journal *j, uint64_t seq, struct err *e)
+pen_append(struct party *p, struct journal_entry *en, struct err *e)
+{
+	return journal_append(p->journal, en, e);
+}
+
+void
+pen_discard(struct party *p, const uint8_t session[16], uint64_t event)
+{
+	struct journal_entry en = { .kind = JOURNAL_DISCARD, .event = event };
+
+	memcpy(en.session, session, sizeof(en.session));
+	(void)journal_append(p->journal, &en, NULL);
+}
+
+int
+pen_drop(struct party *p, uint64_t below, struct err *e)
 {
 	(void)e;
-	j->first = seq;
+	p->journal->first = below;
 	return 0;
 }
 
 int
-journal_read(struct journal *j, uint64_t seq, journal_fn fn, void *ctx,
-	     struct err *e)
+pen_read(struct party *p, uint64_t seq, journal_fn fn, void *ctx,
+	 struct err *e)
 {
+	struct journal *j = p->journal;
 	size_t i;
 	int rc;
 
@@ -649,11 +639,12 @@ intake_write(struct intake *in, const void *p, size_t n, uint64_t now_ns)
 	return rc;
 }
 
-void
+bool
 intake_tick(struct intake *in, uint64_t now_ns)
 {
 	(void)in;
 	(void)now_ns;
+	return false;
 }
 
 void

@@ -1,7 +1,7 @@
 /*
  * fake_desk - a desk without files: parties in memory, journals that forget.
  *
- * Stands in for party.h, registry.h, journal.h and intake.h as a whole, so that
+ * Stands in for party.h, pen.h, registry.h, journal.h and intake.h as a whole, so that
  * what is tested is what is above them.  desk_open() makes one of the writers
  * in FAKE_DESK_WRITERS (names with blanks between) and locks FAKE_DESK_DIR.
  */
