@@ -1,8 +1,10 @@
 /*
- * A write is walked line by line; `taken` only ever moves behind a newline whose
- * line was accepted, or, at the end, behind an unfinished line.  What has to be
- * answered for a refused line depends on two things only: whether something of
- * this write was taken before it, and whether its head came earlier.
+ * A write is walked line by line.  Lines that may be accepted are gathered and
+ * accepted together at its end, or in front of a line that is refused or has to
+ * do with transactions.  If all cannot be accepted, each is tried by itself, so
+ * that what happens is what would happen to lines that come one by one.  What
+ * has to be answered for a refused line depends on two things only: whether
+ * something of this write is in front of it, and whether its head came earlier.
  *
  * A writer that was answered with a short count writes the rest again, and the
  * refused line comes a second time, now in front.  It is judged anew, because
@@ -113,6 +115,19 @@ fail_transaction(struct intake *in, const char *line, const char *sentence)
 	in->failed = true;
 }
 
+/* A statement of its own, with what is in *s, which is empty then; or NULL. */
+static struct statement *
+move_statement(struct statement *s)
+{
+	struct statement *own = mem_alloc(sizeof(*own));
+
+	if (own == NULL)
+		return NULL;
+	*own = *s;
+	memset(s, 0, sizeof(*s));
+	return own;
+}
+
 /* Keep the statement for commit; *s is empty then. */
 static int
 keep(struct intake *in, struct statement *s, size_t len, struct err *e)
@@ -134,38 +149,142 @@ keep(struct intake *in, struct statement *s, size_t len, struct err *e)
 		in->kept = v;
 		in->kept_cap = cap;
 	}
-	v[in->kept_count] = mem_alloc(sizeof(*s));
+	v[in->kept_count] = move_statement(s);
 	if (v[in->kept_count] == NULL)
 		return err_nomem(e);
-	*v[in->kept_count++] = *s;
+	in->kept_count++;
 	in->kept_bytes += len;
-	memset(s, 0, sizeof(*s));
 	return 0;
 }
 
 static int
 commit(struct intake *in, struct err *e)
 {
-	int rc;
-
 	if (!in->transaction)
 		return refuse_set(e, EINVAL, "commit without begin");
 	if (in->failed)
-		rc = refuse_set(e, EINVAL,
-				"the transaction failed: nothing of it counts");
-	else if (in->kept_count == 0)
-		rc = 0;
-	else
-		rc = in->sink->accept(in->sink->ctx, in->kept, in->kept_count,
-				      e);
+		return refuse_set(e, EINVAL,
+				  "the transaction failed: nothing of it "
+				  "counts");
+	if (in->kept_count == 0)
+		return 0;
+	return in->sink->accept(in->sink->ctx, in->kept, in->kept_count, e);
+}
+
+/* --- refusing --------------------------------------------------------------- */
+
+/* A line was refused: what write() says of it. */
+static int
+tell_refused(struct intake *in, const struct statement *s,
+	     const struct intake_line *l, const struct err *why)
+{
+	bool again = l->at == 0 && in->told.len == l->len && l->len > 0 &&
+		     memcmp(in->told.data, l->text, l->len) == 0;
+
+	in->refused = *l;
+	if (s->kind == STATEMENT_COMMIT && in->transaction) {
+		lose_kept(in, "commit", why);
+		end_transaction(in);
+		return refuse_errno(why);
+	}
+	if (!again)
+		in->sink->refused(in->sink->ctx, s, l->text, l->len, why);
+	if (in->transaction)
+		in->failed = true;
+	/* The transaction that it ended is over, but that is not its fault. */
+	if (again && s->kind == STATEMENT_COMMIT)
+		return in->told_error;
+	return refuse_errno(why);
+}
+
+/* --- accepting what was gathered --------------------------------------------- */
+
+static void
+drop_lines(struct intake *in)
+{
+	size_t i;
+
+	for (i = 0; i < in->lines; i++) {
+		statement_clear(in->line[i].s);
+		mem_free(in->line[i].s);
+	}
+	in->lines = 0;
+}
+
+static int
+accept_together(struct intake *in, struct err *e)
+{
+	struct statement **s =
+		mem_array(in->lines, sizeof(struct statement *));
+	size_t i;
+	int rc;
+
+	if (s == NULL)
+		return err_nomem(e);
+	for (i = 0; i < in->lines; i++)
+		s[i] = in->line[i].s;
+	rc = in->sink->accept(in->sink->ctx, s, in->lines, e);
+	mem_free(s);
 	return rc;
+}
+
+/* Up to the first that is refused: its errno. */
+static int
+accept_each(struct intake *in)
+{
+	struct err e = { 0 };
+	size_t i;
+
+	for (i = 0; i < in->lines; i++)
+		if (in->sink->accept(in->sink->ctx, &in->line[i].s, 1, &e) < 0)
+			return tell_refused(in, in->line[i].s, &in->line[i],
+					    &e);
+	return 0;
+}
+
+/* 0, or the errno of a refusal. */
+static int
+accept_lines(struct intake *in)
+{
+	struct err e = { 0 };
+	int error = 0;
+
+	if (in->lines > 1 && accept_together(in, &e) < 0)
+		error = accept_each(in);
+	else if (in->lines == 1)
+		error = accept_each(in);
+	drop_lines(in);
+	return error;
+}
+
+/* To be accepted with the others; *s is empty then. */
+static int
+gather(struct intake *in, struct statement *s, const struct intake_line *l,
+       struct err *e)
+{
+	size_t cap = in->lines_cap == 0 ? 16 : 2 * in->lines_cap;
+	struct intake_line *v = in->line;
+
+	if (in->lines == in->lines_cap) {
+		v = mem_resize(v, cap, sizeof(*v));
+		if (v == NULL)
+			return err_nomem(e);
+		in->line = v;
+		in->lines_cap = cap;
+	}
+	v[in->lines] = *l;
+	v[in->lines].s = move_statement(s);
+	if (v[in->lines].s == NULL)
+		return err_nomem(e);
+	in->lines++;
+	return 0;
 }
 
 /* --- lines ------------------------------------------------------------------ */
 
 static int
-take_statement(struct intake *in, struct statement *s, size_t len,
-	       struct err *e)
+take_statement(struct intake *in, struct statement *s,
+	       const struct intake_line *l, struct err *e)
 {
 	switch (s->kind) {
 	case STATEMENT_NONE:
@@ -192,50 +311,50 @@ take_statement(struct intake *in, struct statement *s, size_t len,
 	if (in->sink->check(in->sink->ctx, s, e) < 0)
 		return -1;
 	/* One that has failed goes on failing: its lines are for the gap only. */
-	if (in->transaction)
-		return keep(in, s, len, e);
-	return in->sink->accept(in->sink->ctx, &s, 1, e);
+	return in->transaction ? keep(in, s, l->len, e) : gather(in, s, l, e);
 }
 
-/* A line was refused: what write() says of it. */
-static int
-tell_refused(struct intake *in, const struct statement *s, const void *line,
-	     size_t len, const struct err *why)
+/* Is it about transactions?  What is in front of it must be accepted first. */
+static bool
+divides(enum statement_kind kind)
 {
-	bool again = in->told.len == len && len > 0 &&
-		     memcmp(in->told.data, line, len) == 0;
-
-	if (s->kind == STATEMENT_COMMIT && in->transaction) {
-		lose_kept(in, "commit", why);
-		end_transaction(in);
-		return refuse_errno(why);
-	}
-	if (!again)
-		in->sink->refused(in->sink->ctx, s, line, len, why);
-	if (in->transaction)
-		in->failed = true;
-	/* The transaction that it ended is over, but that is not its fault. */
-	if (again && s->kind == STATEMENT_COMMIT)
-		return in->told_error;
-	return refuse_errno(why);
+	return kind == STATEMENT_BEGIN || kind == STATEMENT_COMMIT ||
+	       kind == STATEMENT_ABORT;
 }
 
-/* One whole line.  0, or the errno of its refusal. */
+/* One whole line.  0, or the errno of a refusal, of it or one before it. */
 static int
-take_line(struct intake *in, const void *line, size_t len)
+take_line(struct intake *in, const struct intake_line *l)
 {
 	struct statement s = { 0 };
 	struct err e = { 0 };
 	int error = 0;
+	int rc;
 
-	if (statement_parse(&s, line, len, &e) < 0 ||
-	    take_statement(in, &s, len, &e) < 0) {
-		error = tell_refused(in, &s, line, len, &e);
-	} else if (s.kind == STATEMENT_COMMIT) {
+	rc = statement_parse(&s, l->text, l->len, &e);
+	if (rc == 0 && (divides(s.kind) || in->lines >= INTAKE_LINES_MAX))
+		error = accept_lines(in);
+	if (rc == 0 && error == 0)
+		rc = take_statement(in, &s, l, &e);
+	if (rc < 0) {
+		error = accept_lines(in);
+		if (error == 0)
+			error = tell_refused(in, &s, l, &e);
+	} else if (error == 0 && s.kind == STATEMENT_COMMIT) {
 		end_transaction(in);
 	}
 	statement_clear(&s);
 	return error;
+}
+
+/* The same of one that cannot be taken, for this reason. */
+static int
+refuse_line(struct intake *in, const struct statement *s,
+	    const struct intake_line *l, const struct err *why)
+{
+	int error = accept_lines(in);
+
+	return error != 0 ? error : tell_refused(in, s, l, why);
 }
 
 /*
@@ -243,113 +362,126 @@ take_line(struct intake *in, const void *line, size_t len)
  * see what it is about.
  */
 static int
-refuse_long(struct intake *in, const void *line, size_t len)
+refuse_long(struct intake *in, const struct intake_line *l)
 {
 	struct statement s = { 0 };
 	struct err e = { 0 };
 	int error;
 
-	(void)statement_parse(&s, line,
-			      len < GRAMMAR_LINE_MAX ? len : GRAMMAR_LINE_MAX,
+	(void)statement_parse(&s, l->text,
+			      l->len < GRAMMAR_LINE_MAX ? l->len
+							: GRAMMAR_LINE_MAX,
 			      NULL);
 	(void)refuse_set(&e, EMSGSIZE, "a line of more than %d bytes",
 			 GRAMMAR_LINE_MAX);
-	error = tell_refused(in, &s, line, len, &e);
+	error = refuse_line(in, &s, l, &e);
 	statement_clear(&s);
 	return error;
 }
 
 /* There is no room for a line, so that nobody knows what it is about. */
 static int
-refuse_for_room(struct intake *in)
+refuse_for_room(struct intake *in, struct intake_line l)
 {
-	static const char line[] = "";
 	const struct statement nothing = { 0 };
 	struct err e = { 0 };
 
 	buf_clear(&in->part);
+	l.text = "";
+	l.len = 0;
 	(void)err_nomem(&e);
-	return tell_refused(in, &nothing, line, 0, &e);
+	return refuse_line(in, &nothing, &l, &e);
 }
 
 /*
- * The line at p, which ends at `nl` or, if that is NULL, with the write.  0, or
- * the errno of its refusal.
+ * What this write has of a line, which it ends (`whole`) or not.  0, or the errno
+ * of a refusal.
  */
 static int
-take_piece(struct intake *in, const char *p, size_t len, bool whole)
+take_piece(struct intake *in, struct intake_line l, bool whole)
 {
-	int error;
-
-	if (len > PART_MAX || in->part.len + len > PART_MAX) {
-		if (in->part.len == 0)
-			return refuse_long(in, p, len);
-		return refuse_long(in, in->part.data, in->part.len);
+	if (l.len > PART_MAX || in->part.len + l.len > PART_MAX) {
+		if (in->part.len > 0) {
+			l.text = (const char *)in->part.data;
+			l.len = in->part.len;
+		}
+		return refuse_long(in, &l);
 	}
 	if (whole && in->part.len == 0)
-		return take_line(in, p, len);
-	buf_add(&in->part, p, len);
+		return take_line(in, &l);
+	buf_add(&in->part, l.text, l.len);
 	if (in->part.failed)
-		return refuse_for_room(in);
+		return refuse_for_room(in, l);
 	if (!whole)
 		return 0;
-	error = take_line(in, in->part.data, in->part.len);
-	buf_reset(&in->part);
-	return error;
+	buf_clear(&in->head);
+	in->head = in->part;
+	memset(&in->part, 0, sizeof(in->part));
+	l.text = (const char *)in->head.data;
+	l.len = in->head.len;
+	return take_line(in, &l);
 }
 
 /* What the write returns when a line of it was refused. */
 static ssize_t
-answer_refusal(struct intake *in, size_t taken, const char *line, size_t len,
-	       int error)
+answer_refusal(struct intake *in, const char *p, int error)
 {
-	if (in->headed) {
-		in->broken = error;
-		buf_clear(&in->part);
-		return -error;
-	}
-	buf_reset(&in->part);
-	if (taken == 0) {
-		buf_reset(&in->told);
-		return -error;
-	}
-	/* It will come again; if it cannot be remembered, it is told twice. */
+	const struct intake_line *l = &in->refused;
+
+	buf_clear(&in->part);
 	buf_clear(&in->told);
-	buf_add(&in->told, line, len);
+	if (l->headed) {
+		in->broken = error;
+		return -error;
+	}
+	if (l->at == 0)
+		return -error;
+	/* It will come again; if it cannot be remembered, it is told twice. */
+	buf_add(&in->told, p + l->at, l->len);
 	in->told_error = error;
-	return (ssize_t)taken;
+	return (ssize_t)l->at;
+}
+
+/* All lines of a write; 0 or an errno. */
+static int
+take_lines(struct intake *in, const char *p, size_t n)
+{
+	const bool older = in->part.len > 0;
+	size_t at = 0;
+	int error = 0;
+
+	while (at < n && error == 0) {
+		const char *nl = memchr(p + at, '\n', n - at);
+		struct intake_line l = {
+			.text = p + at,
+			.len = nl != NULL ? (size_t)(nl - p) - at : n - at,
+			.at = at,
+			.headed = older && at == 0,
+		};
+
+		error = take_piece(in, l, nl != NULL);
+		at += l.len + (nl != NULL);
+	}
+	return error != 0 ? error : accept_lines(in);
 }
 
 ssize_t
 intake_write(struct intake *in, const void *p, size_t n, uint64_t now_ns)
 {
-	const char *at = p;
-	const char *end = at + n;
-	const char *nl;
-	size_t len;
+	ssize_t taken = (ssize_t)n;
 	int error;
 
 	if (in->broken != 0)
 		return -in->broken;
 	(void)intake_tick(in, now_ns);
 	in->touched_ns = now_ns;
-	/* Does the first line of this write have its head in an earlier one? */
-	in->headed = in->part.len > 0;
-	while (at < end) {
-		nl = memchr(at, '\n', (size_t)(end - at));
-		len = (size_t)((nl != NULL ? nl : end) - at);
-		error = take_piece(in, at, len, nl != NULL);
-		if (error != 0)
-			return answer_refusal(in,
-					      (size_t)(at - (const char *)p),
-					      at, len, error);
-		if (nl == NULL)
-			break;
-		in->headed = false;
+	error = take_lines(in, p, n);
+	if (error != 0)
+		taken = answer_refusal(in, p, error);
+	else if (n > 0)
 		buf_reset(&in->told);
-		at = nl + 1;
-	}
-	return (ssize_t)n;
+	buf_clear(&in->head);
+	return taken;
 }
 
 bool
@@ -391,6 +523,9 @@ intake_close(struct intake *in)
 		fail_transaction(in, "begin",
 				 "the file was closed before commit");
 	end_transaction(in);
+	mem_free(in->line);
+	in->line = NULL;
+	in->lines_cap = 0;
 	buf_clear(&in->part);
 	buf_clear(&in->told);
 }

@@ -1,8 +1,9 @@
 /*
  * intake - bytes that are written into a control file, as lines.
  *
- * One per open handle.  Writes come in any pieces; lines are accepted one by
- * one as their newline arrives.  What write(2) returns is counted here: the
+ * One per open handle.  Writes come in any pieces; lines are accepted as their
+ * newline arrives, those of one write together, so that a disk is waited for
+ * once, or one by one where that cannot be.  What write(2) returns is counted here: the
  * bytes up to the last accepted newline, and an unfinished line behind it.  A
  * refused line stops the count in front of it; if it is the first of this
  * write, the write fails with its errno and nothing is taken; if its head came
@@ -29,7 +30,7 @@ struct err;
 struct statement;
 
 #define INTAKE_TRANSACTION_MAX  (1u << 20)  /* bytes between begin and commit */
-#define INTAKE_LINES_MAX        1024u       /* and lines: each waits for a disk */
+#define INTAKE_LINES_MAX        1024u       /* and lines; also of one write */
 #define INTAKE_IDLE_NS UINT64_C(600000000000) /* then a transaction is aborted */
 
 /*
@@ -37,8 +38,7 @@ struct statement;
  *
  *   begin    may a transaction be begun?  NULL: always.
  *   check    may this be accepted?  Nothing happens yet.
- *   accept   all n of them, together; they have been checked.  Only one when
- *            there is no transaction.
+ *   accept   all n of them, together, or none; they have been checked.
  *   refused  a line was refused: it is logged, and leaves a gap.  `s` is what
  *            was understood of it; for a transaction that came to nothing, what
  *            all its lines were about (then `line` is "begin" or "commit").
@@ -53,12 +53,24 @@ struct intake_sink {
 	int (*begin)(void *ctx, struct err *e);
 };
 
+/* A line of the write at hand. */
+struct intake_line {
+	const char *text; /* without its newline */
+	size_t len;
+	size_t at;   /* how much of the write is in front of it */
+	bool headed; /* it began in an earlier write */
+	struct statement *s;
+};
+
 struct intake {
 	const struct intake_sink *sink;
 	struct buf part;     /* of an unfinished line */
+	struct buf head;     /* a line whose head had been that, whole */
 	struct buf told;     /* a refused line behind what the last write took */
 	int told_error;      /* what it was refused with */
-	bool headed;         /* the line at hand began in an earlier write */
+	struct intake_line refused; /* of the write at hand */
+	struct intake_line *line; /* of the write at hand: to be accepted */
+	size_t lines, lines_cap;
 	int broken;          /* the errno that the handle fails with, or 0 */
 	bool transaction;
 	bool failed;         /* the transaction */

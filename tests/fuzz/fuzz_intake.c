@@ -26,7 +26,7 @@
 
 /* What came of it. */
 struct outcome {
-	struct buf accepted; /* normal forms, a line each; groups with "--" */
+	struct buf accepted; /* normal forms, a line each */
 	size_t refusals;
 	int error; /* of the first write that failed */
 };
@@ -54,8 +54,6 @@ accept_all(void *ctx, struct statement *const *s, size_t n, struct err *e)
 		statement_print(s[i], &o->accepted);
 		buf_add_char(&o->accepted, '\n');
 	}
-	if (n > 1)
-		buf_add_str(&o->accepted, "--\n");
 	return 0;
 }
 
@@ -112,7 +110,7 @@ feed(struct outcome *o, const uint8_t *p, size_t n, const uint8_t *cut,
 		MUST(o->refusals == told);
 	}
 	intake_close(&in);
-	MUST(in.kept == NULL && in.part.data == NULL);
+	MUST(in.kept == NULL && in.part.data == NULL && in.line == NULL);
 }
 
 int

@@ -139,11 +139,18 @@ run(const struct row *r, size_t n)
 #define RUN(rows) run(rows, sizeof(rows) / sizeof((rows)[0]))
 
 static void
-c2_whole_lines_are_taken_one_by_one(void **state)
+c2_the_lines_of_a_write_are_taken_together(void **state)
 {
 	static const struct row rows[] = {
 		{ { A }, { 6 }, "a|", "", NULL },
-		{ { A B }, { 12 }, "a|b|", "", NULL },
+		{ { A B }, { 12 }, "a b|", "", NULL },
+		{ { A B "# c\n" A }, { 22 }, "a b a|", "", NULL },
+		/* Not with those of a transaction. */
+		{ { A B "begin\n" A B "commit\n" A B "begin\nabort\n" A },
+		  { 67 },
+		  "a b|a b|a b|a|",
+		  "",
+		  NULL },
 		{ { A, B }, { 6, 6 }, "a|b|", "", NULL },
 		{ { "\n# c\n  \n" A }, { 14 }, "a|", "", NULL },
 		{ { "gap a\r\n" }, { 7 }, "a|", "", NULL },
@@ -160,7 +167,12 @@ c2_an_unfinished_line_is_taken_and_waits_for_its_newline(void **state)
 	static const struct row rows[] = {
 		{ { "ga", "p ", "a\n" }, { 2, 2, 2 }, "a|", "", NULL },
 		{ { A "gap", " b\n" }, { 9, 3 }, "a|b|", "", NULL },
-		{ { "gap a", "\n" B }, { 5, 7 }, "a|b|", "", NULL },
+		{ { "gap a", "\n" B }, { 5, 7 }, "a b|", "", NULL },
+		{ { "gap a", "\n" B "gap", " b\n" },
+		  { 5, 10, 3 },
+		  "a b|b|",
+		  "",
+		  NULL },
 	};
 
 	(void)state;
@@ -176,6 +188,19 @@ c2_a_refused_line_stops_the_count_in_front_of_it(void **state)
 		{ { A "what\n" }, { 6 }, "a|", "* *;", NULL },
 		{ { "# c\n" BAD }, { 4 }, "", "no *;", NULL },
 		{ { A FULL }, { 6 }, "a|", "full *;", NULL },
+		{ { A FULL, FULL }, { 6, -EDQUOT }, "a|", "full *;", NULL },
+		{ { A B BAD A }, { 12 }, "a b|", "no *;", NULL },
+		/* What cannot be taken together is tried by itself. */
+		{ { A FULL B }, { 6 }, "a|", "full *;", NULL },
+		{ { A B FULL "gap" }, { 12 }, "a|b|", "full *;", NULL },
+		/* The first that is refused, not the first that was noticed. */
+		{ { A FULL BAD }, { 6 }, "a|", "full *;", NULL },
+		{ { FULL BAD }, { -EDQUOT }, "", "full *;", NULL },
+		{ { A FULL "begin\n" B "commit\n" },
+		  { 6 },
+		  "a|",
+		  "full *;",
+		  NULL },
 		/* Judged anew when it comes again. */
 		{ { A BAD, B, BAD },
 		  { 6, 6, -ENOENT },
@@ -509,7 +534,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(c2_whole_lines_are_taken_one_by_one),
+		cmocka_unit_test(c2_the_lines_of_a_write_are_taken_together),
 		cmocka_unit_test(
 			c2_an_unfinished_line_is_taken_and_waits_for_its_newline),
 		cmocka_unit_test(

@@ -1460,6 +1460,63 @@ c5_a_failure_discards_what_was_said_in_its_event(void **state)
 	end(&f);
 }
 
+/* The reader went away, and the event will come once more. */
+static void
+close_events(struct fixture *f)
+{
+	f->p->mailbox.state = MAIL_WAITING;
+	f->p->mailbox.redelivered = true;
+}
+
+static void
+c4_what_is_said_before_an_event_comes_once_more_belongs_to_it(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	enter_session(&f);
+	close_events(&f);
+	assert_int_equal(SAY(&f, "partial-file db %s none", at(&f, "db/one")),
+			 0);
+	assert_int_equal(last_entry(&f)->event, 41);
+	f.round.begin.kind = ROUND_RESTORE;
+	f.p->mailbox.event = EVENT_PRE_RESTORE;
+	assert_int_equal(SAY(&f, "restore-target db original"), 0);
+	/* One that nobody has read yet is another matter. */
+	f.p->mailbox.redelivered = false;
+	assert_int_equal(SAY(&f, "restore-target db original"), EBUSY);
+	end(&f);
+}
+
+static void
+b1_the_lines_of_a_write_are_synced_once(void **state)
+{
+	struct fixture f;
+	struct intake_sink sink;
+	struct intake in = { .sink = &sink };
+	struct buf b = { 0 };
+	size_t before;
+	int i;
+
+	(void)state;
+	begin(&f);
+	party_sink(f.p, &sink);
+	before = count_entries(&f);
+	for (i = 0; i < 1000; i++)
+		buf_printf(&b, "partial-file db %s %d:1\n", at(&f, "db/one"),
+			   2 * i);
+	failing_install();
+	failing_plan(FAIL_SYNC, 0, false, EIO);
+	assert_int_equal(intake_write(&in, b.data, b.len, 1), b.len);
+	assert_int_equal(failing.seen, 1);
+	failing_remove();
+	assert_int_equal(count_entries(&f), before + 1000);
+	intake_close(&in);
+	buf_clear(&b);
+	end(&f);
+}
+
 static void
 attachments_are_there_to_be_read(void **state)
 {
@@ -1866,6 +1923,8 @@ main(void)
 		cmocka_unit_test(c8_metadata_is_said_once),
 		cmocka_unit_test(
 			c5_a_failure_discards_what_was_said_in_its_event),
+		cmocka_unit_test(c4_what_is_said_before_an_event_comes_once_more_belongs_to_it),
+		cmocka_unit_test(b1_the_lines_of_a_write_are_synced_once),
 		cmocka_unit_test(attachments_are_there_to_be_read),
 		cmocka_unit_test(e2_paths_lie_beneath_the_grant_at_use_too),
 		cmocka_unit_test(
