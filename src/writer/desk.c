@@ -465,15 +465,27 @@ admit(struct desk *d, uid_t caller, const struct registration *what,
 	if (old == NULL)
 		return registry_add(&d->registry, what, e);
 	/* Also when that was cut short the last time. */
-	if (registry_retire(&d->registry, what->name, e) < 0)
+	if (registry_sweep(&d->registry, what->name, e) < 0)
 		return -1;
-	old = registry_find(&d->registry, what->name);
 	if (registration_copy(&again, is_master(d, caller) ? what : old, e) < 0)
 		return -1;
 	again.dormant = false;
 	rc = registry_save(&d->registry, &again, e);
 	registration_clear(&again);
 	return rc;
+}
+
+/* Is what was kept of a writer of this name still being removed? */
+static bool
+is_leaving(const struct desk *d, const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < d->formers; i++)
+		if (d->former[i]->leaving &&
+		    strcmp(d->former[i]->name, name) == 0)
+			return true;
+	return false;
 }
 
 int
@@ -483,6 +495,7 @@ desk_register(struct desk *d, uid_t caller, const struct registration *what,
 	struct registration *old = registry_find(&d->registry, what->name);
 	struct party *p = desk_find(d, what->name);
 	const char *fault = value_writer_fault(what->name);
+	const bool back = old != NULL;
 
 	if (fault != NULL)
 		return refuse_set(e, EINVAL, "%s: %s", SHOWN(what->name),
@@ -498,7 +511,7 @@ desk_register(struct desk *d, uid_t caller, const struct registration *what,
 				  SHOWN(what->name));
 	if (judge_caller(d, caller, what, old, e) < 0)
 		return -1;
-	if (old != NULL && !old->dormant)
+	if (is_leaving(d, what->name))
 		return refuse_set(e, EBUSY, "writer %s is being taken away",
 				  SHOWN(what->name));
 	if (reserve(d, e) < 0)
@@ -510,7 +523,10 @@ desk_register(struct desk *d, uid_t caller, const struct registration *what,
 	relink(d);
 	p = make_party(d, registry_find(&d->registry, what->name), e);
 	if (p == NULL) {
-		(void)registry_remove(&d->registry, what->name, NULL);
+		if (back)
+			(void)registry_retire(&d->registry, what->name, NULL);
+		else
+			(void)registry_remove(&d->registry, what->name, NULL);
 		relink(d);
 		return -1;
 	}
@@ -521,11 +537,47 @@ desk_register(struct desk *d, uid_t caller, const struct registration *what,
 	return 0;
 }
 
+/* Among the former ones, where it needs a registration of its own. */
+static int
+prepare_leaving(struct desk *d, const struct party *p,
+		struct registration **copy, struct err *e)
+{
+	struct party **v = mem_resize(d->former, d->formers + 1,
+				      sizeof(struct party *));
+	struct registration *r = mem_zalloc(sizeof(*r));
+
+	if (v != NULL)
+		d->former = v;
+	if (v == NULL || r == NULL ||
+	    registration_copy(r, p->registration, e) < 0) {
+		mem_free(r);
+		return err_nomem(e);
+	}
+	*copy = r;
+	return 0;
+}
+
+/* When nobody is at work on it any more, with the lock released. */
+static void
+remove_files(struct desk *d, struct party *p)
+{
+	struct err e = { 0 };
+
+	p->leaving = true;
+	while (p->busy > 0)
+		(void)pthread_cond_wait(&d->changed, &d->lock);
+	release_party(p);
+	(void)pthread_mutex_unlock(&d->lock);
+	/* What stays is swept before anybody has this name again. */
+	(void)registry_sweep(&d->registry, p->name, &e);
+	(void)pthread_mutex_lock(&d->lock);
+	p->leaving = false;
+}
+
 int
 desk_unregister(struct desk *d, uid_t caller, struct party *p, struct err *e)
 {
-	struct registration *copy;
-	struct party **v;
+	struct registration *copy = NULL;
 	int rc;
 
 	if (p->removed)
@@ -536,26 +588,22 @@ desk_unregister(struct desk *d, uid_t caller, struct party *p, struct err *e)
 	if (p->session != NULL)
 		return refuse_set(e, EBUSY, "writer %s takes part in a session",
 				  SHOWN(p->name));
-	v = mem_resize(d->former, d->formers + 1, sizeof(struct party *));
-	if (v == NULL)
-		return err_nomem(e);
-	d->former = v;
-	copy = mem_zalloc(sizeof(*copy));
-	if (copy == NULL || registration_copy(copy, p->registration, e) < 0) {
+	if (prepare_leaving(d, p, &copy, e) < 0)
+		return -1;
+	rc = is_master(d, caller) ? registry_remove(&d->registry, p->name, e)
+				  : registry_retire(&d->registry, p->name, e);
+	if (rc < 0 && registry_find(&d->registry, p->name) != NULL) {
+		registration_clear(copy);
 		mem_free(copy);
-		return err_nomem(e);
+		return -1;
 	}
 	p->removed = true;
 	p->registration = copy;
 	d->former[d->formers++] = p;
 	take_out(d, p);
+	relink(d);
 	mailbox_gone(&p->mailbox);
 	desk_changed(d, p);
-	while (p->busy > 0)
-		(void)pthread_cond_wait(&d->changed, &d->lock);
-	release_party(p);
-	rc = is_master(d, caller) ? registry_remove(&d->registry, p->name, e)
-				  : registry_retire(&d->registry, p->name, e);
-	relink(d);
+	remove_files(d, p);
 	return rc;
 }

@@ -84,6 +84,7 @@ struct party {
 	size_t owes;
 	bool doubtful; /* owes more than there was room for */
 	bool removed;
+	bool leaving; /* ... and what was kept of it is still there */
 };
 
 /* Everything of one repository and user. */

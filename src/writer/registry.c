@@ -606,59 +606,70 @@ registry_remove(struct registry *r, const char *name, struct err *e)
 {
 	struct registration *what = registry_find(r, name);
 	int fd;
-	int rc = -1;
+	int rc;
 
 	if (what == NULL)
 		return refuse_set(e, ENOENT, "no writer %s", SHOWN(name));
 	fd = registry_dir(r, name, e);
 	if (fd < 0)
 		return -1;
-	if (io_unlink(fd, REGISTRATION, e) < 0 || io_sync_dir(fd, name, e) < 0)
-		goto out;
-	rc = io_remove_tree(r->dirfd, what->name, 1, e);
-	take_out(r, what);
-out:
+	rc = io_unlink(fd, REGISTRATION, e);
+	if (rc == 0) {
+		rc = io_sync_dir(fd, name, e);
+		take_out(r, what);
+	}
 	(void)io_close(fd, name, NULL);
 	return rc;
-}
-
-/* Remove an entry of a writer's directory unless it is the registration. */
-static int
-remove_rest(void *ctx, const char *name, struct err *e)
-{
-	const int *fd = ctx;
-
-	if (strcmp(name, REGISTRATION) == 0)
-		return 0;
-	if (strcmp(name, JOURNAL_DIR) == 0)
-		return io_remove_tree(*fd, name, 0, e);
-	return io_unlink(*fd, name, e);
 }
 
 int
 registry_retire(struct registry *r, const char *name, struct err *e)
 {
-	struct registration *what = registry_find(r, name);
+	const struct registration *what = registry_find(r, name);
 	struct registration copy = { 0 };
-	int fd = -1;
-	int rc = -1;
+	int rc;
 
 	if (what == NULL)
 		return refuse_set(e, ENOENT, "no writer %s", SHOWN(name));
 	if (registration_copy(&copy, what, e) < 0)
 		return -1;
 	copy.dormant = true;
-	/*
-	 * First of all, so that a crash in between leaves no writer without
-	 * some of what it had.
-	 */
-	if (registry_save(r, &copy, e) < 0)
-		goto out;
-	fd = registry_dir(r, name, e);
-	if (fd >= 0)
-		rc = io_list(fd, name, remove_rest, &fd, e);
-out:
-	(void)io_close(fd, name, NULL);
+	rc = registry_save(r, &copy, e);
 	registration_clear(&copy);
+	return rc;
+}
+
+/* What is in a writer's directory, while it is emptied. */
+struct sweeping {
+	int dirfd;
+	bool registered;
+};
+
+/* Remove an entry of a writer's directory unless it is the registration. */
+static int
+remove_rest(void *ctx, const char *name, struct err *e)
+{
+	struct sweeping *s = ctx;
+
+	if (strcmp(name, REGISTRATION) == 0) {
+		s->registered = true;
+		return 0;
+	}
+	if (strcmp(name, JOURNAL_DIR) == 0)
+		return io_remove_tree(s->dirfd, name, 0, e);
+	return io_unlink(s->dirfd, name, e);
+}
+
+int
+registry_sweep(const struct registry *r, const char *name, struct err *e)
+{
+	struct sweeping s = { .dirfd = registry_dir(r, name, e) };
+	int rc = -1;
+
+	if (s.dirfd >= 0)
+		rc = io_list(s.dirfd, name, remove_rest, &s, e);
+	(void)io_close(s.dirfd, name, NULL);
+	if (rc == 0 && !s.registered)
+		rc = io_remove_tree(r->dirfd, name, 0, e);
 	return rc;
 }

@@ -85,16 +85,26 @@ struct registration *registry_find(struct registry *r, const char *name);
 
 /*
  * Add one, durably (EEXIST when it is there, EINVAL for a bad name, grant or
- * service, EDQUOT beyond the limits); change what is kept of it; take one away
- * with all that is kept of it, or with all but its registration, which becomes
- * dormant.  Adding and taking away move the others in memory.
+ * service, EDQUOT beyond the limits); change what is kept of it.  Adding moves
+ * the others in memory.
  */
 int registry_add(struct registry *r, const struct registration *what,
 		 struct err *e);
 int registry_save(struct registry *r, const struct registration *what,
 		  struct err *e);
+
+/*
+ * Take one away, durably, or make it dormant; on failure it is as it was.  The
+ * former moves the others in memory.  All that was kept of it is still there:
+ */
 int registry_remove(struct registry *r, const char *name, struct err *e);
 int registry_retire(struct registry *r, const char *name, struct err *e);
+
+/*
+ * Remove what was kept of a writer that was taken away, all but a registration.
+ * May be called without the lock: nothing in memory is touched.
+ */
+int registry_sweep(const struct registry *r, const char *name, struct err *e);
 
 /* The directory of a writer, and of its journal (made if need be). */
 int registry_dir(const struct registry *r, const char *name, struct err *e);

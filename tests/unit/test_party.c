@@ -513,6 +513,31 @@ a_writer_is_registered_once_and_taken_away_whole(void **state)
 }
 
 static void
+a_writer_that_cannot_be_taken_away_is_as_it_was(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	failing_install();
+	failing_plan(FAIL_NAME, 1, true, EROFS);
+	assert_int_equal(desk_unregister(f.d, geteuid(), f.p, NULL), -1);
+	failing_remove();
+	assert_ptr_equal(desk_find(f.d, "w"), f.p);
+	assert_int_equal(SAY(&f, "partial-file db %s none", at(&f, "db/one")),
+			 0);
+	/* What cannot be swept at once is swept later. */
+	failing_install();
+	failing_plan(FAIL_NAME, 2, true, EROFS);
+	assert_int_equal(desk_unregister(f.d, geteuid(), f.p, NULL), 0);
+	failing_remove();
+	f.p = add(&f, "w", geteuid(), NULL);
+	assert_int_equal(count_entries(&f), 0);
+	assert_null(f.p->document);
+	end(&f);
+}
+
+static void
 a_writer_in_a_session_is_not_taken_away(void **state)
 {
 	struct fixture f;
@@ -1876,6 +1901,7 @@ main(void)
 			b3_a_document_that_does_not_hold_any_more_leaves_a_gap_of_all),
 		cmocka_unit_test(
 			a_writer_is_registered_once_and_taken_away_whole),
+		cmocka_unit_test(a_writer_that_cannot_be_taken_away_is_as_it_was),
 		cmocka_unit_test(a_writer_in_a_session_is_not_taken_away),
 		cmocka_unit_test(e1_who_may_register_and_act),
 		cmocka_unit_test(

@@ -268,7 +268,8 @@ what_is_taken_away_leaves_nothing_and_comes_back_empty(void **state)
 	begin(&f);
 	assert_int_equal(registry_add(&f.r, &r, &e), 0);
 	fill(&f, "w");
-	if (registry_remove(&f.r, "w", &e) < 0)
+	if (registry_remove(&f.r, "w", &e) < 0 ||
+	    registry_sweep(&f.r, "w", &e) < 0)
 		fail_msg("%s", e.text);
 	assert_int_equal(f.r.count, 0);
 	assert_int_equal(
@@ -318,7 +319,8 @@ a_retired_one_keeps_what_root_gave_and_nothing_else(void **state)
 	begin(&f);
 	assert_int_equal(registry_add(&f.r, &r, &e), 0);
 	fill(&f, "w");
-	if (registry_retire(&f.r, "w", &e) < 0)
+	if (registry_retire(&f.r, "w", &e) < 0 ||
+	    registry_sweep(&f.r, "w", &e) < 0)
 		fail_msg("%s", e.text);
 	close_state(&f);
 	open_state(&f);
