@@ -80,8 +80,9 @@ count_refused(struct run_writer *w, const struct journal_entry *en)
 	if (en->kind != JOURNAL_GAP || en->why == NULL ||
 	    strncmp(en->why, mark, len) != 0)
 		return;
-	if (w->refused++ == 0)
+	if (!w->refused)
 		buf_printf(&w->refusal, "%s", en->why + len);
+	w->refused = true;
 }
 
 static int
@@ -155,7 +156,7 @@ read_one(struct run *r, size_t writer, struct reduced **out,
 	int rc = -1;
 	size_t i;
 
-	r->writer[writer].refused = 0;
+	r->writer[writer].refused = false;
 	buf_reset(&r->writer[writer].refusal);
 	if (begin_writer(&f, &from, &why) == 0 &&
 	    client_journal(r->client, r->writer[writer].name, from, on_entry,
@@ -217,11 +218,9 @@ journals_tell_refused(const struct run *r)
 	struct run_writer *w;
 
 	for (w = r->writer; w < r->writer + r->writers; w++)
-		if (w->refused > 0)
+		if (w->refused)
 			run_note(r,
-				 "writer %s: %zu line%s refused, so more is "
-				 "read: %s (see asof writer log %s)",
-				 w->name, w->refused,
-				 w->refused == 1 ? " was" : "s were",
-				 buf_str(&w->refusal), w->name);
+				 "writer %s: what it said was refused, so more "
+				 "is read: %s (see asof writer log %s)",
+				 w->name, buf_str(&w->refusal), w->name);
 }

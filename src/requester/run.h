@@ -53,7 +53,7 @@ struct run_writer {
 	uint64_t begun; /* the journal's next number at prepare-backup */
 	uint64_t cut;   /* and at freeze; without a snapshot the same */
 	bool taking; /* has a component in this session */
-	size_t refused;     /* lines that it said since the oldest base */
+	bool refused;       /* a line that it said since the oldest base */
 	struct buf refusal; /* why the first of them was */
 };
 

@@ -73,7 +73,7 @@ struct journal {
 	uint64_t quota;
 	uint64_t next;
 	bool gap_last; /* the last entry is a gap, of these: */
-	char *gap_component, *gap_path;
+	char *gap_component, *gap_path, *gap_why;
 	bool owed; /* something was refused behind a gap of all */
 
 	/* Changed by the same, and read by anybody: */
@@ -145,24 +145,36 @@ put_header(const struct journal *j, struct buf *out)
 		wr_u64(out, crc64(0, out->data, HEADER_SUM));
 }
 
+static bool
+keep_word(char **out, const char *s)
+{
+	if (s != NULL)
+		*out = mem_strdup(s);
+	return s == NULL || *out != NULL;
+}
+
+static void
+forget_last(struct journal *j)
+{
+	mem_free(j->gap_component);
+	mem_free(j->gap_path);
+	mem_free(j->gap_why);
+	j->gap_component = j->gap_path = j->gap_why = NULL;
+}
+
 /* What stands last now. */
 static void
 note_last(struct journal *j, const struct journal_entry *en)
 {
-	mem_free(j->gap_component);
-	mem_free(j->gap_path);
-	j->gap_component = j->gap_path = NULL;
+	forget_last(j);
 	j->gap_last = en->kind == JOURNAL_GAP;
 	j->asked = false;
-	if (!j->gap_last || en->component == NULL)
+	if (!j->gap_last)
 		return;
-	j->gap_component = mem_strdup(en->component);
-	if (en->path != NULL)
-		j->gap_path = mem_strdup(en->path);
 	/* Without its words it must not be taken for a wider one. */
-	if (j->gap_component == NULL ||
-	    (en->path != NULL && j->gap_path == NULL))
-		j->gap_last = false;
+	j->gap_last = keep_word(&j->gap_component, en->component) &&
+		      keep_word(&j->gap_path, en->path) &&
+		      keep_word(&j->gap_why, en->why);
 }
 
 static bool
@@ -171,22 +183,26 @@ ends_with_gap_of_all(const struct journal *j)
 	return j->gap_last && j->gap_component == NULL;
 }
 
+static bool
+is_same(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
 /*
- * Is it a gap, and one that is as wide stands last?  Then it says nothing new,
- * unless somebody may have taken a cut between the two.
+ * Is it a gap, and one that is as wide stands last, for the same reason?  Then
+ * it says nothing new, unless somebody may have taken a cut between the two.
  */
 static bool
 is_said(const struct journal *j, const struct journal_entry *en)
 {
-	if (en->kind != JOURNAL_GAP || !j->gap_last || j->asked)
+	if (en->kind != JOURNAL_GAP || !j->gap_last || j->asked ||
+	    !is_same(en->why, j->gap_why))
 		return false;
 	if (j->gap_component == NULL)
 		return true;
-	if (en->component == NULL ||
-	    strcmp(en->component, j->gap_component) != 0)
-		return false;
-	return j->gap_path == NULL ||
-	       (en->path != NULL && strcmp(en->path, j->gap_path) == 0);
+	return is_same(en->component, j->gap_component) &&
+	       (j->gap_path == NULL || is_same(en->path, j->gap_path));
 }
 
 /*
@@ -758,8 +774,7 @@ journal_abandon(struct journal *j)
 	if (j == NULL)
 		return;
 	(void)io_close(j->fd, PREFIX, NULL);
-	mem_free(j->gap_component);
-	mem_free(j->gap_path);
+	forget_last(j);
 	(void)pthread_mutex_destroy(&j->lock);
 	mem_free(j->seg);
 	mem_free(j);

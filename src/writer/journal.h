@@ -120,10 +120,11 @@ uint64_t journal_first(const struct journal *j);
 
 /*
  * Append, durably, and give it its number (en->seq), and the time unless it
- * has one.  A gap directly behind one that is as wide is not appended: it has
- * that one's number, unless there may be a cut between them.  ERR_USAGE with saved_errno EDQUOT when the quota is used up: then
- * nothing was appended but, once, a gap of all (for which room is kept; what is
- * refused behind it gets another gap once there is room).  After any other
+ * has one.  A gap directly behind one that is as wide, for the same reason, is
+ * not appended: it has that one's number, unless there may be a cut between
+ * them.  ERR_USAGE with saved_errno EDQUOT when the quota is used up: then
+ * nothing was appended but, once, a gap of all (for which room is kept; what
+ * is refused behind it gets another gap once there is room).  After any other
  * failure the journal takes nothing more until it is opened anew, which will
  * find a gap.
  */

@@ -383,16 +383,38 @@ b1_a_dropped_journal_that_is_abandoned_goes_on_counting(void **state)
 /* --- gaps that say nothing new ---------------------------------------------- */
 
 static void
-say_gap(struct journal *j, const char *component, const char *path)
+say_gap_for(struct journal *j, const char *component, const char *path,
+	    const char *why)
 {
 	struct journal_entry en = { .kind = JOURNAL_GAP,
 				    .component = component,
 				    .path = path,
-				    .why = "test" };
+				    .why = why };
 	struct err e = { 0 };
 
 	if (journal_append(j, &en, &e) < 0)
 		fail_msg("%s", e.text);
+}
+
+static void
+say_gap(struct journal *j, const char *component, const char *path)
+{
+	say_gap_for(j, component, path, "test");
+}
+
+static void
+b3_a_gap_for_another_reason_is_said(void **state)
+{
+	struct journal *j;
+	bool fresh;
+
+	(void)state;
+	j = reopen(&fresh);
+	say_gap_for(j, "a", NULL, "one");
+	say_gap_for(j, "a", NULL, "two");
+	say_gap_for(j, "a", NULL, "two");
+	assert_int_equal(journal_next(j), 3);
+	stop(j);
 }
 
 static void
@@ -1387,6 +1409,7 @@ main(void)
 		TEST(b1_dropping_all_keeps_id_and_numbers),
 		TEST(b1_a_dropped_journal_that_is_abandoned_goes_on_counting),
 		TEST(b3_a_gap_behind_one_as_wide_takes_no_room),
+		TEST(b3_a_gap_for_another_reason_is_said),
 		TEST(b3_a_gap_is_said_again_behind_a_cut_or_an_entry),
 		TEST(b1_a_view_shows_what_there_was_when_it_was_made),
 		TEST(b1_others_may_read_while_it_is_appended_to),
