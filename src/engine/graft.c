@@ -354,7 +354,7 @@ graft_file(struct graft *g, const char *path, const char *from, size_t owner,
 }
 
 int
-graft_plain(struct graft *g, const char *path, struct err *e)
+graft_any(struct graft *g, const char *path, struct err *e)
 {
 	static const struct scan_lone_what what = { .any_type = true };
 

@@ -33,10 +33,10 @@ int graft_file(struct graft *g, const char *path, const char *from,
 	       size_t owner, struct err *e);
 
 /*
- * The same of a file that is nobody's any more, and may be of any type but a
- * directory: as the walk would have stored it.
+ * The same of what is there itself, which may be anything but a directory: as
+ * the walk would have stored it.
  */
-int graft_plain(struct graft *g, const char *path, struct err *e);
+int graft_any(struct graft *g, const char *path, struct err *e);
 
 /*
  * Nothing is at `path` any more; a directory leaves when, in the end, nothing

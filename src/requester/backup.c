@@ -241,18 +241,44 @@ on_claims_note(void *ctx, const char *text)
 	run_note(r, "%s", text);
 }
 
+/* Writers whose files are theirs though they do not take part. */
+static int
+list_others(struct run *r, const struct metadata ***out, size_t *n,
+	    struct err *e)
+{
+	const struct metadata **o =
+		run_take(r, r->writers * sizeof(*o), e);
+	size_t i;
+
+	if (o == NULL)
+		return -1;
+	*n = 0;
+	for (i = 0; i < r->writers; i++)
+		if (!r->writer[i].taking && r->writer[i].document != NULL)
+			o[(*n)++] = r->writer[i].document;
+	*out = o;
+	return 0;
+}
+
 static int
 make_claims(struct run *r, struct err *e)
 {
+	const struct metadata **others = NULL;
+	size_t n = 0;
 	size_t i;
 
 	if (journals_read(r, e) < 0)
 		return -1;
 	for (i = 0; i < r->components; i++)
 		r->claim[i].reduced = r->component[i].reduced;
+	if (list_others(r, &others, &n, e) < 0)
+		return -1;
 	r->claims_options = (struct claims_options){
 		.component = r->claim,
 		.components = r->components,
+		.other = others,
+		.others = n,
+		.log = r->type == METADATA_LOG,
 		.source = r->facts.source,
 		.sources = r->facts.sources,
 		.standins = r->snapshot != NULL ? &r->standins : NULL,

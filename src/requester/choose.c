@@ -222,8 +222,7 @@ fix_type(struct choose_writer *w, const struct choose_input *in, struct err *e)
 
 	w->effective =
 		metadata_effective(w->document, (enum metadata_type)in->type);
-	if (w->effective != in->type &&
-	    (in->skip_unsupported || in->type == METADATA_LOG)) {
+	if (w->effective != in->type && in->skip_unsupported) {
 		leave_out(w, "its schema has no backups of this type");
 		return 0;
 	}

@@ -48,8 +48,8 @@ struct choose_input {
  * ERR_USAGE: a wish for a writer or component that is not there, or that can
  * only be implicit.  Dependencies on writers of this machine pull in what they
  * need, or leave out both sides when they cannot.  File sets of two writers
- * that overlap leave out the second, with a reason.  A log session leaves out
- * whoever has no log backups; any other takes such a writer as a full one.
+ * that overlap leave out the second, with a reason.  A writer without backups of
+ * the session's type has a full one, unless skip_unsupported.
  */
 int choose(struct choose_writer *w, size_t n, const struct choose_input *in,
 	   struct err *e);

@@ -46,6 +46,7 @@
 
 enum place_kind {
 	PLACE_SET,         /* a file set */
+	PLACE_FOREIGN,     /* one of a component that claims nothing */
 	PLACE_EXCLUDE,     /* a writer's exclude */
 	PLACE_DIFFERENCED, /* a differenced entry */
 	PLACE_DECLARED,    /* the directory of a file with declared ranges */
@@ -54,12 +55,12 @@ enum place_kind {
 struct place {
 	const char *dir;
 	size_t len; /* of dir; 0 for "/" */
-	size_t component;
+	size_t component; /* FOREIGN: SIZE_MAX */
 	enum place_kind kind;
 	bool recursive;
 	bool carried;        /* SET: not required by this type */
 	const char *pattern; /* not of DECLARED */
-	const struct metadata_files *set;
+	const struct metadata_files *set; /* SET, FOREIGN */
 	const struct reduce_differenced *differenced;
 	char *own_dir;    /* its memory, DECLARED */
 	atomic_bool *met; /* SET: a file of it is there */
@@ -85,7 +86,7 @@ struct writer_claims {
 	struct place *place;
 	size_t places, cap;
 	struct promise **promise; /* per component, as reduced->file */
-	atomic_bool **met;        /* per component, as its document's sets */
+	atomic_bool **met; /* of a writer's first component: as file sets */
 	bool *plain;              /* per component: claims nothing any more */
 	const char **extra;
 	claims_copied_fn copied;
@@ -243,51 +244,90 @@ is_carried(const struct claims_component *c, const struct metadata_files *f)
 }
 
 static int
-add_sets(struct writer_claims *w, size_t i, struct err *e)
+add_set(struct writer_claims *w, size_t i, const struct metadata_files *f,
+	atomic_bool *met, struct err *e)
 {
 	struct claims_component *c = &w->o->component[i];
-	const struct metadata *m = c->document;
 	struct place *p;
-	size_t k;
 
-	for (k = 0; k < m->files.count; k++) {
-		const struct metadata_files *f = &m->files.v[k];
-
-		if (metadata_managing(m, c->chosen, f->component) !=
-		    c->component)
-			continue;
-		/* Not required of a whole backup: no member, a plain file. */
-		if (metadata_is_whole(c->effective) &&
-		    !metadata_required(f, (enum metadata_type)c->effective))
-			continue;
-		p = add_place(w, i, PLACE_SET, f->spec.dir, e);
-		if (p == NULL)
-			return -1;
-		p->recursive = f->spec.recursive;
-		p->pattern = f->spec.pattern;
-		p->set = f;
-		p->carried = is_carried(c, f);
-		p->met = &w->met[i][k];
-		c->carried = c->carried || p->carried;
-	}
+	/* Not required of a whole backup: no member, a plain file. */
+	if (metadata_is_whole(c->effective) &&
+	    !metadata_required(f, (enum metadata_type)c->effective))
+		return 0;
+	p = add_place(w, i, PLACE_SET, f->spec.dir, e);
+	if (p == NULL)
+		return -1;
+	p->recursive = f->spec.recursive;
+	p->pattern = f->spec.pattern;
+	p->set = f;
+	p->carried = is_carried(c, f);
+	p->met = met;
+	c->carried = c->carried || p->carried;
 	return 0;
 }
 
 static int
-add_excludes(struct writer_claims *w, size_t i, struct err *e)
+add_foreign(struct writer_claims *w, const struct metadata_files *f,
+	    struct err *e)
 {
-	const struct metadata *m = w->o->component[i].document;
+	struct place *p =
+		add_place(w, SIZE_MAX, PLACE_FOREIGN, f->spec.dir, e);
+
+	if (p == NULL)
+		return -1;
+	p->recursive = f->spec.recursive;
+	p->pattern = f->spec.pattern;
+	p->set = f;
+	return 0;
+}
+
+/*
+ * The file sets of one writer, each of the component that manages it.  `from`
+ * to `to` are its components; at[k] is that for component k of its document.
+ */
+static int
+add_sets(struct writer_claims *w, size_t from, size_t to, size_t *at,
+	 struct err *e)
+{
+	const struct claims_component *c = &w->o->component[from];
+	const struct metadata *m = c->document;
+	size_t k;
+	size_t i;
+
+	for (k = 0; k < m->components.count; k++)
+		at[k] = SIZE_MAX;
+	for (i = from; i < to; i++)
+		at[w->o->component[i].component] = i;
+	for (k = 0; k < m->files.count; k++) {
+		const struct metadata_files *f = &m->files.v[k];
+		size_t own = metadata_managing(m, c->chosen, f->component);
+		int rc;
+
+		i = own == METADATA_NONE ? SIZE_MAX : at[own];
+		if (i == SIZE_MAX)
+			continue;
+		rc = w->plain[i] ? add_foreign(w, f, e) :
+				   add_set(w, i, f, &w->met[from][k], e);
+		if (rc < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Once for a writer, in the name of its first component that is in. */
+static int
+add_excludes(struct writer_claims *w, size_t from, size_t to, struct err *e)
+{
+	const struct metadata *m = w->o->component[from].document;
 	struct place *p;
 	size_t k;
 
-	/* Once for a writer, whichever of its components comes first. */
-	for (k = 0; k < i; k++)
-		if (w->o->component[k].document == m && !w->plain[k])
-			return 0;
-	for (k = 0; k < m->excludes.count; k++) {
+	while (from < to && w->plain[from])
+		from++;
+	for (k = 0; from < to && k < m->excludes.count; k++) {
 		const struct metadata_spec *x = &m->excludes.v[k];
 
-		p = add_place(w, i, PLACE_EXCLUDE, x->dir, e);
+		p = add_place(w, from, PLACE_EXCLUDE, x->dir, e);
 		if (p == NULL)
 			return -1;
 		p->recursive = x->recursive;
@@ -303,9 +343,6 @@ add_promises(struct writer_claims *w, size_t i, struct err *e)
 	struct promise *p;
 	size_t k;
 
-	/* Those of another component that is renewed stay. */
-	if (w->promise[i] != NULL)
-		return 0;
 	p = mem_array(r->files + 1, sizeof(*p));
 	if (p == NULL)
 		return err_nomem(e);
@@ -356,7 +393,7 @@ add_declared(struct writer_claims *w, size_t i, struct err *e)
 		p->pattern = d->pattern;
 		p->differenced = d;
 	}
-	return add_promises(w, i, e);
+	return 0;
 }
 
 static bool
@@ -408,7 +445,8 @@ find_extras(struct writer_claims *w, struct err *e)
 	for (i = 0; i < w->places; i++) {
 		const struct place *p = &w->place[i];
 
-		if (p->kind == PLACE_EXCLUDE || in_sources(w, p->dir) ||
+		if (p->kind == PLACE_EXCLUDE || p->kind == PLACE_FOREIGN ||
+		    in_sources(w, p->dir) ||
 		    (n > 0 && strcmp(w->extra[n - 1], p->dir) == 0))
 			continue;
 		if (p->kind != PLACE_SET && !on_a_volume(w, p->dir)) {
@@ -436,20 +474,59 @@ clear_places(struct writer_claims *w)
 }
 
 static int
-build(struct writer_claims *w, struct err *e)
+add_others(struct writer_claims *w, struct err *e)
 {
 	size_t i;
+	size_t k;
+
+	for (i = 0; i < w->o->others; i++) {
+		const struct metadata *m = w->o->other[i];
+
+		for (k = 0; k < m->files.count; k++)
+			if (add_foreign(w, &m->files.v[k], e) < 0)
+				return -1;
+	}
+	return 0;
+}
+
+/* All that one writer says; its components are those from `from` to `to`. */
+static int
+add_writer(struct writer_claims *w, size_t from, size_t to, struct err *e)
+{
+	const struct metadata *m = w->o->component[from].document;
+	size_t *at = mem_array(m->components.count + 1, sizeof(*at));
+	int rc;
+
+	if (at == NULL)
+		return err_nomem(e);
+	rc = add_sets(w, from, to, at, e);
+	mem_free(at);
+	if (rc == 0)
+		rc = add_excludes(w, from, to, e);
+	for (; rc == 0 && from < to; from++)
+		if (!w->plain[from] && w->o->component[from].reduced != NULL)
+			rc = add_declared(w, from, e);
+	return rc;
+}
+
+static int
+build(struct writer_claims *w, struct err *e)
+{
+	const struct claims_component *c = w->o->component;
+	size_t from;
+	size_t to;
 
 	clear_places(w);
-	for (i = 0; i < w->o->components; i++) {
-		if (w->plain[i])
-			continue;
-		if (add_sets(w, i, e) < 0 || add_excludes(w, i, e) < 0)
-			return -1;
-		if (w->o->component[i].reduced != NULL &&
-		    add_declared(w, i, e) < 0)
+	for (from = 0; from < w->o->components; from = to) {
+		for (to = from + 1; to < w->o->components &&
+				    c[to].document == c[from].document;
+		     to++)
+			;
+		if (add_writer(w, from, to, e) < 0)
 			return -1;
 	}
+	if (add_others(w, e) < 0)
+		return -1;
 	if (w->places > 1)
 		qsort(w->place, w->places, sizeof(*w->place), by_dir);
 	return find_extras(w, e);
@@ -613,6 +690,7 @@ struct said {
 	bool there;
 	struct place *set; /* the first, and whether one requires it */
 	bool required;
+	bool foreign;          /* in one of a component that claims nothing */
 	struct place *exclude; /* of the set's writer, or of root's */
 	const struct reduce_differenced *differenced;
 	struct promise *promise;
@@ -657,10 +735,12 @@ hear(void *ctx, struct place *p)
 {
 	struct said *s = ctx;
 
-	if (s->w->plain[p->component])
-		return false;
 	if (p->kind != PLACE_DECLARED && !wildcard_match(p->pattern, s->name))
 		return false;
+	if (p->kind == PLACE_FOREIGN || s->w->plain[p->component]) {
+		s->foreign = s->foreign || p->set != NULL;
+		return false;
+	}
 	switch (p->kind) {
 	case PLACE_SET:
 		hear_set(s, p);
@@ -686,15 +766,17 @@ asks_more(const struct reduce_differenced *d,
 	       (!other->has_newer || ts_cmp(d->newer, other->newer) < 0);
 }
 
-/* Declarations count from the component that the file belongs to, or none. */
+/* Declarations count from the component that the file belongs to, if any. */
 static bool
 hear_declared(void *ctx, struct place *p)
 {
 	struct said *s = ctx;
 	struct promise *promise = NULL;
 
-	if (s->w->plain[p->component] ||
-	    (s->set != NULL && s->set->component != p->component))
+	if ((p->kind != PLACE_DIFFERENCED && p->kind != PLACE_DECLARED) ||
+	    s->w->plain[p->component])
+		return false;
+	if (s->set != NULL ? s->set->component != p->component : s->foreign)
 		return false;
 	if (s->declared && s->by != p->component)
 		return false;
@@ -703,7 +785,7 @@ hear_declared(void *ctx, struct place *p)
 			return false;
 		if (asks_more(p->differenced, s->differenced))
 			s->differenced = p->differenced;
-	} else if (p->kind == PLACE_DECLARED) {
+	} else {
 		promise = promise_of(s->w, p->component, s->path);
 		if (promise == NULL || promise->file->lines == 0 ||
 		    (s->w->o->component[p->component].effective ==
@@ -712,8 +794,6 @@ hear_declared(void *ctx, struct place *p)
 			return false; /* of other days: not for a log backup */
 		s->promise = promise;
 		s->fixed = true;
-	} else {
-		return false;
 	}
 	s->declared = true;
 	s->by = p->component;
@@ -737,7 +817,7 @@ is_excluded(const struct said *s)
 		return c[s->set->component].document == x->document;
 	if (s->declared)
 		return c[s->by].document == x->document;
-	return x->root;
+	return x->root && !s->foreign;
 }
 
 static void
@@ -1323,7 +1403,7 @@ on_unmet(void *ctx, const char *path, struct err *e)
 	int rc;
 
 	if (!u->alternate)
-		return u->fn(u->ctx, path, e);
+		return u->fn(u->ctx, u->p->component, path, e);
 	buf_add_str(&own, dir_len(f->spec.dir) > 0 ? f->spec.dir : "");
 	buf_add_str(&own, path + dir_len(f->alternate));
 	(void)buf_str(&own);
@@ -1331,7 +1411,7 @@ on_unmet(void *ctx, const char *path, struct err *e)
 	if (rc == 0)
 		rc = look(u->w, buf_str(&own), &st, e);
 	if (rc == 1)
-		rc = u->fn(u->ctx, buf_str(&own), e);
+		rc = u->fn(u->ctx, u->p->component, buf_str(&own), e);
 	buf_clear(&own);
 	return rc;
 }
@@ -1342,7 +1422,8 @@ find_unmet(struct unmet *u, const struct metadata_spec *spec, struct err *e)
 {
 	struct err why = { 0 };
 
-	if (finder_each(spec, u->w->o->standins, false, on_unmet, u, &why) == 0)
+	if (finder_each(spec, u->w->o->standins, u->w->o->log, on_unmet, u,
+			&why) == 0)
 		return 0;
 	if (why.kind == ERR_SOURCE)
 		return fail(u->w, u->p->component, why.text, e);
@@ -1350,9 +1431,17 @@ find_unmet(struct unmet *u, const struct metadata_spec *spec, struct err *e)
 	return -1;
 }
 
+/* A file set of a component that is in, and reads it. */
+static bool
+is_read(const struct writer_claims *w, const struct place *p)
+{
+	return p->kind == PLACE_SET && !p->carried && !w->plain[p->component] &&
+	       !w->o->component[p->component].failed;
+}
+
 int
-writer_claims_unmet(struct writer_claims *w, size_t component,
-		    claims_path_fn fn, void *ctx, struct err *e)
+writer_claims_unmet(struct writer_claims *w, claims_path_fn fn, void *ctx,
+		    struct err *e)
 {
 	struct unmet u = { .w = w, .fn = fn, .ctx = ctx };
 	struct metadata_spec spec;
@@ -1360,18 +1449,13 @@ writer_claims_unmet(struct writer_claims *w, size_t component,
 
 	for (i = 0; i < w->places; i++) {
 		const struct place *p = &w->place[i];
-		bool log =
-			w->o->component[p->component].effective == METADATA_LOG;
 
-		if (p->component != component || p->kind != PLACE_SET ||
-		    p->carried ||
-		    w->plain[p->component] ||
-		    (!log && p->set->alternate == NULL))
+		if (!is_read(w, p))
 			continue;
 		u.p = p;
 		spec = p->set->spec;
 		u.alternate = false;
-		if (log && find_unmet(&u, &spec, e) < 0)
+		if (w->o->log && find_unmet(&u, &spec, e) < 0)
 			return -1;
 		if (p->set->alternate == NULL)
 			continue;
@@ -1383,13 +1467,27 @@ writer_claims_unmet(struct writer_claims *w, size_t component,
 	return 0;
 }
 
-/* Log files of an earlier generation. */
+/* What an earlier generation has of a file set. */
 struct gone {
-	const struct writer_claims *w;
+	struct writer_claims *w;
+	size_t component;
 	const struct metadata_files *set;
+	bool relics; /* of one that has failed: there is no other place */
 	claims_path_fn fn;
 	void *ctx;
 };
+
+/* Is it in a file set of a component that is in? */
+static bool
+is_claimed(struct writer_claims *w, const char *path)
+{
+	struct said s = { .w = w,
+			  .path = path,
+			  .name = strrchr(path, '/') + 1 };
+
+	(void)each_above(w, path, (size_t)(s.name - 1 - path), hear, &s);
+	return s.set != NULL;
+}
 
 /* Is nothing there, for sure?  In the snapshot, if there is one.  1 yes, 0 no. */
 static int
@@ -1414,10 +1512,10 @@ on_stored(void *ctx, const char *path, const struct entry *en, struct err *e)
 	struct buf other = { 0 };
 	int rc;
 
-	if (en->type == ENTRY_DIR)
+	if (g->relics && en->type != ENTRY_DIR && is_claimed(g->w, path))
 		return 0;
 	rc = is_gone(g->w, path, e);
-	if (rc == 1 && g->set->alternate != NULL) {
+	if (rc == 1 && !g->relics && g->set->alternate != NULL) {
 		buf_add_str(&other, dir_len(g->set->alternate) > 0 ?
 					    g->set->alternate :
 					    "");
@@ -1428,26 +1526,22 @@ on_stored(void *ctx, const char *path, const struct entry *en, struct err *e)
 			rc = is_gone(g->w, buf_str(&other), e);
 		buf_clear(&other);
 	}
-	return rc == 1 ? g->fn(g->ctx, path, e) : rc;
+	return rc == 1 ? g->fn(g->ctx, g->component, path, e) : rc;
 }
 
 int
-writer_claims_gone(struct writer_claims *w, size_t component,
-		   struct view_gen *before, claims_path_fn fn, void *ctx,
-		   struct err *e)
+writer_claims_gone(struct writer_claims *w, struct view_gen *before,
+		   claims_path_fn fn, void *ctx, struct err *e)
 {
 	struct gone g = { .w = w, .fn = fn, .ctx = ctx };
 	size_t i;
 
-	if (w->plain[component] ||
-	    w->o->component[component].effective != METADATA_LOG)
-		return 0;
-	for (i = 0; i < w->places; i++) {
+	for (i = 0; w->o->log && i < w->places; i++) {
 		const struct place *p = &w->place[i];
 
-		if (p->component != component || p->kind != PLACE_SET ||
-		    p->carried)
+		if (!is_read(w, p))
 			continue;
+		g.component = p->component;
 		g.set = p->set;
 		if (stored_each(before, &p->set->spec, on_stored, &g, e) < 0)
 			return -1;
@@ -1455,31 +1549,128 @@ writer_claims_gone(struct writer_claims *w, size_t component,
 	return 0;
 }
 
+/*
+ * Call fn for the file sets of a component that its base was to give; they are
+ * in no table any more when it has failed.
+ */
+typedef int (*set_fn)(void *ctx, const struct metadata_files *f, struct err *e);
+static int
+each_carried(struct writer_claims *w, size_t component, set_fn fn, void *ctx,
+	     struct err *e)
+{
+	const struct claims_component *c = &w->o->component[component];
+	const struct metadata *m = c->document;
+	size_t i;
+
+	/* There the base's files are what plain ones are, too. */
+	for (i = 0; !w->o->log && i < m->files.count; i++) {
+		const struct metadata_files *f = &m->files.v[i];
+
+		if (is_carried(c, f) &&
+		    metadata_managing(m, c->chosen, f->component) ==
+			    c->component &&
+		    fn(ctx, f, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+on_relics(void *ctx, const struct metadata_files *f, struct err *e)
+{
+	struct gone *g = ctx;
+	struct err why = { 0 };
+
+	g->set = f;
+	if (stored_each(g->w->o->component[g->component].base, &f->spec,
+			on_stored, g, &why) == 0)
+		return 0;
+	if (why.kind == ERR_NOMEM || why.kind == ERR_CANCELLED) {
+		err_move(e, &why);
+		return -1;
+	}
+	/* What of its base is lost was not carried either, most likely. */
+	note(g->w, "%s", why.text);
+	err_clear(&why);
+	return 0;
+}
+
+int
+writer_claims_relics(struct writer_claims *w, size_t component,
+		     claims_path_fn fn, void *ctx, struct err *e)
+{
+	struct gone g = { .w = w,
+			  .component = component,
+			  .relics = true,
+			  .fn = fn,
+			  .ctx = ctx };
+
+	return each_carried(w, component, on_relics, &g, e);
+}
+
+struct members {
+	struct writer_claims *w;
+	size_t component;
+	claims_path_fn fn;
+	void *ctx;
+};
+
+static int
+on_member(void *ctx, const char *path, struct err *e)
+{
+	const struct members *m = ctx;
+
+	if (is_claimed(m->w, path))
+		return 0;
+	return m->fn(m->ctx, m->component, path, e);
+}
+
+/* It has failed already: what can be listed, is taken. */
+static int
+on_members(void *ctx, const struct metadata_files *f, struct err *e)
+{
+	struct members *m = ctx;
+	struct err why = { 0 };
+
+	if (finder_each(&f->spec, m->w->o->standins, true, on_member, m,
+			&why) >= 0)
+		return 0;
+	if (why.kind != ERR_SOURCE) {
+		err_move(e, &why);
+		return -1;
+	}
+	note(m->w, "%s", why.text);
+	err_clear(&why);
+	return 0;
+}
+
 int
 writer_claims_members(struct writer_claims *w, size_t component,
 		      claims_path_fn fn, void *ctx, struct err *e)
 {
-	const struct claims_component *c = &w->o->component[component];
-	struct err why = { 0 };
+	const struct reduced *r = w->o->component[component].reduced;
+	struct members m = {
+		.w = w, .component = component, .fn = fn, .ctx = ctx
+	};
 	size_t i;
 
-	for (i = 0; c->reduced != NULL && i < c->reduced->files; i++)
-		if (c->reduced->file[i].promised &&
-		    fn(ctx, c->reduced->file[i].path, e) < 0)
+	for (i = 0; r != NULL && i < r->files; i++)
+		if (r->file[i].promised && (!w->o->log || r->file[i].sure) &&
+		    fn(ctx, component, r->file[i].path, e) < 0)
 			return -1;
-	for (i = 0; i < w->places; i++)
-		if (w->place[i].component == component &&
-		    w->place[i].kind == PLACE_SET && w->place[i].carried &&
-		    finder_each(&w->place[i].set->spec, w->o->standins, true,
-				fn, ctx, &why) < 0) {
-			/* It has failed already: what there is, is taken. */
-			if (why.kind != ERR_SOURCE) {
-				err_move(e, &why);
-				return -1;
-			}
-			err_clear(&why);
-		}
-	return 0;
+	return each_carried(w, component, on_members, &m, e);
+}
+
+bool
+writer_claims_is_others(struct writer_claims *w, size_t component,
+			const char *path)
+{
+	struct said s = { .w = w,
+			  .path = path,
+			  .name = strrchr(path, '/') + 1 };
+
+	(void)each_above(w, path, (size_t)(s.name - 1 - path), hear, &s);
+	return s.set != NULL ? s.set->component != component : s.foreign;
 }
 
 uint64_t
@@ -1510,54 +1701,111 @@ take_over(struct promise *to, size_t n, const struct reduced *old,
 }
 
 int
-writer_claims_renew(struct writer_claims *w, size_t component,
-		    const struct reduced *r, struct err *e)
+writer_claims_renew(struct writer_claims *w,
+		    const struct reduced *const *reduced, struct err *e)
 {
-	struct claims_component *c = &w->o->component[component];
-	const struct reduced *old = c->reduced;
-	struct promise *before = w->promise[component];
-	int rc;
+	struct claims_component *c = w->o->component;
+	struct promise **before = w->promise;
+	size_t i;
+	int rc = -1;
 
-	w->promise[component] = NULL;
-	c->reduced = r;
+	w->promise = mem_array(w->o->components + 1, sizeof(*w->promise));
+	if (w->promise == NULL) {
+		w->promise = before;
+		return err_nomem(e);
+	}
+	for (i = 0; i < w->o->components; i++) {
+		const struct reduced *old = c[i].reduced;
+
+		c[i].reduced = reduced[i];
+		if (reduced[i] == NULL)
+			continue;
+		if (add_promises(w, i, e) < 0)
+			goto out;
+		if (old != NULL)
+			take_over(w->promise[i], reduced[i]->files, old,
+				  before[i]);
+	}
 	rc = build(w, e);
-	if (rc == 0 && old != NULL && w->promise[component] != NULL)
-		take_over(w->promise[component], r->files, old, before);
+out:
+	for (i = 0; i < w->o->components; i++)
+		mem_free(before[i]);
 	mem_free(before);
 	return rc;
 }
 
 /* --- making them --------------------------------------------------------- */
 
-/* What is odd about the declarations, and yet counts. */
-static void
-warn(struct writer_claims *w)
+/* Is there a file set of another component where a differenced entry looks? */
+struct looking {
+	size_t component;
+	struct metadata_spec spec;
+};
+
+static bool
+looks_there(void *ctx, struct place *p)
 {
-	size_t i;
+	const struct looking *l = ctx;
+
+	return (p->kind == PLACE_FOREIGN ||
+		(p->kind == PLACE_SET && p->component != l->component)) &&
+	       metadata_overlap(&l->spec, &p->set->spec);
+}
+
+static bool
+looks_at_others(struct writer_claims *w, size_t i,
+		const struct reduce_differenced *d)
+{
+	struct looking l = {
+		.component = i,
+		.spec = { d->dir, d->pattern, d->recursive, 0 },
+	};
+	size_t len = dir_len(d->dir);
+
+	return each_above(w, d->dir, len, looks_there, &l) ||
+	       (d->recursive && each_beneath(w, d->dir, len, looks_there, &l));
+}
+
+static void
+warn_of(struct writer_claims *w, const struct claims_component *c, size_t n,
+	const char *what)
+{
+	if (n > 0)
+		note(w, "writer %s declared %zu file%s %s", c->writer, n,
+		     n == 1 ? "" : "s", what);
+}
+
+/* What is odd about the declarations, whether it counts or not. */
+static void
+warn(struct writer_claims *w, size_t i)
+{
+	const struct claims_component *c = &w->o->component[i];
+	const struct reduced *r = c->reduced;
+	size_t outside = 0;
+	size_t others = 0;
+	size_t clash = 0;
 	size_t k;
 
-	for (i = 0; i < w->o->components; i++) {
-		const struct claims_component *c = &w->o->component[i];
-		size_t outside = 0;
-		size_t clash = 0;
+	for (k = 0; r != NULL && k < r->files; k++) {
+		const char *path = r->file[k].path;
 
-		for (k = 0; c->reduced != NULL && k < c->reduced->files; k++) {
-			outside += metadata_place(c->document, c->component,
-						  c->reduced->file[k].path) ==
-				   PLACE_OUTSIDE;
-			clash += c->reduced->file[k].clash;
-		}
-		if (outside > 0)
-			note(w,
-			     "writer %s declared %zu file%s outside of its "
-			     "component's directories",
-			     c->writer, outside, outside == 1 ? "" : "s");
-		if (clash > 0)
-			note(w,
-			     "writer %s declared %zu file%s both as partial "
-			     "and as differenced: taken as differenced",
-			     c->writer, clash, clash == 1 ? "" : "s");
+		outside += metadata_place(c->document, c->component, path) ==
+			   PLACE_OUTSIDE;
+		others += writer_claims_is_others(w, i, path);
+		clash += r->file[k].clash;
 	}
+	warn_of(w, c, outside, "outside of its component's directories");
+	warn_of(w, c, others,
+		"of another component: read as that one says");
+	warn_of(w, c, clash,
+		"both as partial and as differenced: taken as differenced");
+	for (k = 0; r != NULL && k < r->differenced_count; k++)
+		if (looks_at_others(w, i, &r->differenced[k]))
+			note(w,
+			     "writer %s declared differenced files in %s, "
+			     "where another component has files: those are "
+			     "read as that one says",
+			     c->writer, r->differenced[k].dir);
 }
 
 int
@@ -1580,6 +1828,9 @@ writer_claims_new(const struct claims_options *o, struct writer_claims **out,
 		goto failed;
 	}
 	for (i = 0; i < o->components; i++) {
+		if (i > 0 && o->component[i].document ==
+				     o->component[i - 1].document)
+			continue;
 		w->met[i] = mem_array(o->component[i].document->files.count + 1,
 				      sizeof(**w->met));
 		if (w->met[i] == NULL) {
@@ -1598,9 +1849,14 @@ writer_claims_new(const struct claims_options *o, struct writer_claims **out,
 	w->engine.missed = answer_missed;
 	w->engine.read = answer_read;
 	w->engine.copied = answer_copied;
+	for (i = 0; i < o->components; i++)
+		if (o->component[i].reduced != NULL &&
+		    add_promises(w, i, e) < 0)
+			goto failed;
 	if (build(w, e) < 0)
 		goto failed;
-	warn(w);
+	for (i = 0; i < o->components; i++)
+		warn(w, i);
 	*out = w;
 	return 0;
 failed:

@@ -54,8 +54,12 @@ struct claims_component {
 };
 
 struct claims_options {
-	struct claims_component *component;
+	struct claims_component *component; /* those of a writer together */
 	size_t components;
+	/* Of writers that do not take part: their files are theirs as well. */
+	const struct metadata *const *other;
+	size_t others;
+	bool log; /* a log session: nothing is walked */
 	const char *const *source; /* absolute, normal */
 	size_t sources;
 	const struct standins *standins; /* of a snapshot; NULL: there is none */
@@ -78,9 +82,9 @@ typedef int (*claims_copied_fn)(void *ctx, struct graft *g, struct err *e);
 struct claims *writer_claims_engine(struct writer_claims *w,
 				    claims_copied_fn copied, void *ctx);
 
-/* Another state of the journals; no walk may be going on. */
-int writer_claims_renew(struct writer_claims *w, size_t component,
-			const struct reduced *r, struct err *e);
+/* Another state of the journals, one for each component; no walk is going on. */
+int writer_claims_renew(struct writer_claims *w,
+			const struct reduced *const *reduced, struct err *e);
 
 /* The component has failed: from now on its files are plain ones. */
 int writer_claims_fail(struct writer_claims *w, size_t component, struct err *e,
@@ -90,19 +94,35 @@ int writer_claims_fail(struct writer_claims *w, size_t component, struct err *e,
 /* Files that are named one by one and were not met fail their component. */
 int writer_claims_missing(struct writer_claims *w, struct err *e);
 
+/* Is it in a file set of another component, or of a writer that is not in? */
+bool writer_claims_is_others(struct writer_claims *w, size_t component,
+			     const char *path);
+
+typedef int (*claims_path_fn)(void *ctx, size_t component, const char *path,
+			      struct err *e);
+
 /*
- * Call fn for files of a component: unmet, those that the walk did not meet and
- * that have to be read (those that only are at an alternate path, in a log
- * session all log files); gone, in a log session, the log files that an earlier
- * generation has and the disk has not; members, every one that was not read
- * whole, because the component has failed since.
+ * Call fn for the files of components, that have not failed, that the walk did
+ * not meet and that have to be read: those that only are at an alternate path,
+ * in a log session all of the file sets that it requires.
  */
-typedef int (*claims_path_fn)(void *ctx, const char *path, struct err *e);
-int writer_claims_unmet(struct writer_claims *w, size_t component,
-			claims_path_fn fn, void *ctx, struct err *e);
-int writer_claims_gone(struct writer_claims *w, size_t component,
-		       struct view_gen *before, claims_path_fn fn, void *ctx,
-		       struct err *e);
+int writer_claims_unmet(struct writer_claims *w, claims_path_fn fn, void *ctx,
+			struct err *e);
+/*
+ * In a log session: what an earlier generation has in these file sets, and the
+ * disk has not; directories, too.
+ */
+int writer_claims_gone(struct writer_claims *w, struct view_gen *before,
+		       claims_path_fn fn, void *ctx, struct err *e);
+/*
+ * The component has failed.  What is in the tree only because of what it said:
+ * names that were carried and are not there any more (relics); and what is there
+ * and was not read whole (members).  In a log session its files are those of
+ * the tree that it has taken over, as all plain ones; but for those that were
+ * read by what was said in it.
+ */
+int writer_claims_relics(struct writer_claims *w, size_t component,
+			 claims_path_fn fn, void *ctx, struct err *e);
 int writer_claims_members(struct writer_claims *w, size_t component,
 			  claims_path_fn fn, void *ctx, struct err *e);
 

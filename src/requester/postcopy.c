@@ -13,7 +13,9 @@
 #include "src/requester/run.h"
 
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/path.h"
+#include "src/engine/exclude.h"
 #include "src/engine/generation.h"
 #include "src/engine/graft.h"
 #include "src/engine/view.h"
@@ -26,33 +28,44 @@ struct late {
 	struct run *r;
 	struct graft *g;
 	size_t component;
-	bool failed; /* its files fail nobody any more */
 };
 
-/* Read one file anew; that it cannot be read is its component's failure. */
+/* That a file cannot be read is its component's failure. */
+static int
+graft_failed(const struct late *l, size_t component, const char *path,
+	     struct err *why, struct err *e)
+{
+	char shown[PATH_SHOW_LEN];
+
+	if (why->kind != ERR_SOURCE) {
+		err_move(e, why);
+		return -1;
+	}
+	return writer_claims_fail(l->r->claims, component, e, "%s: %s",
+				  path_show_in(shown, path, strlen(path)),
+				  why->text);
+}
+
+/* Read one file anew. */
 static int
 graft_one(struct late *l, const char *path, const char *from, struct err *e)
 {
 	struct err why = { 0 };
-	char shown[PATH_SHOW_LEN];
 
 	if (graft_file(l->g, path, from, l->component, &why) == 0)
 		return 0;
-	if (why.kind != ERR_SOURCE) {
-		err_move(e, &why);
-		return -1;
-	}
-	if (l->failed)
-		return 0;
-	return writer_claims_fail(l->r->claims, l->component, e, "%s: %s",
-				  path_show_in(shown, path, strlen(path)),
-				  why.text);
+	return graft_failed(l, l->component, path, &why, e);
 }
 
+/* Of what a component has said since: what is another's is not its affair. */
 static int
-on_path(void *ctx, const char *path, struct err *e)
+on_declared(void *ctx, const char *path, struct err *e)
 {
-	return graft_one(ctx, path, NULL, e);
+	struct late *l = ctx;
+
+	if (writer_claims_is_others(l->r->claims, l->component, path))
+		return 0;
+	return graft_one(l, path, NULL, e);
 }
 
 /* What cannot be listed is the component's failure, too. */
@@ -61,8 +74,8 @@ graft_each(struct late *l, const struct metadata_spec *spec, struct err *e)
 {
 	struct err why = { 0 };
 
-	if (finder_each(spec, l->r->claims_options.standins, false, on_path, l,
-			&why) == 0)
+	if (finder_each(spec, l->r->claims_options.standins, false, on_declared,
+			l, &why) == 0)
 		return 0;
 	if (why.kind == ERR_SOURCE)
 		return writer_claims_fail(l->r->claims, l->component, e, "%s",
@@ -102,19 +115,34 @@ is_new_differenced(const struct reduced *old,
 	return true;
 }
 
+/* What is handed over must not take the place of what somebody else has there. */
+static int
+graft_attached(struct late *l, const struct reduce_attachment *a, struct err *e)
+{
+	char shown[PATH_SHOW_LEN];
+
+	if (writer_claims_is_others(l->r->claims, l->component, a->path))
+		return writer_claims_fail(l->r->claims, l->component, e,
+					  "%s: attached, and belongs to another "
+					  "component",
+					  path_show_in(shown, a->path,
+						       strlen(a->path)));
+	return graft_one(l, a->path, a->from, e);
+}
+
 /* A log backup has not walked: to it all that was said in it is new. */
 static int
 graft_late(struct late *l, const struct reduced *old, struct err *e)
 {
 	const struct reduced *now = l->r->component[l->component].reduced;
-	bool log = l->r->claim[l->component].effective == METADATA_LOG;
+	bool log = l->r->type == METADATA_LOG;
 	size_t i;
 
 	for (i = 0; i < now->files; i++) {
 		const struct reduce_file *f = &now->file[i];
 
 		if ((log ? f->sure : is_new_file(old, f)) &&
-		    graft_one(l, f->path, NULL, e) < 0)
+		    on_declared(l, f->path, e) < 0)
 			return -1;
 	}
 	for (i = 0; i < now->differenced_count; i++) {
@@ -127,8 +155,7 @@ graft_late(struct late *l, const struct reduced *old, struct err *e)
 			return -1;
 	}
 	for (i = 0; i < now->attachments; i++)
-		if (graft_one(l, now->attachment[i].path,
-			      now->attachment[i].from, e) < 0)
+		if (graft_attached(l, &now->attachment[i], e) < 0)
 			return -1;
 	return 0;
 }
@@ -137,12 +164,19 @@ static int
 renew_all(struct run *r, struct graft *g, struct err *e)
 {
 	struct late l = { .r = r, .g = g };
+	const struct reduced **now =
+		mem_array(r->components + 1, sizeof(*now));
 	size_t i;
+	int rc;
 
+	if (now == NULL)
+		return err_nomem(e);
 	for (i = 0; i < r->components; i++)
-		if (writer_claims_renew(r->claims, i, r->component[i].reduced,
-					e) < 0)
-			return -1;
+		now[i] = r->component[i].reduced;
+	rc = writer_claims_renew(r->claims, now, e);
+	mem_free(now);
+	if (rc < 0)
+		return -1;
 	for (i = 0; i < r->components; i++) {
 		l.component = i;
 		if (!r->claim[i].failed && r->component[i].reduced != NULL &&
@@ -188,6 +222,70 @@ fail_gone(struct run *r, struct err *e)
 	return 0;
 }
 
+/* --- plain files --------------------------------------------------------- */
+
+/* Would the walk have left it out, because the person said so? */
+static bool
+is_excluded(const struct run *r, const char *path)
+{
+	const struct exclude *x = r->b->exclude;
+	char above[PATH_LEN_MAX + 1];
+	size_t len = strlen(path);
+	size_t source = 0;
+	size_t i;
+
+	if (x == NULL || len > PATH_LEN_MAX)
+		return false;
+	for (i = 0; i < r->facts.sources; i++)
+		if (path_beneath(path, r->facts.source[i]) &&
+		    strlen(r->facts.source[i]) > source)
+			source = strlen(r->facts.source[i]);
+	for (i = source + 1; source > 0 && i <= len; i++) {
+		if (path[i] != '/' && path[i] != '\0')
+			continue;
+		memcpy(above, path, i);
+		above[i] = '\0';
+		if (exclude_match(x, above, source == 1 ? 0 : source, i < len))
+			return true;
+	}
+	return false;
+}
+
+/* What is not as the walk would have it fails nobody any more. */
+static int
+not_plain(const struct late *l, struct err *why, struct err *e)
+{
+	if (why->kind != ERR_SOURCE) {
+		err_move(e, why);
+		return -1;
+	}
+	run_note(l->r, "%s", why->text);
+	err_clear(why);
+	return 0;
+}
+
+static int
+on_plain(void *ctx, size_t component, const char *path, struct err *e)
+{
+	const struct late *l = ctx;
+	struct err why = { 0 };
+
+	(void)component;
+	if (is_excluded(l->r, path) || graft_any(l->g, path, &why) == 0)
+		return 0;
+	return not_plain(l, &why, e);
+}
+
+static int
+on_relic(void *ctx, size_t component, const char *path, struct err *e)
+{
+	const struct late *l = ctx;
+	struct err why = { 0 };
+
+	(void)component;
+	return graft_remove(l->g, path, &why) < 0 ? not_plain(l, &why, e) : 0;
+}
+
 /*
  * What the walk has put together from promises is read whole, whether they hold
  * still or not.
@@ -197,17 +295,35 @@ graft_promised(struct late *l, const struct reduced *d, struct err *e)
 {
 	size_t i;
 
-	for (i = 0; d != NULL && i < d->files; i++)
+	for (i = 0; d != NULL && l->r->type != METADATA_LOG && i < d->files;
+	     i++)
 		if (d->file[i].promised &&
-		    graft_one(l, d->file[i].path, NULL, e) < 0)
+		    on_plain(l, l->component, d->file[i].path, e) < 0)
 			return -1;
 	return 0;
 }
 
 static int
+make_plain_one(struct late *l, size_t i, struct err *e)
+{
+	struct run *r = l->r;
+
+	l->component = i;
+	return writer_claims_fail(r->claims, i, e, "failed") < 0 ||
+			       writer_claims_relics(r->claims, i, on_relic, l,
+						    e) < 0 ||
+			       graft_promised(l, r->component[i].before, e) <
+				       0 ||
+			       writer_claims_members(r->claims, i, on_plain, l,
+						     e) < 0 ?
+		       -1 :
+		       0;
+}
+
+static int
 make_plain(struct run *r, struct graft *g, struct err *e)
 {
-	struct late l = { .r = r, .g = g, .failed = true };
+	struct late l = { .r = r, .g = g };
 	size_t i;
 
 	for (i = 0; i < r->components; i++) {
@@ -221,37 +337,31 @@ make_plain(struct run *r, struct graft *g, struct err *e)
 				       "component %s of writer %s failed",
 				       r->component[i].name,
 				       r->claim[i].writer);
-		l.component = i;
-		if (writer_claims_fail(r->claims, i, e, "failed") < 0 ||
-		    graft_promised(&l, r->component[i].before, e) < 0 ||
-		    writer_claims_members(r->claims, i, on_path, &l, e) < 0)
+		if (make_plain_one(&l, i, e) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-/* Those that nobody has listed: fails the component they belong to. */
+/* --- files that no walk has met ------------------------------------------ */
+
+static int
+on_unmet(void *ctx, size_t component, const char *path, struct err *e)
+{
+	const struct late *l = ctx;
+	struct err why = { 0 };
+
+	if (graft_any(l->g, path, &why) == 0)
+		return 0;
+	return graft_failed(l, component, path, &why, e);
+}
+
 static int
 graft_unmet(struct run *r, struct graft *g, struct err *e)
 {
 	struct late l = { .r = r, .g = g };
-	size_t i;
 
-	for (i = 0; i < r->components; i++) {
-		l.component = i;
-		if (!r->claim[i].failed &&
-		    writer_claims_unmet(r->claims, i, on_path, &l, e) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int
-on_gone(void *ctx, const char *path, struct err *e)
-{
-	const struct late *l = ctx;
-
-	return graft_remove(l->g, path, e) < 0 ? -1 : 0;
+	return writer_claims_unmet(r->claims, on_unmet, &l, e);
 }
 
 /* A log session has the tree of its base: logs that are gone leave it. */
@@ -260,19 +370,13 @@ remove_gone(struct run *r, struct graft *g, struct err *e)
 {
 	struct late l = { .r = r, .g = g };
 	struct view_gen *before = NULL;
-	size_t i;
-	int rc = 0;
+	int rc;
 
 	if (r->type != METADATA_LOG || r->facts.base == NULL)
 		return 0;
 	if (view_open(r->store, r->facts.base->number, &before, e) < 0)
 		return -1;
-	for (i = 0; i < r->components && rc == 0; i++) {
-		l.component = i;
-		if (!r->claim[i].failed)
-			rc = writer_claims_gone(r->claims, i, before, on_gone,
-						&l, e);
-	}
+	rc = writer_claims_gone(r->claims, before, on_relic, &l, e);
 	view_unref(before);
 	return rc;
 }

@@ -381,6 +381,29 @@ says app "partial-file files $T/src/app/1 0:1 since=one"
 says app "differenced-file files $T/src/db * recursive"
 try "Q-18: what both declare" asof backup --json src -s both
 try "API-15: counts, and not what one says of the other's" read_is 2
+try "and that is told" said 'where another component has files'
+quiet
+cp src/db/a.db a.then
+on app post-copy <<END
+echo "differenced-file files $T/src/db * recursive"
+echo "partial-file files $T/src/db/a.db 0:1"
+echo late >>$T/src/db/a.db
+END
+try "API-15: nor what it says of them late" asof backup --json src -s both
+rm -rf out
+try "when the other has said its last word" asof restore both@latest --to out
+try "is heard" cmp "out$T/src/db/a.db" a.then
+quiet
+cp src/db/a.db a.then
+echo label >label
+says app "attach files $T/src/db/a.db from=$T/label"
+try "B9: nor can it hand something over" asof backup --json src -s both
+rm -rf out
+try "in their place" asof restore both@latest --to out
+try "which stays as it was" cmp "out$T/src/db/a.db" a.then
+asof writer log app >/dev/null
+try "and is refused" printed 'refused: attach .*: a file of writer db'
+rm a.then label
 quiet
 rm -r src/app
 quiet

@@ -369,9 +369,23 @@ document copy <<END
 component main database selectable=yes
 database-files main $T/src/db *.db
 END
+try "A4: a base" made -t full
+rm -f src/db/label
+change 2
+ln -s a.db src/db/link.db
+echo 'not read' >>src/file
 try "A4: a log session" made -t log
-try "A5: leaves out who has no log backups, and says so" \
-	tells 'writer mydb: left-out' "$(field generation)"
+log=$(field generation)
+try "A4: reads all of who has no log backups" has bytes_read 800000
+try "and says so" said 'taken as a full one'
+try "A4: as a full" tells 'succeeded, full' "$log"
+rm -rf out
+try "and what there is" asof restore "$log" --to out
+try "is in it" diff -r --no-dereference "out$T/src/db" src/db
+try "A5: and nothing else is" must_fail 1 cmp -s "out$T/src/file" src/file
+rm src/db/link.db
+try "A4: or leaves it out" made -t log --unsupported=skip
+try "and says so" tells 'writer mydb: left-out' "$(field generation)"
 try "A4: without incrementals a writer has a full" made
 try "and says so" said 'taken as a full one'
 try "in the record" tells 'took-part, full'
@@ -451,6 +465,33 @@ try "A5: it has the logs of now" \
 try "A5: are counted, too" counted "$((log + 1))" "$(find out | wc -l)"
 rm -r src/log/more
 cp a.then src/db/a.db
+
+# --- what is made plain again -------------------------------------------------------------------------
+
+mkdir -p src/db/deep/gone
+echo gone >src/db/deep/gone/1 && echo gone >src/db/deep/2 && echo stays >src/db/deep/3
+sed 's,db \* backup,db * recursive backup,' w/document >w/recursive
+mv w/recursive w/document
+try "A3: a full of directories" made -t full
+rm -r src/db/deep/gone src/db/deep/2
+echo new >src/db/deep/4 && ln -s 4 src/db/deep/link && mkdir src/db/new
+echo new >src/db/new/5 && echo no >src/db/new/no.tmp
+change 11
+try "A3: what is gone is carried" made
+rm -rf out
+try "with the directories" asof restore latest --to out
+try "as they were" [ -e "out$T/src/db/deep/gone/1" ]
+try "and the new is not added" [ ! -e "out$T/src/db/new/5" ]
+fails post-copy 'fatal "no more"'
+try "A1: a writer that carries fails at post-copy" \
+	must_fail 3 made -e '*.tmp'
+rm src/db/new/no.tmp
+try "A1: its files are plain ones, and no more than those" same
+try "A1: all is sound" asof check
+quiet
+rm -r src/db/deep src/db/new
+sed 's, recursive,,' w/document >w/flat
+mv w/flat w/document
 
 # --- what is forgotten ------------------------------------------------------------------------------
 

@@ -211,6 +211,11 @@ a4_without_the_type_in_its_schema_a_writer_has_a_full(void **state)
 	t.in.skip_unsupported = false;
 	t.in.type = METADATA_LOG;
 	chosen(&t);
+	assert_int_equal(t.w[0].effective, METADATA_FULL);
+	assert_int_equal(t.w[1].effective, METADATA_FULL);
+	choose_clear(t.w, t.n);
+	t.in.skip_unsupported = true;
+	chosen(&t);
 	is(&t, 0, "");
 	is(&t, 1, "");
 	end(&t);

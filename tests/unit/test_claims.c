@@ -968,10 +968,10 @@ graft_a_link(struct rig *r, struct graft *g, struct err *e)
 	assert_int_equal(graft_file(g, rig_at(r, "link"), NULL, 0, e), -1);
 	assert_int_equal(e->kind, ERR_SOURCE);
 	err_clear(e);
-	assert_int_equal(graft_plain(g, rig_at(r, "d"), e), -1);
+	assert_int_equal(graft_any(g, rig_at(r, "d"), e), -1);
 	assert_int_equal(e->kind, ERR_SOURCE);
 	err_clear(e);
-	return graft_plain(g, rig_at(r, "link"), e);
+	return graft_any(g, rig_at(r, "link"), e);
 }
 
 static void

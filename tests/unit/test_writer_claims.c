@@ -81,6 +81,7 @@ of_type(struct rig *r, unsigned type)
 		r->component[i].effective = type;
 		r->component[i].base = based ? &r->base : NULL;
 	}
+	r->o.log = type == METADATA_LOG;
 }
 
 static void
@@ -190,6 +191,14 @@ carried(struct rig *r, const char *path, uint64_t from)
 
 	assert_int_equal(r->c->carries(r->c, path, from, &base, NULL), 0);
 	return base;
+}
+
+static int
+renew(struct rig *r, const struct reduced *first, const struct reduced *second)
+{
+	const struct reduced *now[COMPONENTS] = { first, second };
+
+	return writer_claims_renew(r->w, now, NULL);
 }
 
 static void
@@ -448,6 +457,53 @@ a5_in_a_log_session_only_what_was_declared_in_it_counts(void **state)
 	kind_is(r, "/var/log/db/1", CLAIM_WHOLE);
 }
 
+/* --- other people's files ------------------------------------------------- */
+
+static void
+b9_what_is_declared_of_anothers_file_does_not_count(void **state)
+{
+	static const char text[] =
+		"writer other\n" METHOD
+		"component c database selectable=yes\n"
+		"database-files c /srv/theirs * recursive\nend\n";
+	struct rig *r = *state;
+	struct metadata *other = words_document(text);
+	const struct metadata *const list[] = { other };
+
+	declare(r, "/srv/theirs/a", true, true);
+	declare(r, "/srv/nobodys", true, true);
+	r->differenced[0] = (struct reduce_differenced){
+		.dir = "/srv", .pattern = "*", .recursive = true
+	};
+	r->reduced.differenced_count = 1;
+	r->o.other = list;
+	r->o.others = 1;
+	open_claims(r);
+	kind_is(r, "/srv/theirs/a", CLAIM_NONE);
+	kind_is(r, "/srv/theirs/deep/b", CLAIM_NONE);
+	kind_is(r, "/srv/nobodys", CLAIM_OWN);
+	assert_true(writer_claims_is_others(r->w, 0, "/srv/theirs/a"));
+	assert_true(writer_claims_is_others(r->w, 0, "/etc/db/x"));
+	assert_false(writer_claims_is_others(r->w, 1, "/etc/db/x"));
+	assert_false(writer_claims_is_others(r->w, 0, "/srv/nobodys"));
+	assert_int_equal(r->notes, 3);
+	metadata_free(other);
+}
+
+static void
+b9_nor_of_one_whose_component_has_failed(void **state)
+{
+	struct rig *r = *state;
+
+	declare(r, "/etc/db/x", true, true);
+	open_claims(r);
+	assert_int_equal(writer_claims_fail(r->w, 1, NULL, "gone"), 0);
+	kind_is(r, "/etc/db/x", CLAIM_NONE);
+	assert_int_equal(renew(r, &r->reduced, NULL), 0);
+	kind_is(r, "/etc/db/x", CLAIM_NONE);
+	assert_true(writer_claims_is_others(r->w, 0, "/etc/db/x"));
+}
+
 /* --- excludes -------------------------------------------------------------- */
 
 static void
@@ -509,7 +565,7 @@ a8_a_file_that_is_named_and_missing_fails_its_component(void **state)
 	open_claims(r);
 	kind_is(r, "/srv/db/special.db", CLAIM_WHOLE);
 	/* What was met stays met. */
-	assert_int_equal(writer_claims_renew(r->w, 0, &r->reduced, NULL), 0);
+	assert_int_equal(renew(r, &r->reduced, NULL), 0);
 	assert_int_equal(writer_claims_missing(r->w, NULL), 0);
 	assert_false(r->component[0].failed);
 	assert_true(r->component[1].failed);
@@ -631,7 +687,7 @@ renewed_journals_answer_anew_and_remember_what_was_read(void **state)
 	declare(r, "/srv/db/b.db", true, true);
 	memcpy(file, r->file, sizeof(file));
 	r->reduced.files = 1;
-	assert_int_equal(writer_claims_renew(r->w, 0, &later, NULL), 0);
+	assert_int_equal(renew(r, &later, NULL), 0);
 	kind_is(r, "/srv/db/b.db", CLAIM_RANGES);
 	assert_int_equal(writer_claims_read(r->w, 0, 0, &refused), 17);
 	assert_null(refused);
@@ -654,8 +710,7 @@ what_was_read_of_one_component_stays_when_another_is_renewed(void **state)
 	open_claims(r);
 	r->c->read(r->c, 0, "/srv/db/a.db", 17, true);
 	r->c->read(r->c, 1, "/etc/db/x", 18, true);
-	assert_int_equal(writer_claims_renew(r->w, 0, &r->reduced, NULL), 0);
-	assert_int_equal(writer_claims_renew(r->w, 1, &other, NULL), 0);
+	assert_int_equal(renew(r, &r->reduced, &other), 0);
 	assert_int_equal(writer_claims_read(r->w, 0, 0, &refused), 17);
 	assert_int_equal(writer_claims_read(r->w, 1, 0, &refused), 18);
 }
@@ -702,8 +757,9 @@ cannot_open_log(int dirfd, const char *path, int flags, mode_t mode)
 }
 
 static int
-count_path(void *ctx, const char *path, struct err *e)
+count_path(void *ctx, size_t component, const char *path, struct err *e)
 {
+	(void)component;
 	(void)path;
 	(void)e;
 	++*(unsigned *)ctx;
@@ -735,16 +791,16 @@ a5_logs_that_cannot_be_listed_fail_their_component(void **state)
 	describe(r, text);
 	r->o.components = 1;
 	open_claims(r);
-	assert_int_equal(writer_claims_unmet(r->w, 0, count_path, &met, NULL),
+	assert_int_equal(writer_claims_unmet(r->w, count_path, &met, NULL),
 			 0);
 	assert_int_equal(met, 2);
 	assert_false(r->component[0].failed);
 	ops.openat = cannot_open_log;
 	sys_source = &ops;
-	assert_int_equal(writer_claims_unmet(r->w, 0, count_path, &met, NULL),
+	assert_int_equal(writer_claims_unmet(r->w, count_path, &met, NULL),
 			 0);
 	sys_source = &sys_real;
-	assert_int_equal(met, 3);
+	assert_int_equal(met, 2);
 	assert_true(r->component[0].failed);
 	assert_non_null(strstr(r->component[0].why, "/log: open"));
 	scratch_end(&s);
@@ -1048,6 +1104,8 @@ main(void)
 		TEST(b8_the_earlier_of_the_writers_time_and_the_bases_decides),
 		TEST(a_promise_that_does_not_hold_is_read_whole_and_says_why),
 		TEST(a5_in_a_log_session_only_what_was_declared_in_it_counts),
+		TEST(b9_what_is_declared_of_anothers_file_does_not_count),
+		TEST(b9_nor_of_one_whose_component_has_failed),
 		TEST(excludes_act_on_the_writers_own_file_sets_only),
 		TEST(a8_a_persons_exclude_that_hits_a_member_fails_the_component),
 		TEST(a8_all_components_beneath_an_excluded_directory_fail),
