@@ -397,6 +397,19 @@ walk_dir(struct walk *w, struct target_dir *parent, const struct entry *en,
 	return 0;
 }
 
+/* Of what goes into a directory that we cannot open. */
+static void
+tell_blind(struct walk *w, const struct target_dir *parent,
+	   const struct entry *en)
+{
+	struct err why = { 0 };
+
+	errno = EACCES;
+	(void)err_sys(&why, "open its directory");
+	w->sum.failed++;
+	restore_tell(w->run, parent, en->name, en->name_len, &why, false);
+}
+
 static enum restore_wish
 ask(const struct walk *w, const struct target_dir *parent,
     const struct entry *en, struct err *e)
@@ -430,6 +443,10 @@ walk_entry(struct walk *w, struct target_dir *parent, const struct entry *en,
 		return 0;
 	if (en->type == ENTRY_DIR)
 		return walk_dir(w, parent, en, wish, e);
+	if (parent->blind) {
+		tell_blind(w, parent, en);
+		return 0;
+	}
 	return add_to_batch(w, parent, en, e);
 }
 

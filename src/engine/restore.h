@@ -39,7 +39,8 @@ enum restore_existing {
 enum restore_wish {
 	RESTORE_SKIP = 0, /* it is left out, with all that is in it */
 	/*
-	 * A directory: made if it is missing, else left as it is, and entered.
+	 * A directory: made if it is missing, else left as it is, and entered;
+	 * it need not be readable if only directories are to go into it.
 	 * What is not a directory in its place stays and is a failure.
 	 */
 	RESTORE_PASS,

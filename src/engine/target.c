@@ -140,13 +140,19 @@ is_same(int fd, const struct target_dir *d)
 	       st.st_ino == d->ino;
 }
 
+static int
+flags_of(const struct target_dir *d)
+{
+	return OPEN_FLAGS | (d->blind ? O_PATH : 0);
+}
+
 /* `d`, which is directly below the directory `fd`. */
 static int
 open_below(int fd, const struct target_dir *d, struct err *e)
 {
 	int below;
 
-	below = target_openat(fd, d->name, OPEN_FLAGS, 0);
+	below = target_openat(fd, d->name, flags_of(d), 0);
 	if (below < 0)
 		return err_sys(e, "open its directory again");
 	if (!is_same(below, d)) {
@@ -332,14 +338,18 @@ apply_entry(const struct target_dir *d, int fd, bool *damage, struct err *e)
 			   &at, damage, e);
 }
 
-/* Where a file system begins, make durable what went to it. */
+/*
+ * Where a file system begins, make durable what went to it; where that cannot be
+ * opened, its directories do so.
+ */
 static int
 sync_below(const struct target_dir *d, int fd, struct err *e)
 {
 	int rc;
 
-	if (!d->target->opt.sync ||
-	    (d->parent != NULL && d->parent->dev == d->dev))
+	if (!d->target->opt.sync || d->blind ||
+	    (d->parent != NULL && d->parent->dev == d->dev &&
+	     !d->parent->blind))
 		return 0;
 	do
 		rc = sys_target->syncfs(fd);
@@ -356,7 +366,7 @@ open_parent(struct target_dir *d, int fd)
 
 	(void)pthread_mutex_lock(&t->lock);
 	if (parent != NULL && parent->fd < 0) {
-		parent->fd = target_openat(fd, "..", OPEN_FLAGS, 0);
+		parent->fd = target_openat(fd, "..", flags_of(parent), 0);
 		if (parent->fd >= 0 && !is_same(parent->fd, parent)) {
 			(void)sys_target->close(parent->fd);
 			parent->fd = -1;
@@ -460,7 +470,8 @@ inspect(struct target_dir *d, struct err *e)
 	d->ours = st.st_gid == t->gid;
 	if (!d->made || d->parent == NULL) {
 		d->hands_on = attrs_hands_on(d->fd);
-	} else if (d->parent->hands_on) {
+	} else if (d->parent->hands_on ||
+		   (d->parent->blind && attrs_hands_on(d->fd))) {
 		d->mode = ATTRS_MODE_UNKNOWN;
 		return attrs_drop_inherited(d->fd, true, e);
 	}
@@ -477,7 +488,12 @@ open_dir(struct target_dir *d, int parent, const struct entry *en,
 	if (rc < 0)
 		return -1;
 	d->made = rc == 0;
-	d->fd = target_openat(parent, d->name, OPEN_FLAGS, 0);
+	d->fd = target_openat(parent, d->name, flags_of(d), 0);
+	/* Who may not list it may still go through. */
+	if (d->fd < 0 && errno == EACCES && d->wish == RESTORE_PASS) {
+		d->blind = true;
+		d->fd = target_openat(parent, d->name, flags_of(d), 0);
+	}
 	if (d->fd < 0)
 		return err_sys(e, "open it");
 	return inspect(d, e);

@@ -36,6 +36,7 @@ struct target_dir {
 	bool made;                 /* by this restore */
 	enum restore_wish wish;    /* pass: it stays as it was; fill, take */
 	bool ours;                 /* what is made in it gets our own ids */
+	bool blind;                /* may only be gone through: holds no files */
 	bool hands_on;             /* what is made in it inherits an ACL */
 	bool nameless;             /* its entry is that of a top directory */
 	dev_t dev;

@@ -476,7 +476,7 @@ is_sticky_to_us(int dirfd, const char *name)
 static void
 look_in(int dirfd, const char *name, struct place_state *s)
 {
-	if (sys_target->faccessat(dirfd, ".", W_OK | X_OK, AT_EACCESS) < 0)
+	if (sys_target->faccessat(dirfd, ".", R_OK | W_OK | X_OK, AT_EACCESS) < 0)
 		stuck_errno(s);
 	else if (is_sticky_to_us(dirfd, name))
 		stuck(s, "it is another user's, in a sticky directory");

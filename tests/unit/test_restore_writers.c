@@ -1550,6 +1550,52 @@ e2_what_the_owner_may_not_replace_is_not_replaced(void **state)
 	end();
 }
 
+/* A user's own writer, without grants, whose files are beneath `d` / hidden. */
+static void
+restore_as_nobody(const char *hidden)
+{
+	int rc;
+
+	W.live.owner = NOBODY;
+	W.live.grants = 0;
+	assert_int_equal(chown(in("/d"), NOBODY, NOBODY), 0);
+	assert_int_equal(chown(in("/d/sub"), NOBODY, NOBODY), 0);
+	assert_int_equal(chmod(in(hidden), 0311), 0);
+	assert_int_equal(seteuid(NOBODY), 0);
+	rc = restore();
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(rc, 0);
+}
+
+static void
+a_directory_on_the_way_need_not_be_readable(void **state)
+{
+	static const char document[] =
+		HEAD("restore-if-can-replace")
+		"component c file-group selectable=yes\n"
+		"files c %/d/sub * recursive\nend\n";
+
+	(void)state;
+	if (!is_root())
+		skip();
+	begin(plain, N_OF(plain), document);
+	make_dir("/d");
+	make_dir("/d/sub");
+	restore_as_nobody("/d");
+	must_be("/d/sub/x");
+	assert_int_equal(W.out.failed, 0);
+	end();
+	/* That which files go to has to be: else nothing is written. */
+	begin(plain, N_OF(plain), document);
+	make_dir("/d");
+	make_dir("/d/sub");
+	restore_as_nobody("/d/sub");
+	assert_int_equal(W.out.failed, 1);
+	assert_false(is_there("/d/sub/x"));
+	must_log(TOLD "post-restore w:c none\nclose\n");
+	end();
+}
+
 static void
 e2_directed_targets_lie_beneath_the_grant(void **state)
 {
@@ -1704,6 +1750,7 @@ main(void)
 		cmocka_unit_test(e2_nothing_outside_the_grant_is_written),
 		cmocka_unit_test(
 			e2_what_the_owner_may_not_replace_is_not_replaced),
+		cmocka_unit_test(a_directory_on_the_way_need_not_be_readable),
 		cmocka_unit_test(e2_directed_targets_lie_beneath_the_grant),
 		cmocka_unit_test(another_users_writer_is_for_root_and_that_user),
 		cmocka_unit_test(
