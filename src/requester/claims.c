@@ -1389,7 +1389,7 @@ struct unmet {
 	struct writer_claims *w;
 	const struct place *p;
 	bool alternate;
-	claims_path_fn fn;
+	claims_unmet_fn fn;
 	void *ctx;
 };
 
@@ -1398,20 +1398,22 @@ on_unmet(void *ctx, const char *path, struct err *e)
 {
 	const struct unmet *u = ctx;
 	const struct metadata_files *f = u->p->set;
+	const struct metadata *document =
+		u->w->o->component[u->p->component].document;
 	struct buf own = { 0 };
 	struct statx st;
 	int rc;
 
 	if (!u->alternate)
-		return u->fn(u->ctx, u->p->component, path, e);
+		return u->fn(u->ctx, u->p->component, path, NULL, e);
 	buf_add_str(&own, dir_len(f->spec.dir) > 0 ? f->spec.dir : "");
 	buf_add_str(&own, path + dir_len(f->alternate));
 	(void)buf_str(&own);
 	rc = buf_ok(&own, e);
-	if (rc == 0)
+	if (rc == 0 && !metadata_excludes(document, buf_str(&own)))
 		rc = look(u->w, buf_str(&own), &st, e);
 	if (rc == 1)
-		rc = u->fn(u->ctx, u->p->component, buf_str(&own), e);
+		rc = u->fn(u->ctx, u->p->component, buf_str(&own), path, e);
 	buf_clear(&own);
 	return rc;
 }
@@ -1440,7 +1442,7 @@ is_read(const struct writer_claims *w, const struct place *p)
 }
 
 int
-writer_claims_unmet(struct writer_claims *w, claims_path_fn fn, void *ctx,
+writer_claims_unmet(struct writer_claims *w, claims_unmet_fn fn, void *ctx,
 		    struct err *e)
 {
 	struct unmet u = { .w = w, .fn = fn, .ctx = ctx };

@@ -104,9 +104,11 @@ typedef int (*claims_path_fn)(void *ctx, size_t component, const char *path,
 /*
  * Call fn for the files of components, that have not failed, that the walk did
  * not meet and that have to be read: those that only are at an alternate path,
- * in a log session all of the file sets that it requires.
+ * `from`, in a log session all of the file sets that it requires.
  */
-int writer_claims_unmet(struct writer_claims *w, claims_path_fn fn, void *ctx,
+typedef int (*claims_unmet_fn)(void *ctx, size_t component, const char *path,
+			       const char *from, struct err *e);
+int writer_claims_unmet(struct writer_claims *w, claims_unmet_fn fn, void *ctx,
 			struct err *e);
 /*
  * In a log session: what an earlier generation has in these file sets, and the

@@ -345,15 +345,18 @@ make_plain(struct run *r, struct graft *g, struct err *e)
 
 /* --- files that no walk has met ------------------------------------------ */
 
+/* One that is elsewhere (`from`) is a regular file; else it is what it is. */
 static int
-on_unmet(void *ctx, size_t component, const char *path, struct err *e)
+on_unmet(void *ctx, size_t component, const char *path, const char *from,
+	 struct err *e)
 {
 	const struct late *l = ctx;
 	struct err why = { 0 };
+	int rc = from != NULL ?
+			 graft_file(l->g, path, from, component, &why) :
+			 graft_any(l->g, path, &why);
 
-	if (graft_any(l->g, path, &why) == 0)
-		return 0;
-	return graft_failed(l, component, path, &why, e);
+	return rc == 0 ? 0 : graft_failed(l, component, path, &why, e);
 }
 
 static int

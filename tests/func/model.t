@@ -249,6 +249,17 @@ END
 try "AP-02, TW-05: with an alternate path" made
 try "AB-03, BS-07: files are read there" in_it "$T/src/db/a.db" src/alt/a.db
 try "BS-05, BS-06: excludes are about the default path" not_in_it "$T/src/db/b.db"
+echo there >src/alt/only.db
+echo no >src/alt/b.db
+try "AP-02: a file that is at the alternate path only" made
+try "is read there" in_it "$T/src/db/only.db" src/alt/only.db
+try "in place of what is not excluded" not_in_it "$T/src/db/b.db"
+rm src/alt/b.db
+mv src/db db.away
+try "AP-02: without the other directory" made
+try "it is read all the same" in_it "$T/src/db/only.db" src/alt/only.db
+mv db.away src/db
+rm src/alt/only.db
 rm -rf out
 rm src/db/b.db
 printf 'x%s' "$(tail -c +2 src/alt/a.db)" >src/alt/a.db

@@ -757,10 +757,12 @@ cannot_open_log(int dirfd, const char *path, int flags, mode_t mode)
 }
 
 static int
-count_path(void *ctx, size_t component, const char *path, struct err *e)
+count_path(void *ctx, size_t component, const char *path, const char *from,
+	   struct err *e)
 {
 	(void)component;
 	(void)path;
+	(void)from;
 	(void)e;
 	++*(unsigned *)ctx;
 	return 0;
