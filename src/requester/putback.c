@@ -243,11 +243,19 @@ static int
 restore_stopped(struct pass *p, size_t first, struct err *e)
 {
 	const struct unit *u = &p->unit[first];
+	enum metadata_method m = u->document->method;
 	struct service_stopped stopped;
 	struct err why = { 0 };
 	int rc;
 
-	if (p->o->dry_run || !method_stops_before(u->document->method))
+	if (!method_stops_before(m) && !method_restarts_after(m))
+		return restore_writer(p, first, e);
+	/* One that is to stop afterwards has to be there before, too. */
+	if (service_check(u->service, u->services, &why) < 0) {
+		pass_fail_writer(p, u->taker, &why);
+		return 0;
+	}
+	if (p->o->dry_run || !method_stops_before(m))
 		return restore_writer(p, first, e);
 	if (service_stop(u->service, u->services, p->o->cancel, &stopped,
 			 &why) < 0) {

@@ -102,9 +102,6 @@ run(const char *verb, const char *unit, const atomic_int *cancel,
 	pid_t pid;
 
 	(void)path_show_in(shown, unit, strlen(unit));
-	if (!name_ok(unit))
-		return err_set(e, ERR_USAGE, "not the name of a service: %s",
-			       shown);
 	if (spawn(verb, unit, &pid, e) < 0 ||
 	    await(pid, cancel, &status, e) < 0)
 		return err_prefix(e, "%s the service %s", verb, shown);
@@ -180,9 +177,12 @@ dismiss_watcher(struct service_stopped *s)
 
 /* --- both --------------------------------------------------------------------- */
 
-static int
-check_services(size_t n, struct err *e)
+int
+service_check(char *const *unit, size_t n, struct err *e)
 {
+	char shown[PATH_SHOW_LEN];
+	size_t i;
+
 	if (n == 0)
 		return err_set(e, ERR_USAGE,
 			       "the writer's restore method stops its service, "
@@ -192,6 +192,12 @@ check_services(size_t n, struct err *e)
 		return err_set(e, ERR_USAGE,
 			       "the writer's restore method stops its service: "
 			       "that is for root");
+	for (i = 0; i < n; i++)
+		if (!name_ok(unit[i]))
+			return err_set(e, ERR_USAGE,
+				       "not the name of a service: %s",
+				       path_show_in(shown, unit[i],
+						    strlen(unit[i])));
 	return 0;
 }
 
@@ -202,7 +208,7 @@ service_stop(char *const *unit, size_t n, const atomic_int *cancel,
 	struct service_stopped s = { .unit = unit, .units = n };
 	size_t i;
 
-	if (check_services(n, e) < 0 || start_watcher(&s, e) < 0)
+	if (service_check(unit, n, e) < 0 || start_watcher(&s, e) < 0)
 		return -1;
 	for (i = 0; i < n; i++) {
 		if (run("stop", unit[i], cancel, e) == 0)

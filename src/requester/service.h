@@ -26,10 +26,13 @@ struct service_stopped {
 	int line; /* it waits for the end of */
 };
 
+/* Could they be stopped?  ERR_USAGE as below. */
+int service_check(char *const *unit, size_t n, struct err *e);
+
 /*
  * Stop all of them; if one fails, those that were stopped are started again, and
- * there is nothing in *out.  ERR_USAGE when there is none, or when we are not
- * root.
+ * there is nothing in *out.  ERR_USAGE when there is none, when one has no name
+ * of a service, or when we are not root.
  */
 int service_stop(char *const *unit, size_t n, const atomic_int *cancel,
 		 struct service_stopped *out, struct err *e);
