@@ -20,6 +20,7 @@ libtest_a_CPPFLAGS = $(AM_CPPFLAGS) $(CMOCKA_CFLAGS)
 libtest_a_SOURCES = \
 	%D%/lib/bail.h \
 	%D%/lib/claims_rig.h \
+	%D%/lib/restore_rig.h \
 	%D%/lib/cmocka_all.h \
 	%D%/lib/damage.h \
 	%D%/lib/failing.h \
@@ -115,6 +116,7 @@ UNIT_TESTS = \
 	%D%/unit/test_inplace \
 	%D%/unit/test_method \
 	%D%/unit/test_restore_writers \
+	%D%/unit/test_restore_rights \
 	%D%/unit/test_ranges \
 	%D%/unit/test_reduce \
 	%D%/unit/test_reduce_many \
@@ -203,6 +205,8 @@ tests_unit_test_inplace_LDADD = $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_method_LDADD = librequester.a libwriter.a $(LDADD) \
 	$(CMOCKA_LIBS)
 tests_unit_test_restore_writers_LDADD = librequester.a libwriter.a $(LDADD) \
+	$(CMOCKA_LIBS)
+tests_unit_test_restore_rights_LDADD = librequester.a libwriter.a $(LDADD) \
 	$(CMOCKA_LIBS)
 tests_unit_test_ranges_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
 tests_unit_test_reduce_LDADD = libwriter.a $(LDADD) $(CMOCKA_LIBS)
