@@ -577,9 +577,17 @@ look_and_add(struct gather *g, const char *path, bool alternate, struct err *e)
 {
 	struct method_places *m = alternate ? &g->f->alternate : &g->f->home;
 	struct place_state s;
+	struct err why = { 0 };
 
-	if (places_look(g->p, path, &s, e) < 0)
-		return -1;
+	if (places_look(g->p, path, &s, &why) < 0) {
+		/* One that it may not have matters only if it is needed. */
+		if (!alternate) {
+			err_move(e, &why);
+			return -1;
+		}
+		stuck(&s, why.text);
+		err_clear(&why);
+	}
 	if (s.there) {
 		m->there++;
 		keep(g, alternate ? &g->at.alt_first : &g->at.home_first, path,

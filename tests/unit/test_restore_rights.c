@@ -283,6 +283,33 @@ a_directory_on_the_way_need_not_be_readable(void **state)
 }
 
 static void
+e2_an_alternate_location_outside_the_grant_is_no_place(void **state)
+{
+	static const char document[] =
+		HEAD("restore-if-can-replace")
+		"component c file-group selectable=yes\n"
+		"files c %/d * recursive\n"
+		"alternate-location %/d * recursive to=%/outside\nend\n";
+
+	(void)state;
+	if (!is_root())
+		skip();
+	start(document);
+	make_dir("/d");
+	give_to_nobody("/d");
+	must_restore();
+	must_be("/d/a");
+	end();
+	start(document);
+	make_dir("/d");
+	give_to_nobody("/d");
+	block("/d/b");
+	must_give_up("a directory is there");
+	assert_false(is_there("/outside"));
+	end();
+}
+
+static void
 e2_directed_targets_lie_beneath_the_grant(void **state)
 {
 	(void)state;
@@ -338,6 +365,8 @@ main(void)
 		cmocka_unit_test(
 			e2_what_the_owner_may_not_replace_is_not_replaced),
 		cmocka_unit_test(a_directory_on_the_way_need_not_be_readable),
+		cmocka_unit_test(
+			e2_an_alternate_location_outside_the_grant_is_no_place),
 		cmocka_unit_test(e2_directed_targets_lie_beneath_the_grant),
 		cmocka_unit_test(
 			another_users_writer_is_for_root_and_that_user),
