@@ -46,6 +46,7 @@ libwriter_a_SOURCES = \
 	%D%/writer/connect.c \
 	%D%/writer/coprocess.c %D%/writer/coprocess.h \
 	%D%/writer/desk.c %D%/writer/desk_internal.h \
+	%D%/writer/entries.c %D%/writer/entries.h \
 	%D%/writer/frozen.c %D%/writer/frozen.h \
 	%D%/writer/grammar.c %D%/writer/grammar.h \
 	%D%/writer/intake.c %D%/writer/intake.h \
@@ -72,6 +73,7 @@ libwriter_a_SOURCES = \
 	%D%/writer/refuse.c %D%/writer/refuse.h \
 	%D%/writer/registry.c %D%/writer/registry.h \
 	%D%/writer/resolve.c %D%/writer/resolve.h \
+	%D%/writer/roster.c %D%/writer/roster.h \
 	%D%/writer/round.c %D%/writer/round.h \
 	%D%/writer/round_begin.c %D%/writer/round_internal.h \
 	%D%/writer/round_freeze.c \

@@ -22,14 +22,14 @@
 #include "base/mem.h"
 #include "base/time.h"
 #include "src/writer/client_internal.h"
+#include "src/writer/entries.h"
 #include "src/writer/grammar.h"
-#include "src/writer/metadata.h"
 #include "src/writer/party.h"
 #include "src/writer/registry.h"
+#include "src/writer/roster.h"
 #include "src/writer/server_internal.h"
 #include "src/writer/wire.h"
 
-#include <inttypes.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -50,160 +50,14 @@ struct client {
 	uint64_t entries_len;
 };
 
-/* --- what is known of writers ----------------------------------------------- */
-
-static void
-clear_words(char ***v, size_t *n)
-{
-	size_t i;
-
-	for (i = 0; i < *n; i++)
-		mem_free((*v)[i]);
-	mem_free(*v);
-	*v = NULL;
-	*n = 0;
-}
-
-static void
-clear_writers(struct client_writers *w)
-{
-	size_t i;
-
-	for (i = 0; i < w->count; i++) {
-		mem_free(w->v[i].name);
-		mem_free(w->v[i].text);
-		mem_free(w->v[i].document);
-		clear_words(&w->v[i].grant, &w->v[i].grants);
-		clear_words(&w->v[i].service, &w->v[i].services);
-	}
-	mem_free(w->v);
-	*w = (struct client_writers){ 0 };
-}
-
-static int
-add_word(char ***v, size_t *n, size_t max, const char *s, struct err *e)
-{
-	char **more;
-
-	if (*n >= max)
-		return err_set(e, ERR_SYS, "the other process says too much");
-	more = mem_resize(*v, *n + 1, sizeof(*more));
-	if (more == NULL)
-		return err_nomem(e);
-	*v = more;
-	more[*n] = mem_strdup(s);
-	if (more[*n] == NULL)
-		return err_nomem(e);
-	(*n)++;
-	return 0;
-}
-
-static struct client_writer *
-find_writer(const struct client_writers *w, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < w->count; i++) {
-		if (strcmp(w->v[i].name, name) == 0)
-			return &w->v[i];
-	}
-	return NULL;
-}
-
-/* What is not said again. */
-static void
-take_over(struct client_writer *to, struct client_writer *from)
-{
-	if (from == NULL)
-		return;
-	to->document = from->document;
-	to->document_len = from->document_len;
-	to->grant = from->grant;
-	to->grants = from->grants;
-	to->service = from->service;
-	to->services = from->services;
-	from->document = NULL;
-	from->grant = from->service = NULL;
-	from->grants = from->services = 0;
-}
-
-static int
-take_document(struct client *c, const struct grammar_line *l,
-	      struct client_writer *w, struct err *e)
-{
-	struct buf b = { 0 };
-	int rc;
-
-	if (wire_text(l, "bytes") == NULL)
-		return 0;
-	rc = wire_bytes(&c->wire, wire_number(l, "bytes", UINT64_MAX),
-			METADATA_LEN_MAX, &b, e);
-	if (rc == 0) {
-		w->document = mem_dup(b.data, b.len);
-		w->document_len = b.len;
-		if (w->document == NULL)
-			rc = err_nomem(e);
-	}
-	buf_clear(&b);
-	return rc;
-}
+/* --- a call ----------------------------------------------------------------- */
 
 static int
 take_writer(struct client *c, const struct grammar_line *l, struct err *e)
 {
-	struct client_writers *list = &c->next;
-	const char *text = wire_text(l, "text");
-	struct client_writer *w;
-
-	if (l->count < 2 || list->count >= 2 * REGISTRY_WRITERS_MAX)
-		return err_set(e, ERR_SYS, "the other process says too much");
-	w = mem_resize(list->v, list->count + 1, sizeof(*w));
-	if (w == NULL)
-		return err_nomem(e);
-	list->v = w;
-	w += list->count;
-	*w = (struct client_writer){
-		.name = mem_strdup(l->word[1].s),
-		.owner = (uid_t)wire_number(l, "owner", UINT32_MAX - 1),
-		.state = (enum part_state)wire_number(l, "state", PART_GONE),
-		.failed_at = (enum event)wire_number(l, "failed-at",
-						     EVENT_POST_RESTORE),
-		.failure = (enum failure)wire_number(l, "failure",
-						     FAILURE_TIMEOUT),
-		.text = text != NULL ? mem_strdup(text) : NULL,
-		.journal_first = wire_number(l, "first", UINT64_MAX),
-		.cut = wire_number(l, "cut", UINT64_MAX),
-		.program = wire_flag(l, "program"),
-		.no_wait = wire_flag(l, "no-wait"),
-	};
-	list->count++;
 	c->told = true;
-	if (w->name == NULL || (text != NULL && w->text == NULL))
-		return err_nomem(e);
-	(void)wire_hex(l, "journal", w->journal);
-	if (wire_flag(l, "kept"))
-		take_over(w, find_writer(&c->known, w->name));
-	return take_document(c, l, w, e);
+	return roster_take(&c->next, &c->known, &c->wire, l, e);
 }
-
-/* Of the writer whose line came last. */
-static int
-take_registration(struct client *c, const struct grammar_line *l,
-		  struct err *e)
-{
-	struct client_writer *w;
-
-	if (c->next.count == 0 || l->count != 2)
-		return err_set(e, ERR_SYS, "the other process is confused");
-	w = &c->next.v[c->next.count - 1];
-	if (strcmp(l->word[0].s, "grant") == 0)
-		return add_word(&w->grant, &w->grants, REGISTRY_GRANTS_MAX,
-				l->word[1].s, e);
-	return add_word(&w->service, &w->services, REGISTRY_SERVICES_MAX,
-			l->word[1].s, e);
-}
-
-/* --- a call ----------------------------------------------------------------- */
 
 static int
 take_session(struct client *c, const struct grammar_line *l, struct err *e)
@@ -237,7 +91,7 @@ take_line(struct client *c, const struct grammar_line *l, struct err *e)
 	if (strcmp(word, "writer") == 0)
 		return take_writer(c, l, e);
 	if (strcmp(word, "grant") == 0 || strcmp(word, "service") == 0)
-		return take_registration(c, l, e);
+		return roster_more(&c->next, l, e);
 	if (strcmp(word, "session") == 0)
 		return take_session(c, l, e);
 	if (strcmp(word, "entries") == 0)
@@ -283,7 +137,7 @@ hear(struct client *c, bool *refused, struct err *e)
 static void
 forget_answer(struct client *c)
 {
-	clear_writers(&c->next);
+	roster_clear(&c->next);
 	buf_clear(&c->log);
 	(void)io_close(c->entries, "copy of a journal", NULL);
 	c->entries = -1;
@@ -312,7 +166,7 @@ call(struct client *c, struct buf *message, struct err *e)
 		return -1;
 	}
 	if (c->told) {
-		clear_writers(&c->known);
+		roster_clear(&c->known);
 		c->known = c->next;
 		c->next = (struct client_writers){ 0 };
 	}
@@ -383,7 +237,7 @@ client_close(struct client *c)
 	forget_answer(c);
 	wire_clear(&c->wire);
 	client_hang_up(&c->end, c->cancel);
-	clear_writers(&c->known);
+	roster_clear(&c->known);
 	mem_free(c);
 }
 
@@ -396,7 +250,7 @@ client_writers(const struct client *c)
 const struct client_writer *
 client_find(const struct client *c, const char *name)
 {
-	return find_writer(&c->known, name);
+	return roster_find(&c->known, name);
 }
 
 const char *
@@ -573,50 +427,33 @@ put_named(struct buf *m, const char *word, const char *writer)
 }
 
 static int
-read_entries(int fd, uint64_t length, journal_fn fn, void *ctx,
-	     struct err *e)
+call_at(struct client *c, const char *word, const char *writer,
+	const char *key, uint64_t seq, struct err *e)
 {
-	struct journal_reader *r = NULL;
-	struct journal_entry en;
-	int rc;
+	struct buf m = { 0 };
 
-	if (journal_reader_new(fd, 0, length, &r, e) < 0)
-		return -1;
-	while ((rc = journal_reader_next(r, &en, e)) == 1) {
-		rc = fn(ctx, &en, e);
-		if (rc != 0)
-			break;
-	}
-	journal_reader_free(r);
-	return rc < 0 ? -1 : 0;
+	put_named(&m, word, writer);
+	wire_put_number(&m, key, seq);
+	buf_add_char(&m, '\n');
+	return call(c, &m, e);
 }
 
 int
 client_journal(struct client *c, const char *writer, uint64_t seq,
 	       journal_fn fn, void *ctx, struct err *e)
 {
-	struct buf m = { 0 };
-
-	put_named(&m, "journal", writer);
-	wire_put_number(&m, "from", seq);
-	buf_add_char(&m, '\n');
-	if (call(c, &m, e) < 0)
+	if (call_at(c, "journal", writer, "from", seq, e) < 0)
 		return -1;
 	if (c->entries < 0)
 		return err_set(e, ERR_SYS, "no journal came with the answer");
-	return read_entries(c->entries, c->entries_len, fn, ctx, e);
+	return entries_read(c->entries, c->entries_len, fn, ctx, e);
 }
 
 int
 client_journal_drop(struct client *c, const char *writer, uint64_t seq,
 		    struct err *e)
 {
-	struct buf m = { 0 };
-
-	put_named(&m, "drop", writer);
-	wire_put_number(&m, "below", seq);
-	buf_add_char(&m, '\n');
-	return call(c, &m, e);
+	return call_at(c, "drop", writer, "below", seq, e);
 }
 
 int
@@ -738,7 +575,7 @@ client_list(struct client *c, struct err *e)
 		return -1;
 	/* None at all is an answer, too. */
 	if (!c->told)
-		clear_writers(&c->known);
+		roster_clear(&c->known);
 	return 0;
 }
 

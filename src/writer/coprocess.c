@@ -33,7 +33,6 @@
 #include "src/writer/voice.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>

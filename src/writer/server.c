@@ -25,6 +25,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "src/writer/coprocess.h"
+#include "src/writer/entries.h"
 #include "src/writer/grammar.h"
 #include "src/writer/journal.h"
 #include "src/writer/metadata.h"
@@ -32,19 +33,15 @@
 #include "src/writer/partylog.h"
 #include "src/writer/pen.h"
 #include "src/writer/registry.h"
+#include "src/writer/roster.h"
 #include "src/writer/round.h"
 #include "src/writer/server_internal.h"
 #include "src/writer/value.h"
 #include "src/writer/wire.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #define LIST_MAX    65536 /* volumes, outcomes, grants of one message */
 #define SECONDS_MAX 86400
@@ -165,77 +162,6 @@ keep_outcome(struct connection *c, const struct grammar_line *l,
 
 /* --- how things stand ------------------------------------------------------- */
 
-/* A writer, as it is told: of a session, or of the desk alone. */
-struct telling {
-	const char *name;
-	uid_t owner;
-	const struct part *part; /* NULL: of no session */
-	struct party *party;     /* NULL: it was taken away */
-	bool whole;              /* with its document, grants and services */
-	bool program;            /* of no session: has one in writers.d */
-};
-
-static void
-put_part(struct buf *out, const struct part *part)
-{
-	struct buf text = { 0 };
-
-	wire_put_number(out, "state", (uint64_t)part->state);
-	wire_put_number(out, "failed-at", (uint64_t)part->failed_at);
-	wire_put_number(out, "failure", (uint64_t)part->failure);
-	wire_put_number(out, "cut", round_cut(part));
-	if (part->program_path != NULL)
-		buf_add_str(out, " program");
-	if (part->text.len == 0)
-		return;
-	buf_add(&text, part->text.data, part->text.len);
-	grammar_put_option(out, "text", buf_str(&text));
-	out->failed = out->failed || text.failed;
-	buf_clear(&text);
-}
-
-static void
-put_party(struct buf *out, const struct party *p)
-{
-	if (p->registration->timeouts >= 2)
-		buf_add_str(out, " no-wait");
-	if (p->journal != NULL) {
-		wire_put_hex(out, "journal", journal_id(p->journal));
-		wire_put_number(out, "first", journal_first(p->journal));
-	}
-}
-
-static void
-put_writer(struct buf *out, const struct telling *t)
-{
-	const struct buf *document = NULL;
-
-	buf_add_str(out, "writer");
-	grammar_put(out, t->name);
-	wire_put_number(out, "owner", t->owner);
-	if (t->part != NULL)
-		put_part(out, t->part);
-	else if (t->party != NULL)
-		wire_put_number(out, "state",
-				(uint64_t)(t->party->mailbox.reader ?
-						   PART_TAKING :
-						   PART_ABSENT));
-	if (t->program)
-		buf_add_str(out, " program");
-	if (t->party != NULL)
-		put_party(out, t->party);
-	if (!t->whole)
-		buf_add_str(out, " kept");
-	else if (t->party != NULL && t->party->document != NULL)
-		document = &t->party->document_text;
-	if (document != NULL)
-		wire_put_bytes(out, document->data, document->len);
-	else
-		buf_add_char(out, '\n');
-	if (t->whole && t->party != NULL)
-		registration_put_lists(t->party->registration, out);
-}
-
 static void
 put_parts(struct connection *c, bool whole)
 {
@@ -247,8 +173,8 @@ put_parts(struct connection *c, bool whole)
 
 		if (party == NULL)
 			party = desk_find(c->desk, p->name);
-		put_writer(&c->reply,
-			   &(struct telling){ .name = p->name,
+		roster_put(&c->reply,
+			   &(struct roster_writer){ .name = p->name,
 					      .owner = p->owner,
 					      .part = p,
 					      .party = party,
@@ -469,64 +395,18 @@ named(const struct connection *c, const struct grammar_line *l, struct err *e)
 	return p;
 }
 
-/* Entries on their way into a file that has no name. */
-struct copying {
-	int fd;
-	uint64_t at;
-};
-
-static int
-copy_entry(void *ctx, const struct journal_entry *en, struct err *e)
-{
-	struct copying *to = ctx;
-	struct buf b = { 0 };
-	int rc = -1;
-
-	if (journal_encode(en, &b, e) == 0 && buf_ok(&b, e) == 0)
-		rc = io_write_at(to->fd, b.data, b.len, to->at,
-				 "copy of a journal", e);
-	to->at += b.len;
-	buf_clear(&b);
-	return rc;
-}
-
-/* A file in the state directory that is gone when it is closed. */
-static int
-open_nameless(const struct desk *d, struct err *e)
-{
-	char name[IO_RANDOM_NAME_LEN + 6] = ".tmp-";
-	int fd;
-
-	if (io_random_name(name + 5, e) < 0)
-		return -1;
-	fd = io_open(d->statefd, name, O_RDWR | O_CREAT | O_EXCL, 0600, NULL,
-		     e);
-	if (fd >= 0 && io_unlink(d->statefd, name, e) < 0) {
-		(void)io_close(fd, name, NULL);
-		return -1;
-	}
-	return fd;
-}
-
 static int
 do_journal(struct connection *c, const struct grammar_line *l, struct err *e)
 {
 	struct party *p = named(c, l, e);
-	struct copying to = { .fd = -1 };
+	uint64_t length;
 
-	if (p == NULL)
+	if (p == NULL ||
+	    entries_copy(p, wire_number(l, "from", UINT64_MAX),
+			 c->desk->statefd, &c->pass, &length, e) < 0)
 		return -1;
-	to.fd = open_nameless(c->desk, e);
-	if (to.fd < 0)
-		return -1;
-	if (pen_read(p, wire_number(l, "from", UINT64_MAX), copy_entry, &to,
-		     e) < 0) {
-		(void)io_close(to.fd, "copy of a journal", NULL);
-		return -1;
-	}
-	c->pass = to.fd;
 	buf_add_str(&c->reply, "entries");
-	wire_put_number(&c->reply, "length", to.at);
+	wire_put_number(&c->reply, "length", length);
 	buf_add_char(&c->reply, '\n');
 	return 0;
 }
@@ -588,8 +468,8 @@ do_list(struct connection *c, const struct grammar_line *l, struct err *e)
 		struct party *p = c->desk->party[i];
 		const char *name = p->registration->name;
 
-		put_writer(&c->reply,
-			   &(struct telling){
+		roster_put(&c->reply,
+			   &(struct roster_writer){
 				   .name = name,
 				   .owner = p->registration->owner,
 				   .party = p,
