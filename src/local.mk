@@ -72,6 +72,7 @@ libwriter_a_SOURCES = \
 	%D%/writer/reduced.c \
 	%D%/writer/refuse.c %D%/writer/refuse.h \
 	%D%/writer/registry.c %D%/writer/registry.h \
+	%D%/writer/remote.c %D%/writer/remote.h \
 	%D%/writer/resolve.c %D%/writer/resolve.h \
 	%D%/writer/roster.c %D%/writer/roster.h \
 	%D%/writer/round.c %D%/writer/round.h \

@@ -21,6 +21,7 @@
 #include "src/writer/metadata.h"
 #include "src/writer/party.h"
 #include "src/writer/registry.h"
+#include "src/writer/remote.h"
 #include "store/repository.h"
 #include "store/store.h"
 
@@ -328,6 +329,27 @@ tell_component(struct run *r, const struct run_component *c,
 	return client_component(r->client, &k, e);
 }
 
+/* A backup is of one machine. */
+static int
+tell_remote(const struct run *r, const struct run_writer *w, size_t component,
+	    struct err *e)
+{
+	struct buf list = { 0 };
+	char shown[PATH_SHOW_LEN];
+	int rc;
+
+	remote_list(w->document, component, &list);
+	rc = buf_ok(&list, e);
+	if (rc == 0 && list.len > 0)
+		run_note(r,
+			 "component %s of writer %s depends on another "
+			 "machine, which is not in this backup: %s",
+			 w->document->components.v[component].name, w->name,
+			 path_show_in(shown, buf_str(&list), list.len));
+	buf_clear(&list);
+	return rc;
+}
+
 static int
 appoint_one(struct run *r, size_t writer, size_t component, struct err *e)
 {
@@ -358,7 +380,9 @@ appoint_one(struct run *r, size_t writer, size_t component, struct err *e)
 		return 0;
 	}
 	w->taking = true;
-	return tell_component(r, c, claim, e);
+	return tell_remote(r, w, component, e) < 0 ?
+		       -1 :
+		       tell_component(r, c, claim, e);
 }
 
 static size_t

@@ -181,6 +181,8 @@ keep_restore_words(struct part *p, const struct round_component *c,
 		buf_add_char(&p->restore, ' ');
 		buf_add_str(&p->restore, c->restore);
 	}
+	if (c->restore != NULL)
+		round_put_remote(p, c->component, &p->restore);
 	return buf_ok(&p->restore, e);
 }
 

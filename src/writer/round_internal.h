@@ -94,6 +94,10 @@ void round_line(const struct round *s, const struct part *p, enum event ev,
 
 enum metadata_level round_level(const struct part *p);
 
+/* `remote=`, if the component depends on what is on another machine. */
+void round_put_remote(const struct part *p, const char *component,
+		      struct buf *out);
+
 /* Make the line and send it. */
 void round_send(struct round *s, struct part *p, enum event ev,
 		const struct news *news, uint64_t deadline);

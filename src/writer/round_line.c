@@ -16,8 +16,26 @@
 #include "src/writer/grammar.h"
 #include "src/writer/metadata.h"
 #include "src/writer/party.h"
+#include "src/writer/remote.h"
 
 #include <string.h>
+
+void
+round_put_remote(const struct part *p, const char *component, struct buf *out)
+{
+	const struct metadata *m = p->party->document;
+	struct buf list = { 0 };
+	size_t i = METADATA_NONE;
+
+	if (m != NULL)
+		i = metadata_find(m, component, strlen(component));
+	if (i != METADATA_NONE)
+		remote_list(m, i, &list);
+	if (list.len > 0)
+		grammar_put_option(out, "remote", buf_str(&list));
+	out->failed = out->failed || list.failed;
+	buf_clear(&list);
+}
 
 static void
 put_prepare(const struct round *s, const struct part *p, struct buf *out)
@@ -39,6 +57,7 @@ put_prepare(const struct round *s, const struct part *p, struct buf *out)
 
 		grammar_put_option(out, "component", c->name);
 		buf_printf(out, " effective=%s", metadata_type_name(c->type));
+		round_put_remote(p, c->name, out);
 	}
 }
 

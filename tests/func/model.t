@@ -380,6 +380,21 @@ try "DP-03: and into the restore" asof restore dependency@latest --writer app
 try "both" cmp src/db/a.db then/db/a.db
 try "are back" cmp src/app/1 then/app/1
 try "and both were told" heard db '^post-restore .*outcome=all'
+sed -i 's,^dependency.*,dependency files cache //far/main,' w/app/document
+quiet
+try "DP-04: what is on another machine" asof backup --json src/app -s far
+try "DP-04: the person is told of, before anything is read" \
+	said 'another machine, which is not in this backup: cache //far/main'
+try "DP-04: and so is the writer" \
+	heard app '^prepare-backup .*remote="cache //far/main"'
+echo 'fatal "far has no backup"' >w/app/fail-post-copy
+try "DP-04: who has it backed up and cannot" \
+	must_fail 3 asof backup --json src/app -s far
+try "DP-04: fails" tells 'far has no backup'
+quiet
+try "DP-04: a restore" asof restore far@latest~1 --writer app
+try "DP-04: tells the writer, too" \
+	heard app '^pre-restore .*remote="cache //far/main"'
 mv w/app/document w/app/keep
 sed /dependency/d w/app/keep >w/app/document
 quiet
