@@ -1,5 +1,5 @@
 """What the benchmarks share: commands that are timed, and backup programs."""
-import os, shutil, subprocess, sys, time
+import os, shutil, subprocess, sys, tempfile, time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -17,17 +17,30 @@ def drop_caches():
 
 
 def measure(cmd, env, cwd=None, ok=(0,)):
-    """Seconds, peak KiB of the largest process, CPU seconds."""
-    before = time.monotonic()
-    p = subprocess.Popen(cmd, shell=isinstance(cmd, str), cwd=cwd, env=env,
-                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    err = p.stderr.read()
-    _, status, ru = os.wait4(p.pid, 0)
-    took = time.monotonic() - before
+    """Seconds, peak KiB of the largest process, CPU seconds, bytes read.
+
+    Bytes read are those of read(2) and the like by the command and what it
+    waited for, out of the page cache or not: the kernel's count.  The peak is
+    asked of time(1), because a child of ours counts as large as we are.
+    """
+    if isinstance(cmd, str):
+        cmd = ["sh", "-c", cmd]
+    with tempfile.NamedTemporaryFile("r") as peak:
+        before = time.monotonic()
+        p = subprocess.Popen(["time", "-q", "-f", "%M", "-o", peak.name, *cmd],
+                             cwd=cwd, env=env, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.PIPE)
+        err = p.stderr.read()
+        os.waitid(os.P_PID, p.pid, os.WEXITED | os.WNOWAIT)
+        took = time.monotonic() - before
+        with open(f"/proc/{p.pid}/io") as f:
+            read = int(f.readline().split()[1])
+        _, status, ru = os.wait4(p.pid, 0)
+        kib = int(peak.read())
     code = os.waitstatus_to_exitcode(status)
     if code not in ok:
         sys.exit(f"{cmd}: exit {code}\n{err.decode(errors='replace')[-2000:]}")
-    return took, ru.ru_maxrss, ru.ru_utime + ru.ru_stime
+    return took, kib, ru.ru_utime + ru.ru_stime, read
 
 
 def du(path):
@@ -63,10 +76,8 @@ class Asof(Tool):
     binary = os.environ.get("ASOF", os.path.join(HERE, "..", "build", "asof"))
 
     def use(self):
-        self.env["ASOF_CACHE_DIR"] = self.cache
-        self.env["ASOF_STATE_DIR"] = self.cache + "-state"
-        self.env["ASOF_WRITERS_D"] = self.cache + "-none"
-        self.env["ASOF_RUN_DIR"] = self.cache + "-run"
+        for name in ("CACHE_DIR", "STATE_DIR", "WRITERS_D", "RUN_DIR"):
+            self.env["ASOF_" + name] = os.path.join(self.cache, name)
 
     def init(self):
         self.use()
