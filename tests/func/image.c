@@ -280,11 +280,14 @@ main(int argc, char **argv)
 	printf("converted %" PRIu64 " bytes\n", convert(&m, false));
 	if (m.direct < 0) {
 		printf("O_DIRECT is not to be had\n");
-		return 0;
+		goto out;
 	}
 	(void)posix_fadvise(m.shown, 0, 0, POSIX_FADV_DONTNEED);
 	guest(&m, true);
 	printf("converted %" PRIu64 " bytes past the cache, by %zu\n",
 	       convert(&m, true), m.align);
+out:
+	free(m.want);
+	free(m.got);
 	return 0;
 }
