@@ -66,7 +66,11 @@ cleanup() {
 	trap - EXIT
 	cd /
 	eval "$at_end" >/dev/null 2>&1
-	rm -rf --one-file-system "$T"
+	# A process of ours that is just ending takes its mount with it.
+	for pause in 0.2 1 3 0; do
+		rm -rf --one-file-system "$T" 2>/dev/null && break
+		sleep "$pause"
+	done
 }
 
 finish() {
