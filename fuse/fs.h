@@ -19,12 +19,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct chunk_reader;
 struct files;
 struct inodes;
 struct prefetch;
 struct root;
-struct versions;
 struct view_gen;
+struct vnodes;
 
 struct fs {
 	struct inodes *inodes;
@@ -33,7 +34,8 @@ struct fs {
 
 	/* The virtual directories; NULL: one tree alone, and */
 	struct root *root;
-	struct versions *versions; /* there when the root is */
+	struct vnodes *vnodes;       /* of versions/, and */
+	struct chunk_reader *reader; /* what it reads: there with the root */
 	struct view_gen *at;
 	uint64_t at_ino; /* its directory that is the mount's root */
 	const char *control; /* where control files are; NULL: nowhere */

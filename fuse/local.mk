@@ -35,4 +35,5 @@ libfuseview_a_SOURCES = \
 	%D%/supervisor.c %D%/supervisor.h \
 	%D%/versions.c %D%/versions.h \
 	%D%/virtual.c %D%/virtual.h \
+	%D%/vnode.c %D%/vnode.h \
 	%D%/watch.c %D%/watch.h

@@ -36,7 +36,7 @@
 #include "fuse/sandbox.h"
 #include "fuse/statx.h"
 #include "fuse/supervisor.h"
-#include "fuse/versions.h"
+#include "fuse/vnode.h"
 #include "fuse/watch.h"
 #include "src/engine/view.h"
 #include "store/repository.h"
@@ -169,8 +169,8 @@ make_fs(struct server *s, struct err *e)
 		return -1;
 	if (opt->at_generation_arg != NULL)
 		return show_one(s, opt->at_generation_arg, e);
-	if (versions_new(opt->store, cache / VERSIONS_SHARE, &s->fs.versions,
-			 e) < 0)
+	s->fs.reader = store_reader(opt->store);
+	if (vnodes_new(cache / VERSIONS_SHARE, &s->fs.vnodes, e) < 0)
 		return -1;
 	return show_all(s, e);
 }
@@ -181,7 +181,7 @@ free_fs(struct fs *fs)
 	prefetch_free(fs->prefetch);
 	files_free(fs->files);
 	inodes_free(fs->inodes);
-	versions_free(fs->versions);
+	vnodes_free(fs->vnodes);
 	root_free(fs->root);
 	view_unref(fs->at);
 }

@@ -18,6 +18,7 @@
 #include "fuse/stored.h"
 #include "fuse/versions.h"
 #include "fuse/virtual.h"
+#include "fuse/vnode.h"
 #include "src/engine/view.h"
 
 #include <errno.h>
@@ -91,7 +92,7 @@ static void
 forget(const struct fs *fs, fuse_ino_t node, uint64_t count)
 {
 	if (is_virtual(fs, node) && versions_has(node))
-		versions_forget(fs->versions, node, count);
+		vnodes_forget(fs->vnodes, node, count);
 }
 
 static void

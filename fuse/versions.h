@@ -17,24 +17,20 @@
  * one path.
  *
  * Directories here have no number that could be computed, as those of the
- * generations have.  Each gets the next one when the kernel asks for it by
- * name, and the table keeps what it means until the kernel forgets it.  A
- * number is never given twice while the mount lives.  Listings give no
- * numbers, so that reading a directory, however large, puts nothing into the
- * table.  Handles (NFS, open_by_handle_at) are good only while the kernel
- * has the inode.
+ * generations have; a table has those that the kernel knows (vnode.h).
+ * Listings give no numbers, so that reading a directory, however large, puts
+ * nothing into it.  Handles (NFS, open_by_handle_at) are good only while the
+ * kernel has the inode.
  *
  * Where other users are let in, only the owner of the mount may enter: modes
  * differ between versions of a directory, and a file must not become
  * readable by a path on which a closed directory has none.
  *
  * Memory: the table and what was computed for its nodes (histories, names)
- * are each bounded by the limit given, and nothing else is kept.  Where the
- * table is full the kernel is asked to forget the directories that were used
- * longest ago; where it does not, they are dropped at four times the limit,
- * and who is still in one gets ESTALE.  While a request is answered it holds
- * besides, for each directory on its path that has to be looked up anew, some
- * 100 bytes for each generation in which that is another.
+ * are each bounded, and nothing else is kept; who is still in a directory that
+ * the table dropped gets ESTALE.  While a request is answered it holds besides,
+ * for each directory on its path that has to be looked up anew, some 100 bytes
+ * for each generation in which that is another.
  */
 #ifndef ASOF_FUSE_VERSIONS_H
 #define ASOF_FUSE_VERSIONS_H
@@ -47,14 +43,6 @@
 #include <stdint.h>
 
 struct attr;
-struct err;
-struct store;
-struct versions;
-
-/* `limit`: bytes of memory, for each of the two.  The store is borrowed. */
-int versions_new(struct store *st, size_t limit, struct versions **out,
-		 struct err *e);
-void versions_free(struct versions *v); /* takes NULL */
 
 /* Is this node of generation 0 one of versions/? */
 static inline bool
@@ -77,26 +65,5 @@ void versions_lookup(struct fs *fs, fuse_req_t req, uint64_t parent,
 void versions_readlink(struct fs *fs, fuse_req_t req, uint64_t node);
 void versions_list(struct fs *fs, fuse_req_t req, uint64_t node, size_t size,
 		   off_t from, bool plus);
-
-/* The kernel knows this node by so many look-ups less.  Any thread. */
-void versions_forget(struct versions *v, uint64_t node, uint64_t count);
-
-/* --- for the thread that tells the kernel -------------------------------------- */
-
-/*
- * From now on call `fn` whenever there is something for versions_next_old;
- * from any thread, with the table's lock held.  NULL: no more; when this
- * returns it is not being called either.  No table (NULL) has never any.
- */
-void versions_on_crowd(struct versions *v, void (*fn)(void *ctx), void *ctx);
-
-/* A name that the kernel shall forget; false when the table is not full. */
-#define VERSIONS_NAME_LEN 258
-bool versions_next_old(struct versions *v, uint64_t *parent,
-		       char name[VERSIONS_NAME_LEN]);
-
-/* The numbers of all directories in the table, an array for mem_free. */
-int versions_dirs(struct versions *v, uint64_t **out, size_t *count,
-		  struct err *e);
 
 #endif

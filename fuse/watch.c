@@ -22,7 +22,7 @@
 #include "fuse/inode.h"
 #include "fuse/report.h"
 #include "fuse/root.h"
-#include "fuse/versions.h"
+#include "fuse/vnode.h"
 #include "store/repository.h"
 #include "store/session.h"
 #include "store/store.h"
@@ -102,7 +102,7 @@ tell_versions(struct watch *w)
 	size_t i;
 
 	/* Without memory the kernel asks when its second is over. */
-	(void)versions_dirs(w->fs->versions, &node, &count, NULL);
+	(void)vnodes_dirs(w->fs->vnodes, &node, &count, NULL);
 	for (i = 0; i < count; i++)
 		(void)fuse_lowlevel_notify_inval_inode(w->session, node[i], 0,
 						       0);
@@ -127,10 +127,10 @@ tell_kernel(struct watch *w, const struct root_list *old,
 static void
 thin_out(struct watch *w)
 {
-	char name[VERSIONS_NAME_LEN];
+	char name[VNODE_NAME_LEN];
 	uint64_t parent;
 
-	while (versions_next_old(w->fs->versions, &parent, name))
+	while (vnodes_next_old(w->fs->vnodes, &parent, name))
 		(void)fuse_lowlevel_notify_inval_entry(w->session, parent, name,
 						       strlen(name));
 }
@@ -296,7 +296,7 @@ pause_for(struct watch *w, time_t seconds)
 	return by == BY_TIME;
 }
 
-/* For versions_on_crowd; only wakes the thread. */
+/* For vnodes_on_crowd; only wakes the thread. */
 static void
 on_crowd(void *ctx)
 {
@@ -355,7 +355,7 @@ watch_start(struct fs *fs, struct store *st, struct fuse_session *se,
 		free_watch(w);
 		return -1;
 	}
-	versions_on_crowd(fs->versions, on_crowd, w);
+	vnodes_on_crowd(fs->vnodes, on_crowd, w);
 	*out = w;
 	return 0;
 }
@@ -365,7 +365,7 @@ watch_stop(struct watch *w)
 {
 	if (w == NULL)
 		return;
-	versions_on_crowd(w->fs->versions, NULL, NULL);
+	vnodes_on_crowd(w->fs->vnodes, NULL, NULL);
 	(void)pthread_mutex_lock(&w->lock);
 	w->stop = true;
 	(void)pthread_cond_signal(&w->wake);
