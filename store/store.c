@@ -170,6 +170,24 @@ drop_pack(void *value)
 	pack_close(value);
 }
 
+/* Where descriptors are few, those of packs that nobody uses are given up. */
+static int
+open_pack(struct store *st, const struct pack_id *id, struct pack **out,
+	  struct err *e)
+{
+	struct err why = { 0 };
+	int rc = pack_open(st->repository->packs_fd, id, out, &why);
+
+	if (rc < 0 && why.kind == ERR_SYS &&
+	    (why.saved_errno == EMFILE || why.saved_errno == ENFILE)) {
+		shelf_purge(st->packs);
+		return pack_open(st->repository->packs_fd, id, out, e);
+	}
+	if (rc < 0)
+		err_move(e, &why);
+	return rc;
+}
+
 static int
 take_pack(struct store *st, const struct pack_id *id, struct shelf_item **out,
 	  struct err *e)
@@ -182,7 +200,7 @@ take_pack(struct store *st, const struct pack_id *id, struct shelf_item **out,
 	rc = shelf_take(st->packs, &key, 1, out, e);
 	if (rc != SHELF_EMPTY)
 		return rc;
-	rc = pack_open(st->repository->packs_fd, id, &p, e);
+	rc = open_pack(st, id, &p, e);
 	if (rc == 1) {
 		pack_name(name, id);
 		rc = err_set(e, ERR_MISSING, "pack %s is not there", name);

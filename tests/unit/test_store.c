@@ -12,7 +12,9 @@
 #include "tests/lib/store_fixture.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 static struct fixture f;
 
@@ -187,6 +189,28 @@ a_chunk_stays_while_it_is_held(void **state)
 		chunk_release(store_reader(f.store), &held[i]);
 	}
 	fixture_must_get(&f, KIND_DATA, 0, 40, CHUNK_LEN, ids);
+}
+
+static void
+few_descriptors_are_enough(void **state)
+{
+	struct rlimit before;
+	struct rlimit few;
+	struct id ids[200];
+	int next;
+
+	(void)state;
+	fill(0, 200, ids);
+	assert_true(fixture_packs(&f, NULL, 0) > 10);
+	next = dup(STDERR_FILENO);
+	assert_true(next >= 0);
+	close(next);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	few = before;
+	few.rlim_cur = (rlim_t)next + 3;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	fixture_must_get(&f, KIND_DATA, 0, 200, CHUNK_LEN, ids);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 static void
@@ -934,6 +958,7 @@ main(void)
 		TEST(neighbours_are_decoded_and_looked_up_once),
 		TEST(a_frame_may_reach_over_several_blocks),
 		TEST(a_chunk_stays_while_it_is_held),
+		TEST(few_descriptors_are_enough),
 		TEST(find_says_where),
 		TEST(a_damaged_frame_costs_its_own_chunks_only),
 		TEST(a_bit_that_turns_in_a_raw_frame_is_found_by_the_id),
