@@ -9,4 +9,6 @@ dist_bashcompletion_DATA = %D%/asof.bash
 examplesdir = $(docdir)/examples
 dist_examples_DATA = %D%/examples/asof-mount@.service \
 	%D%/examples/mnt-backup.mount %D%/examples/fstab
+# For authors to copy; tests/func/sqlite.t runs it.
+dist_examples_SCRIPTS = %D%/examples/sqlite-writer
 EXTRA_DIST += %D%/decisions %D%/invariants.md %D%/testing.md

@@ -415,6 +415,7 @@ FUNC_TESTS = \
 	%D%/func/snapshot.t \
 	%D%/func/snapshot_kill.t \
 	%D%/func/sources.t \
+	%D%/func/sqlite.t \
 	%D%/func/stats.t \
 	%D%/func/supervise.t \
 	%D%/func/tools.t \
