@@ -122,6 +122,25 @@ clear_line(void)
 	ui.drawn = false;
 }
 
+/*
+ * Names are shown by whoever writes a sentence; what comes from other programs
+ * and from words of the command line must not reach the terminal either: no
+ * control byte does, nor one of the C1 ones in UTF-8.
+ */
+static void
+disarm(char *text, size_t len)
+{
+	unsigned char *p = (unsigned char *)text;
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		if (p[i] < ' ' || p[i] == 0x7f)
+			p[i] = '?';
+		else if (p[i] == 0xc2 && i + 1 < len && p[i + 1] < 0xa0)
+			p[i] = p[i + 1] = '?';
+	}
+}
+
 /* One write for a whole line, so that lines of processes stay whole. */
 static void __attribute__((format(printf, 1, 0)))
 say(const char *fmt, va_list ap)
@@ -135,6 +154,7 @@ say(const char *fmt, va_list ap)
 	n = vsnprintf(text + len, MESSAGE_LEN, fmt, ap);
 	if (n > 0)
 		len += n < MESSAGE_LEN ? (size_t)n : MESSAGE_LEN - 1;
+	disarm(text, len);
 	text[len++] = '\n';
 	pthread_mutex_lock(&ui.lock);
 	clear_line();

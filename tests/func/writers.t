@@ -193,6 +193,10 @@ try "is told of" said 'not now'
 try "has plain files" same
 try "and is in the session's record" tells 'failed at prepare-backup (retryable)'
 quiet
+fails prepare-backup 'fatal "a\\x1b[31mred"'
+try "what it says is no command to the terminal" must_fail 3 made
+try "but told" said 'prepare-backup: a?\[31mred'
+quiet
 fails identify 'fatal "who am I"'
 try "A1: who fails at identify" must_fail 3 made
 try "is told of" said 'who am I'
