@@ -5,6 +5,7 @@
 #include "src/cli/cmd.h"
 
 #include "base/err.h"
+#include "base/path.h"
 #include "src/cli/json.h"
 #include "src/cli/ui.h"
 #include "src/engine/generation.h"
@@ -128,6 +129,19 @@ print_json(const struct generation_list *l, const char *set, struct err *e)
 	return json_print(&array, false, e);
 }
 
+/* Nothing is nothing; but a slip of the pen should not look like it. */
+static void
+note_none(const struct generation_list *l, const char *set)
+{
+	char shown[PATH_SHOW_LEN];
+
+	if (l->count == 0)
+		ui_note("there are no generations yet (see asof help backup)");
+	else
+		ui_note("there is no generation of the set %s",
+			path_show_in(shown, set, strlen(set)));
+}
+
 static void
 print_table(const struct generation_list *l, const char *set)
 {
@@ -144,6 +158,8 @@ print_table(const struct generation_list *l, const char *set)
 		head = true;
 		print_row(&l->item[i], width);
 	}
+	if (!head && (set != NULL || l->count == 0))
+		note_none(l, set);
 }
 
 /* Say which cannot be read; the exit code that this deserves. */
@@ -180,8 +196,6 @@ run(struct cli *c, struct err *e)
 		rc = print_json(&list, set, e);
 	else
 		print_table(&list, set);
-	if (!c->json && list.count == 0)
-		ui_note("there are no generations yet (see asof help backup)");
 	if (rc == 0)
 		rc = complain(&list);
 	generation_list_clear(&list);

@@ -306,13 +306,15 @@ static int
 find_set(struct backup *b, struct run *r, struct err *e)
 {
 	const struct backup_options *o = b->opt;
+	char shown[PATH_SHOW_LEN];
 	int rc;
 
 	if (o->set != NULL && !set_name_ok(o->set))
 		return err_set(e, ERR_USAGE,
 			       "%s: not a set name (letters, digits, . _ -, at "
-			       "most %d, no reserved word)",
-			       o->set, SET_NAME_MAX);
+			       "most %d; not latest, current or all)",
+			       path_show_in(shown, o->set, strlen(o->set)),
+			       SET_NAME_MAX);
 	rc = generation_find_set(&r->list, o->set, buf_str(&r->machine),
 				 (const char *const *)b->sources.resolved,
 				 b->sources.count, &r->newest, e);

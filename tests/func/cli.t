@@ -319,6 +319,10 @@ exits 0 "generations --set" generations --set other --json
 json "generations of a set" '[g["generation"] for g in d] == [3]'
 exits 0 "generations of no set" generations -s none --json
 json "generations of no set" 'd == []'
+exits 0 "generations of no set" generations -s none
+says "asof: there is no generation of the set none"
+exits 2 "a set of a reserved name" backup -s all "$src"
+says "not latest, current or all"
 
 exits 0 "show" show 2
 prints "source         $src"
