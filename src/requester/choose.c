@@ -52,9 +52,9 @@ say(struct choose_writer *w, struct err *e, const char *fmt, ...)
 	return 0;
 }
 
-/* Nothing of it, for a reason of the caller's (static). */
+/* Nothing of it; why, the caller says. */
 static void
-leave_out(struct choose_writer *w, const char *why)
+leave_out(struct choose_writer *w)
 {
 	if (w->chosen != NULL)
 		memset(w->chosen, 0,
@@ -62,7 +62,7 @@ leave_out(struct choose_writer *w, const char *why)
 	w->any = false;
 	mem_free(w->own_why);
 	w->own_why = NULL;
-	w->why = why;
+	w->why = NULL;
 }
 
 /* --- who is wanted ------------------------------------------------------- */
@@ -223,8 +223,8 @@ fix_type(struct choose_writer *w, const struct choose_input *in, struct err *e)
 	w->effective =
 		metadata_effective(w->document, (enum metadata_type)in->type);
 	if (w->effective != in->type && in->skip_unsupported) {
-		leave_out(w, "its schema has no backups of this type");
-		return 0;
+		leave_out(w);
+		return say(w, e, "its schema has no backups of this type");
 	}
 	if (w->effective != in->type)
 		return say(w, e,
@@ -284,7 +284,7 @@ part_overlaps(struct cast *c, struct err *e)
 			if (!c->w[k].any || !c->w[k].present ||
 			    !c->w[i].present || !overlap(&c->w[k], &c->w[i]))
 				continue;
-			leave_out(&c->w[i], NULL);
+			leave_out(&c->w[i]);
 			if (say(&c->w[i], e,
 				"a file set of it overlaps one of writer %s",
 				c->w[k].name) < 0)
@@ -408,7 +408,7 @@ leave_one(struct cast *c, struct choose_writer *w,
 	if (metadata_inclusion(w->document, mine) == INCLUDE_REQUIRED)
 		w->any = false;
 	if (!w->any)
-		leave_out(w, NULL);
+		leave_out(w);
 	return say(w, e,
 		   "component %s depends on writer %s, which is not there",
 		   w->document->components.v[mine].name, d->writer);

@@ -394,6 +394,7 @@ try "A4: without incrementals a writer has a full" made
 try "and says so" said 'taken as a full one'
 try "in the record" tells 'took-part, full'
 try "A4: --unsupported=skip leaves it out" made --unsupported=skip
+try "and says why" said 'writer mydb is left out: its schema has no backups'
 try "and says so, too" tells 'left-out'
 document 'incremental differential exclusive' <<END
 component main database selectable=yes
