@@ -99,27 +99,33 @@ libsnapshot_a_SOURCES = \
 
 noinst_LIBRARIES += librequester.a
 librequester_a_SOURCES = \
+	%D%/requester/atlas.c %D%/requester/atlas.h \
 	%D%/requester/audit.c %D%/requester/audit.h \
 	%D%/requester/backup.c %D%/requester/backup.h \
 	%D%/requester/cast.c \
+	%D%/requester/chart.c \
 	%D%/requester/choose.c %D%/requester/choose.h \
 	%D%/requester/claims.c %D%/requester/claims.h \
+	%D%/requester/claims_internal.h \
 	%D%/requester/deliver.c %D%/requester/deliver.h \
 	%D%/requester/dossier.c %D%/requester/dossier.h \
 	%D%/requester/finder.c %D%/requester/finder.h \
 	%D%/requester/guise.c %D%/requester/guise.h \
 	%D%/requester/granted.c %D%/requester/granted.h \
+	%D%/requester/hearing.c \
 	%D%/requester/history.c %D%/requester/history.h \
 	%D%/requester/images.c \
 	%D%/requester/journals.c \
 	%D%/requester/method.c %D%/requester/method.h \
 	%D%/requester/places.c %D%/requester/places.h \
 	%D%/requester/postcopy.c \
+	%D%/requester/promise.c \
 	%D%/requester/pass.c %D%/requester/pass.h \
 	%D%/requester/unit.c %D%/requester/asked.c \
 	%D%/requester/putback.c \
 	%D%/requester/restore.c %D%/requester/restore.h \
 	%D%/requester/restore_words.c %D%/requester/restore_words.h \
+	%D%/requester/remains.c \
 	%D%/requester/run.h \
 	%D%/requester/selection.c %D%/requester/selection.h \
 	%D%/requester/service.c %D%/requester/service.h \
