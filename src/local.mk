@@ -109,6 +109,7 @@ librequester_a_SOURCES = \
 	%D%/requester/claims_internal.h \
 	%D%/requester/deliver.c %D%/requester/deliver.h \
 	%D%/requester/dossier.c %D%/requester/dossier.h \
+	%D%/requester/dossier_read.c \
 	%D%/requester/finder.c %D%/requester/finder.h \
 	%D%/requester/guise.c %D%/requester/guise.h \
 	%D%/requester/granted.c %D%/requester/granted.h \

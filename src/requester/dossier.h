@@ -99,6 +99,7 @@ struct dossier_writer {
 	const char *document; /* name in the tree, or NULL */
 	struct dossier_component *component;
 	size_t components;
+	const struct dossier_component **by_name; /* a parsed one's */
 };
 
 struct dossier {
@@ -129,6 +130,7 @@ void dossier_clear(struct dossier *d);
 void dossier_settle(struct dossier *d, uint32_t number);
 
 const char *dossier_state_name(enum dossier_state s);
+enum dossier_state dossier_state_parse(const char *s); /* 0: none of them */
 
 /* By name; NULL when there is none. */
 const struct dossier_writer *dossier_writer(const struct dossier *d,
