@@ -209,30 +209,6 @@ begin_round(struct run *r, struct err *e)
 
 /* --- to the walk --------------------------------------------------------- */
 
-/* Whoever failed before the walk has claims to nothing. */
-static int
-fail_early(struct run *r, struct err *e)
-{
-	size_t i;
-
-	for (i = 0; i < r->components; i++) {
-		const struct run_writer *w = &r->writer[r->component[i].writer];
-
-		if (cast_is_in(r, i))
-			continue;
-		if (writer_claims_fail(
-			    r->claims, i, e, "%s: %s",
-			    w->failed_at != 0 ? event_name(w->failed_at)
-					      : "its writer",
-			    w->said != NULL ? w->said : "it has gone") < 0)
-			return -1;
-		if (r->o->abort_on_failure)
-			return err_set(e, ERR_SOURCE, "writer %s failed: %s",
-				       w->name, r->claim[i].why);
-	}
-	return 0;
-}
-
 static void
 on_claims_note(void *ctx, const char *text)
 {
@@ -288,7 +264,7 @@ make_claims(struct run *r, struct err *e)
 	};
 	if (writer_claims_new(&r->claims_options, &r->claims, e) < 0)
 		return -1;
-	return fail_early(r, e);
+	return cast_fail_gone(r, e);
 }
 
 /* From prepare-backup to the walk. */

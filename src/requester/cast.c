@@ -486,6 +486,30 @@ cast_is_in(const struct run *r, size_t component)
 	return r->writer[r->component[component].writer].state == PART_TAKING;
 }
 
+int
+cast_fail_gone(struct run *r, struct err *e)
+{
+	char shown[PATH_SHOW_LEN];
+	size_t i;
+
+	for (i = 0; i < r->components; i++) {
+		const struct run_writer *w = &r->writer[r->component[i].writer];
+
+		if (cast_is_in(r, i) || r->claim[i].failed)
+			continue;
+		if (writer_claims_fail(r->claims, i, e, "%s: %s",
+				       w->failed_at != 0
+					       ? event_name(w->failed_at)
+					       : "its writer",
+				       said_of(w)) < 0)
+			return -1;
+		if (r->o->abort_on_failure)
+			return err_set(e, ERR_SOURCE, "writer %s failed: %s",
+				       shown_name(w, shown), r->claim[i].why);
+	}
+	return 0;
+}
+
 void
 cast_clear(struct run *r)
 {

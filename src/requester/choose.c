@@ -356,31 +356,6 @@ pull_one(struct cast *c, struct choose_writer *w,
 		   w->name);
 }
 
-static int
-pull_in(struct cast *c, struct err *e)
-{
-	bool changed = true;
-	size_t i;
-	size_t k;
-
-	while (changed) {
-		changed = false;
-		for (i = 0; i < c->n; i++) {
-			struct choose_writer *w = &c->w[i];
-			size_t n = w->document != NULL
-					   ? w->document->dependencies.count
-					   : 0;
-
-			for (k = 0; k < n; k++)
-				if (pull_one(c, w,
-					     &w->document->dependencies.v[k],
-					     &changed, e) < 0)
-					return -1;
-		}
-	}
-	return 0;
-}
-
 /*
  * What it depends on is not there: its component leaves, and with one that must
  * be there whenever anything is, all of it.
@@ -414,8 +389,12 @@ leave_one(struct cast *c, struct choose_writer *w,
 		   w->document->components.v[mine].name, d->writer);
 }
 
+/* For every dependency of every writer, until nothing changes any more. */
+typedef int (*dependency_fn)(struct cast *c, struct choose_writer *w,
+			     const struct metadata_dependency *d, bool *changed,
+			     struct err *e);
 static int
-leave_behind(struct cast *c, struct err *e)
+each_dependency(struct cast *c, dependency_fn fn, struct err *e)
 {
 	bool changed = true;
 	size_t i;
@@ -430,9 +409,8 @@ leave_behind(struct cast *c, struct err *e)
 					   : 0;
 
 			for (k = 0; k < n; k++)
-				if (leave_one(c, w,
-					      &w->document->dependencies.v[k],
-					      &changed, e) < 0)
+				if (fn(c, w, &w->document->dependencies.v[k],
+				       &changed, e) < 0)
 					return -1;
 		}
 	}
@@ -476,12 +454,13 @@ choose(struct choose_writer *w, size_t n, const struct choose_input *in,
 	int rc = -1;
 	size_t i;
 
-	if (prepare(&c, e) < 0 || select_all(&c, e) < 0 || pull_in(&c, e) < 0)
+	if (prepare(&c, e) < 0 || select_all(&c, e) < 0 ||
+	    each_dependency(&c, pull_one, e) < 0)
 		goto out;
 	for (i = 0; i < n; i++)
 		if (w[i].any && fix_type(&w[i], in, e) < 0)
 			goto out;
-	if (part_overlaps(&c, e) < 0 || leave_behind(&c, e) < 0)
+	if (part_overlaps(&c, e) < 0 || each_dependency(&c, leave_one, e) < 0)
 		goto out;
 	rc = 0;
 out:

@@ -202,26 +202,6 @@ fail_unheard(struct run *r, struct err *e)
 	return 0;
 }
 
-/* A writer that is not with us any more takes its components along. */
-static int
-fail_gone(struct run *r, struct err *e)
-{
-	size_t i;
-
-	for (i = 0; i < r->components; i++) {
-		const struct run_writer *w = &r->writer[r->component[i].writer];
-
-		if (!cast_is_in(r, i) && !r->claim[i].failed &&
-		    writer_claims_fail(
-			    r->claims, i, e, "%s: %s",
-			    w->failed_at != 0 ? event_name(w->failed_at)
-					      : "its writer",
-			    w->said != NULL ? w->said : "it has gone") < 0)
-			return -1;
-	}
-	return 0;
-}
-
 /* --- plain files --------------------------------------------------------- */
 
 /* Would the walk have left it out, because the person said so? */
@@ -390,7 +370,7 @@ postcopy(void *run, struct graft *g, struct err *e)
 	struct run *r = run;
 
 	if (client_copied(r->client, e) < 0 || cast_look(r, e) < 0 ||
-	    fail_gone(r, e) < 0 || journals_read(r, e) < 0 ||
+	    cast_fail_gone(r, e) < 0 || journals_read(r, e) < 0 ||
 	    fail_unheard(r, e) < 0 || renew_all(r, g, e) < 0 ||
 	    graft_unmet(r, g, e) < 0 ||
 	    writer_claims_missing(r->claims, e) < 0 ||

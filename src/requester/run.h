@@ -113,6 +113,11 @@ int cast_meet(struct run *r, struct err *e);
 int cast_appoint(struct run *r, struct err *e);
 /* What became of the writers since the last phase. */
 int cast_look(struct run *r, struct err *e);
+/*
+ * A writer that is not with us any more takes its components along, whose files
+ * are plain ones from now on; with --writer-failure=abort it ends the run.
+ */
+int cast_fail_gone(struct run *r, struct err *e);
 void cast_clear(struct run *r);
 /* Does the component keep a place in this session? */
 bool cast_is_in(const struct run *r, size_t component);
