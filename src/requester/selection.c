@@ -164,8 +164,13 @@ new_pick(struct picks *p, const char *writer, const char *component,
 static int
 add_member(struct pick *k, const char *name, struct err *e)
 {
-	char **more = mem_resize(k->member, k->members + 1, sizeof(*more));
+	char **more;
+	size_t i;
 
+	for (i = 0; i < k->members; i++)
+		if (strcmp(k->member[i], name) == 0)
+			return 0;
+	more = mem_resize(k->member, k->members + 1, sizeof(*more));
 	if (more == NULL)
 		return err_nomem(e);
 	k->member = more;

@@ -482,7 +482,8 @@ sr_02_a_member_is_restored_alone_where_that_is_allowed(void **state)
 {
 	(void)state;
 	start(PLAIN);
-	W.wish[0] = "w:c/part";
+	W.wish[0] = W.wish[1] = "w:c/part";
+	W.o.wishes = 2;
 	must_restore();
 	must_be("/log/1");
 	assert_false(is_there("/d"));
