@@ -320,6 +320,8 @@ say_ready(struct service *s, struct err *e)
 
 	if (control_place_tell(&s->place, s->control.desk->statefd, e) < 0)
 		return -1;
+	if (s->opt->told != NULL)
+		s->opt->told(buf_str(&s->place.path));
 	if (!s->opt->foreground) {
 		if (process_to_background(-1, e) < 0)
 			return -1;
@@ -359,7 +361,7 @@ tear_down(struct service *s)
 	stop_threads(s);
 	if (d != NULL) {
 		control_events_stop(&s->control);
-		control_place_untell(d->statefd);
+		control_place_untell(&s->place, d->statefd);
 		close_handles(&s->control);
 	}
 	if (s->session != NULL)
@@ -369,6 +371,8 @@ tear_down(struct service *s)
 	fusesay_end();
 	if (d != NULL) {
 		d->wake = NULL;
+		/* While the next one still waits for the desk. */
+		rundir_leave_repository(s->repository, s->repository_id);
 		desk_close(d);
 	}
 }
@@ -396,13 +400,16 @@ control_serve(const char *repository, const unsigned char repository_id[16],
 }
 
 bool
-control_place(const char *repository, const unsigned char repository_id[16],
-	      struct buf *out)
+control_link(const char *repository, const unsigned char repository_id[16],
+	     struct buf *out)
 {
-	int fd = registry_open_state(repository, repository_id, NULL);
-	bool found = fd >= 0 && control_place_ask(fd, out);
+	struct buf name = { 0 };
+	int rc;
 
-	if (fd >= 0)
-		close(fd);
-	return found;
+	registry_name(repository, repository_id, &name);
+	rc = buf_ok(&name, NULL);
+	if (rc == 0)
+		rc = control_place_default(buf_str(&name), out, NULL);
+	buf_clear(&name);
+	return rc == 0;
 }

@@ -18,6 +18,7 @@ struct control_options {
 	const char *dir;  /* where to; NULL: /run/asof/NAME, $XDG_RUNTIME_DIR/... */
 	bool foreground;
 	int ready_fd;     /* -1, or told by one newline and closed */
+	void (*told)(const char *path); /* where they are, before that; or NULL */
 };
 
 /*
@@ -27,9 +28,12 @@ struct control_options {
 int control_serve(const char *repository, const unsigned char repository_id[16],
 		  const struct control_options *opt, struct err *e);
 
-/* Where it is served, for this user: appended; false when nowhere is. */
+/*
+ * The path that leads to the control files, for this user, whenever they are
+ * served and wherever that is: appended; false when there is no such place.
+ */
 struct buf;
-bool control_place(const char *repository,
-		   const unsigned char repository_id[16], struct buf *out);
+bool control_link(const char *repository, const unsigned char repository_id[16],
+		  struct buf *out);
 
 #endif

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/io.h"
+#include "base/mem.h"
 #include "base/path.h"
 #include "base/sys.h"
 #include "fuse/device.h"
@@ -38,9 +39,8 @@ put_child(struct buf *out, const char *dir, const char *name, size_t len)
 	buf_add(out, name, len);
 }
 
-/* The run directory's `name`. */
-static int
-find_default(const char *name, struct buf *out, struct err *e)
+int
+control_place_default(const char *name, struct buf *out, struct err *e)
 {
 	char link[sizeof("/proc/self/fd/") + 10];
 	char dir[PATH_MAX];
@@ -58,7 +58,7 @@ find_default(const char *name, struct buf *out, struct err *e)
 		return -1;
 	dir[n] = '\0';
 	put_child(out, dir, name, strlen(name));
-	return 0;
+	return buf_ok(out, e);
 }
 
 /* The person's; absolute. */
@@ -142,6 +142,43 @@ check_repository(const char *path, const char *shown, const char *repository,
 	return rc;
 }
 
+/* Could somebody else put another directory in the place of one in this? */
+static bool
+is_open_to_others(const struct stat *st)
+{
+	mode_t others = st->st_gid == getegid() ? S_IWOTH : S_IWOTH | S_IWGRP;
+
+	return (st->st_uid != 0 && st->st_uid != geteuid()) ||
+	       ((st->st_mode & others) != 0 && (st->st_mode & S_ISVTX) == 0);
+}
+
+/* The directories above it, which is real. */
+static int
+check_above(const struct buf *path, const char *shown, struct err *e)
+{
+	struct buf above = { 0 };
+	size_t len = path->len;
+	struct stat st;
+	int rc = 0;
+
+	while (rc == 0 && len > 0) {
+		while (path->data[--len] != '/')
+			;
+		buf_reset(&above);
+		buf_add(&above, path->data, len > 0 ? len : 1);
+		if (sys_repo->fstatat(AT_FDCWD, buf_str(&above), &st,
+				      AT_SYMLINK_NOFOLLOW) < 0)
+			rc = err_sys(e, "look at what is above %s", shown);
+		else if (is_open_to_others(&st))
+			rc = err_set(e, ERR_USAGE,
+				     "%s: somebody else may change what is "
+				     "above it",
+				     shown);
+	}
+	buf_clear(&above);
+	return rc;
+}
+
 /* Who else could write to it could put something else in its place. */
 static int
 check_dir(const char *path, char *shown, struct err *e)
@@ -167,31 +204,77 @@ check_dir(const char *path, char *shown, struct err *e)
 	return rc;
 }
 
+/* Where it is to be, and where a link to it. */
+static int
+find_path(const char *dir, const char *name, const char *shown,
+	  struct control_place *out, struct err *e)
+{
+	struct buf link = { 0 };
+	int rc = 0;
+
+	if (dir == NULL)
+		return control_place_default(name, &out->path, e);
+	if (find_given(dir, shown, &out->path, e) < 0 ||
+	    buf_ok(&out->path, e) < 0 ||
+	    check_above(&out->path, shown, e) < 0)
+		return -1;
+	/* Without a run directory nobody looks for it there. */
+	if (control_place_default(name, &link, NULL) == 0 &&
+	    strcmp(buf_str(&link), buf_str(&out->path)) != 0) {
+		out->link = mem_strdup(buf_str(&link));
+		rc = out->link != NULL ? 0 : err_nomem(e);
+	}
+	buf_clear(&link);
+	return rc;
+}
+
+/* Does a symlink of ours stand there? */
+static bool
+is_link(const char *path)
+{
+	char target[PATH_MAX];
+
+	return sys_repo->readlinkat(AT_FDCWD, path, target, sizeof(target)) >=
+	       0;
+}
+
+/* Take away what a process that was killed has left there. */
+static void
+clear_left(const char *path)
+{
+	device_clear_dead(path, DEVICE_CONTROL);
+	(void)sys_repo->unlinkat(AT_FDCWD, path,
+				 is_link(path) ? 0 : AT_REMOVEDIR);
+}
+
 int
 control_place_make(const char *dir, const char *name, const char *repository,
 		   struct control_place *out, struct err *e)
 {
 	char shown[PATH_SHOW_LEN];
 	const char *path;
-	int rc;
 
-	if (dir != NULL) {
+	if (dir != NULL)
 		(void)path_show_in(shown, dir, strlen(dir));
-		rc = find_given(dir, shown, &out->path, e);
-	} else {
-		rc = find_default(name, &out->path, e);
-	}
+	if (find_path(dir, name, shown, out, e) < 0)
+		return -1;
 	path = buf_str(&out->path);
-	if (rc < 0 || buf_ok(&out->path, e) < 0)
+	if (buf_ok(&out->path, e) < 0)
 		return -1;
 	(void)path_show_in(shown, path, strlen(path));
+	if (dir == NULL && is_link(path))
+		clear_left(path);
 	if (check_mounts(path, shown, e) < 0 ||
 	    check_repository(path, shown, repository, e) < 0)
 		return -1;
 	out->made = sys_repo->mkdirat(AT_FDCWD, path, 0755) == 0;
 	if (!out->made && errno != EEXIST)
 		return err_sys(e, "make the directory %s", shown);
-	return check_dir(path, shown, e);
+	if (check_dir(path, shown, e) < 0)
+		return -1;
+	/* What is there in the run directory, a process that was killed left. */
+	out->made = out->made || dir == NULL;
+	return 0;
 }
 
 void
@@ -201,6 +284,8 @@ control_place_leave(struct control_place *p)
 		(void)sys_repo->unlinkat(AT_FDCWD, buf_str(&p->path),
 					 AT_REMOVEDIR);
 	buf_clear(&p->path);
+	mem_free(p->link);
+	p->link = NULL;
 	p->made = false;
 }
 
@@ -209,28 +294,21 @@ control_place_leave(struct control_place *p)
 int
 control_place_tell(const struct control_place *p, int statefd, struct err *e)
 {
+	if (p->link != NULL) {
+		clear_left(p->link);
+		if (sys_repo->symlinkat((const char *)p->path.data, AT_FDCWD,
+					p->link) < 0)
+			return err_sys(e, "link %s to the control files",
+				       p->link);
+	}
 	return io_publish(statefd, PLACE_FILE, p->path.data, p->path.len, true,
 			  e);
 }
 
 void
-control_place_untell(int statefd)
+control_place_untell(const struct control_place *p, int statefd)
 {
 	(void)io_unlink(statefd, PLACE_FILE, NULL);
-}
-
-bool
-control_place_ask(int statefd, struct buf *out)
-{
-	struct buf path = { 0 };
-	struct mounted there;
-	bool found = io_read_file(statefd, PLACE_FILE, PATH_MAX, &path, NULL) ==
-			     0 &&
-		     mounts_find(buf_str(&path), &there, NULL) == 0 &&
-		     strcmp(there.type, DEVICE_CONTROL) == 0;
-
-	if (found)
-		buf_add(out, path.data, path.len);
-	buf_clear(&path);
-	return found;
+	if (p->link != NULL && is_link(p->link))
+		(void)sys_repo->unlinkat(AT_FDCWD, p->link, 0);
 }

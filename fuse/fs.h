@@ -38,7 +38,7 @@ struct fs {
 	struct chunk_reader *reader; /* what it reads: there with the root */
 	struct view_gen *at;
 	uint64_t at_ino; /* its directory that is the mount's root */
-	const char *control; /* where control files are; NULL: nowhere */
+	const char *control; /* what leads to control files; or NULL */
 	bool no_xattrs;  /* nothing in that tree has any */
 
 	bool allow_other; /* the kernel checks modes and ACLs */

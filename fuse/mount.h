@@ -44,7 +44,7 @@ struct mount_options {
 	struct repository *repository;
 	struct store *store;
 	const struct mount_link *link;
-	const char *control; /* where control files are: linked to; or NULL */
+	const char *control; /* what leads to control files; or NULL */
 };
 
 /*

@@ -5,7 +5,9 @@
  * until it sees another mtime.
  *
  * The symlink `control` is in no list, because it is about no generation: it is
- * there, or not, for as long as the mount is.
+ * there, or not, for as long as the mount is.  It leads to a path at which
+ * control files, or a link to them, are while somebody serves them, so that
+ * nothing has to be looked for here (fuse/control_place.h).
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1

@@ -23,6 +23,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -77,6 +78,17 @@ make_absolute(const char *dir, struct buf *out, struct err *e)
 	return buf_ok(out, e);
 }
 
+/* Who stays in the foreground has his terminal for other things. */
+static void
+tell_place(const char *path)
+{
+	char shown[PATH_SHOW_LEN];
+
+	ui_printf("control files: %s\n",
+		  path_show_in(shown, path, strlen(path)));
+	(void)fflush(stdout);
+}
+
 static int
 run(struct cli *c, struct err *e)
 {
@@ -94,6 +106,8 @@ run(struct cli *c, struct err *e)
 		rc = make_absolute(opt_text(&c->opts, "dir"), &dir, e);
 	if (rc == 0 && dir.len > 0)
 		opt.dir = buf_str(&dir);
+	if (!opt.foreground)
+		opt.told = tell_place;
 	if (rc == 0 && !opt.foreground)
 		rc = detach("control", user_fd, &opt.ready_fd, &code, e);
 	if (rc == 0)

@@ -56,7 +56,7 @@ struct request {
 	struct buf at;
 	struct buf rest; /* mount options for the kernel */
 	bool no_control;
-	struct buf control; /* where control files are; empty: nowhere */
+	struct buf control; /* what leads to control files; empty: nothing */
 };
 
 /* --- mount options -------------------------------------------------------- */
@@ -292,9 +292,9 @@ serve(struct cli *c, struct request *q, struct err *e)
 		return -1;
 	if (check_at(c, q->mount.at_generation_arg, e) < 0)
 		return -1;
-	if (has_control(q) && control_place(c->repository->path,
-					    c->repository->config.id,
-					    &q->control))
+	if (has_control(q) && control_link(c->repository->path,
+					   c->repository->config.id,
+					   &q->control))
 		q->mount.control = buf_str(&q->control);
 	q->mount.repository = c->repository;
 	q->mount.store = c->store;

@@ -138,6 +138,20 @@ rundir_open_repository(const char *repository, const uint8_t repository_id[16],
 	return fd;
 }
 
+void
+rundir_leave_repository(const char *repository, const uint8_t repository_id[16])
+{
+	struct buf name = { 0 };
+	int dir = rundir_open(NULL);
+
+	registry_name(repository, repository_id, &name);
+	buf_add_str(&name, ".d");
+	if (dir >= 0 && buf_ok(&name, NULL) == 0)
+		(void)sys_repo->unlinkat(dir, buf_str(&name), AT_REMOVEDIR);
+	(void)io_close(dir, "run directory", NULL);
+	buf_clear(&name);
+}
+
 int
 rundir_exclusive(int *fd, struct err *e)
 {

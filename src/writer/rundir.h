@@ -22,6 +22,10 @@ int rundir_open(struct err *e);
 int rundir_open_repository(const char *repository,
 			   const uint8_t repository_id[16], struct err *e);
 
+/* It has ended: take the directory away, if it is empty. */
+void rundir_leave_repository(const char *repository,
+			     const uint8_t repository_id[16]);
+
 /*
  * The lock that lets one snapshot be under construction on this machine.  0: it
  * is held while *fd is open; 1: somebody else holds it.

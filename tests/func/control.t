@@ -97,6 +97,8 @@ try "C1: others may come in, with no rights but those of their writers" \
 rmdir "$T/x"
 try "C1: a signal ends it, and takes the mount and its directory away" stop
 try "... its directory is gone" test ! -e "$C"
+try "... and all of it in the run directory" \
+	sh -c "! ls '$T/run' | grep -v '^snapshot.lock$'"
 
 control
 try "C1: an unmount ends it" sh -c "umount '$C'"
@@ -129,7 +131,27 @@ stop
 mkdir "$T/here"
 try "control files can be where the person says" control --dir "$T/here"
 try "... there" test -d "$T/here/writers"
+try "C1: ... and a link leads to them from the run directory" \
+	reads "$(echo "$T"/run/repo-????????)/version" '^1$'
+kill -9 "$pid"
+wait "$pid" 2>/dev/null
+wait_for sh -c "! grep -q '$T/here ' /proc/self/mountinfo"
+try "C1: a link that a killed process left is no hindrance" control
+try "... for control files in its place" reads "$(echo "$T"/run/repo-????????)/version" '^1$'
 stop
+control --dir "$T/here"
+stop
+try "... and the link goes with them" \
+	sh -c "! ls '$T/run' | grep -v '^snapshot.lock$'"
+mkdir "$T/his/mine"
+try "C1: not beneath a directory in which another user could exchange it" \
+	must_fail 2 asof control --dir "$T/his/mine"
+try "... which is said" said "somebody else"
+rmdir "$T/his/mine"
+try "C1: it says where they are" sh -c \
+	"'$ASOF' control --dir '$T/here' | grep -q ': $T/here\$'"
+umount "$T/here"
+wait_for sh -c "! ls '$T/run' | grep -v '^snapshot.lock$'"
 try "a directory that was there is left" test -d "$T/here"
 touch "$T/here/file"
 try "one that is not empty is refused" must_fail 2 asof control --dir "$T/here"
@@ -657,7 +679,20 @@ sleep 0.3
 try "... and leaves them" test -d "$T/v/control/writers"
 umount "$T/v"
 try "C1: they end with the mount that started them" \
-	wait_for sh -c "! grep -q asof-control /proc/self/mountinfo"
+	wait_for sh -c "! ls '$T/run' | grep -v '^snapshot.lock$'"
+view v
+umount "$(readlink "$T/v/control")"
+try "C1: the link leads nowhere when they have ended" \
+	wait_for test ! -e "$T/v/control"
+wait_for sh -c "! ls '$T/run' | grep -v '^snapshot.lock$'"
+control --dir "$T/here"
+try "... and to where they are when others serve them" \
+	reads "$T/v/control/version" '^1$'
+stop
+control
+try "... or again" reads "$T/v/control/version" '^1$'
+stop
+umount "$T/v"
 view v3 --no-control
 try "C1: --no-control starts none" test ! -e "$T/v3/control"
 umount "$T/v3"
