@@ -439,7 +439,7 @@ refused() { # PATTERN OPTION ... MOUNTPOINT
 	pattern=$1
 	shift
 	must_fail 2 asof mount "$@" && said_only "$pattern" &&
-		! grep -q " $T/[^ ]* fuse.asof" /proc/mounts
+		! grep -q " $T/[^ ]* fuse.asof " /proc/mounts
 }
 mkdir "$T/full" && : >"$T/full/file"
 try "refused: a file" refused "is not a directory" "$T/full/file"
