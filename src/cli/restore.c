@@ -12,6 +12,8 @@
 #include "src/engine/restore.h"
 #include "src/engine/view.h"
 
+#include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 static const char *const existing[] = { "refuse", "replace", "keep", NULL };
@@ -49,16 +51,19 @@ static const struct opt options[] = {
 };
 /* clang-format on */
 
-/* What the progress is measured against. */
 struct job {
-	uint64_t inodes;
+	uint64_t inodes; /* what the progress is measured against */
+	atomic_bool in_the_way; /* something was, and was left there */
 };
 
 static void
 on_failed(void *ctx, const char *path, const struct err *why, bool damage)
 {
-	(void)ctx;
+	struct job *job = ctx;
+
 	(void)damage;
+	if (why->saved_errno == EEXIST)
+		job->in_the_way = true;
 	ui_error_path(path, why->text);
 }
 
@@ -116,7 +121,7 @@ report(const struct place *p, const struct restore_result *r, uint64_t ns)
 
 /* The worst of what happened. */
 static int
-code_of(const struct restore_result *r)
+code_of(const struct restore_result *r, const struct job *job)
 {
 	char n[UI_TEXT_LEN];
 
@@ -124,6 +129,9 @@ code_of(const struct restore_result *r)
 		return CODE_DONE;
 	ui_error("%s entr%s not or not wholly restored", ui_count(n, r->failed),
 		 r->failed == 1 ? "y was" : "ies were");
+	if (job->in_the_way)
+		ui_note("files in the way are left as they are, unless "
+			"--existing or --in-place says otherwise");
 	if (r->damaged > 0)
 		return CODE_DAMAGED;
 	if (r->failed > r->unreadable)
@@ -191,7 +199,7 @@ restore(struct cli *c, struct place *p, struct err *e)
 		return -1;
 	if (!c->json && !opt_given(o, "quiet"))
 		report(p, &result, ns);
-	return code_of(&result);
+	return code_of(&result, &job);
 }
 
 static int

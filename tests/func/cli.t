@@ -426,6 +426,7 @@ empty "restore -q"
 [ -f "$tmp/t3/b" ]
 report $? "restore of a path with a slash makes what it holds"
 exits 1 "restore over files" restore "2:$src/dir/" --to "$tmp/t3"
+says "left as they are, unless --existing or --in-place says otherwise"
 echo mine >"$tmp/t3/b"
 exits 0 "restore --existing keep" restore "2:$src/dir/" --to "$tmp/t3" \
 	--existing keep
