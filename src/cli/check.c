@@ -171,6 +171,9 @@ run(struct cli *c, struct err *e)
 	if (check_run(c->store, &opt, &result, e) < 0)
 		goto out;
 	ui_progress_end();
+	if (result.damaged > 0 && opt.data)
+		ui_note("the next backup stores anew what is damaged in packs, "
+			"if its sources still have it");
 	rc = result.damaged > 0 ? CODE_DAMAGED : CODE_DONE;
 	if (c->json && report_json(&f, &result, e) < 0)
 		rc = -1;

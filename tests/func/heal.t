@@ -96,7 +96,8 @@ all_whole() {
 }
 
 found() {
-	must_fail 4 asof check && [ "$(notes)" -gt 0 ] && said "pack "
+	must_fail 4 asof check && [ "$(notes)" -gt 0 ] && said "pack " &&
+		said "the next backup stores anew"
 }
 
 healed() { asof check && printed "no damage found"; }
