@@ -606,8 +606,9 @@ walk_step(struct check *c, struct err *e)
 	case 2:
 		c->blind = true;
 		c->level[c->depth - 1].damaged = true;
-		(void)err_prefix(&why, "%" PRIu64 " names in it are lost",
-				 lost);
+		(void)err_prefix(&why, "%" PRIu64 " %s lost", lost,
+				 lost == 1 ? "name in it is" :
+					     "names in it are");
 		path_problem(c, why.text);
 		return 0;
 	default:

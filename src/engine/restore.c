@@ -468,8 +468,9 @@ walk_step(struct walk *w, struct err *e)
 	case 1:
 		return walk_entry(w, dir, &en, e);
 	case 2:
-		(void)err_prefix(&why, "%" PRIu64 " names in it are lost",
-				 lost);
+		(void)err_prefix(&why, "%" PRIu64 " %s lost", lost,
+				 lost == 1 ? "name in it is" :
+					     "names in it are");
 		w->sum.failed += lost > 0 ? lost : 1;
 		w->sum.damaged += lost > 0 ? lost : 1;
 		restore_tell(w->run, dir, NULL, 0, &why, true);

@@ -1519,7 +1519,7 @@ behind_a_damaged_node_the_other_names_are_restored(void **state)
 		must_run(&r, NULL, false);
 		n = count_names(r.to);
 		assert_int_equal(r.tolds, 1);
-		must_tell(&r, 0, "/", " names in it are lost", true);
+		must_tell(&r, 0, "/", " in it ", true);
 		assert_int_equal(r.res.damaged, N - n);
 		assert_int_equal(r.res.files, n);
 		assert_true(n >= N - SPLIT_MAX * (leaves + 1) && n < N);
