@@ -89,8 +89,9 @@ print_images(struct view_gen *g, const struct dossier_component *c)
 			  c->image[i].number);
 }
 
+/* `all`: the backup read all of everything, whatever was declared. */
 static void
-print_file(const struct dossier_file *f)
+print_file(const struct dossier_file *f, bool all)
 {
 	char size[UI_TEXT_LEN];
 	char when[TIME_TEXT_LEN];
@@ -104,8 +105,10 @@ print_file(const struct dossier_file *f)
 			ui_printf(" recursive");
 		if (f->has_newer)
 			ui_printf(" since %s", ui_time(when, f->newer));
-	} else {
+	} else if (!all && f->refused == NULL) {
 		ui_printf(": %s read", ui_size(size, f->bytes_read));
+	} else if (all) {
+		ui_printf(": read whole, as all is");
 	}
 	ui_printf("\n");
 	row_text(6, "read whole", f->refused);
@@ -115,6 +118,8 @@ print_file(const struct dossier_file *f)
 static void
 print_component(struct view_gen *g, const struct dossier_component *c)
 {
+	bool all = c->effective == METADATA_FULL ||
+		   c->effective == METADATA_COPY;
 	size_t i;
 
 	ui_printf("  component ");
@@ -130,7 +135,7 @@ print_component(struct view_gen *g, const struct dossier_component *c)
 	row_text(4, "metadata", c->metadata);
 	print_images(g, c);
 	for (i = 0; i < c->files; i++)
-		print_file(&c->file[i]);
+		print_file(&c->file[i], all);
 	for (i = 0; i < c->attachments; i++)
 		row_text(4, "attached", c->attachment[i].path);
 }

@@ -102,6 +102,8 @@ try "a database has a writer" writer
 try "it is read whole at first" made
 dump "$db" >was
 try "and right" right latest was
+wholly() { asof show latest --writers && printed 'shop.db: read whole'; }
+try "which asof show says" wholly
 sql "$db" 'UPDATE account SET amount = amount + 1 WHERE id = 1500' \
 	'UPDATE account SET amount = amount - 1 WHERE id = 10'
 try "two rows later" made
