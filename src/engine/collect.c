@@ -485,8 +485,9 @@ tell_reason(struct collector *c, const struct dir *d, const struct item *it,
 	else if (ic != NULL && ic->partial)
 		buf_printf(&text,
 			   "%" PRIu64 " of %" PRIu64 " bytes read, %" PRIu64
-			   " ranges declared",
-			   ic->read, (uint64_t)it->st.stx_size, ic->ranges);
+			   " range%s declared",
+			   ic->read, (uint64_t)it->st.stx_size, ic->ranges,
+			   ic->ranges == 1 ? "" : "s");
 	else if (ic != NULL && ic->proof != NULL)
 		buf_add_str(&text, ic->proof);
 	if (ic != NULL && ic->claim.text != NULL) {

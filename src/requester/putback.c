@@ -73,8 +73,8 @@ tell_verdict(const struct pass *p, const struct unit *u,
 
 	switch (u->verdict) {
 	case VERDICT_HOME:
-		unit_tell(p, u, "%" PRIu64 " file%s %s where they belong", n, s,
-			  go);
+		unit_tell(p, u, "%" PRIu64 " file%s %s where %s", n, s, go,
+			  n == 1 ? "it belongs" : "they belong");
 		break;
 	case VERDICT_ALTERNATE:
 		unit_tell(p, u,

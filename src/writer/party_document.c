@@ -297,9 +297,11 @@ party_document(struct party *p, const void *text, size_t len, struct err *e)
 		pen_give(p);
 	}
 	if (rc == 0) {
-		party_log(p, "document accepted: %zu components, %zu file sets",
+		party_log(p, "document accepted: %zu component%s, %zu file set%s",
 			  p->document->components.count,
-			  p->document->files.count);
+			  p->document->components.count == 1 ? "" : "s",
+			  p->document->files.count,
+			  p->document->files.count == 1 ? "" : "s");
 		desk_changed(p->desk, p);
 	} else {
 		if (!p->removed)
