@@ -222,7 +222,7 @@ answer_outcome(struct claims *c, size_t owner, const char *path,
 	struct hearing s;
 
 	if (why == NULL && torn) {
-		hearing_open(&s, w, path, true);
+		hearing_open(&s, w, path, false);
 		if (!s.log_recovery)
 			why = "it changed while it was read";
 	}

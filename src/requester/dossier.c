@@ -69,6 +69,23 @@ put_number(struct buf *out, const char *key, uint64_t n)
 		buf_printf(out, " %s=%" PRIu64, key, n);
 }
 
+size_t
+dossier_text_len(const char *s, size_t len)
+{
+	size_t n = 0;
+	size_t i;
+
+	for (i = 0; s != NULL && i < len; i++) {
+		unsigned char c = (unsigned char)s[i];
+
+		if (c == '\n' || c == '\t' || c == '"' || c == '\\')
+			n += 2;
+		else
+			n += c < 0x20 || c > 0x7e ? 4 : 1;
+	}
+	return n;
+}
+
 /* A line, or several, with a text; nothing for NULL. */
 static void
 put_text(struct buf *out, const char *word, const char *s, size_t len)

@@ -25,6 +25,7 @@ struct buf;
 struct err;
 
 #define DOSSIER_MAX         (64u << 20) /* bytes of the text */
+#define DOSSIER_TEXTS_MAX   (DOSSIER_MAX / 4 * 3) /* of stamps and metadata */
 #define DOSSIER_RANGES_MAX  32768u      /* longer ones go into ranges/N */
 #define DOSSIER_WRITERS_MAX 4096u
 
@@ -110,6 +111,9 @@ struct dossier {
 	size_t writers;
 	void *memory; /* a parsed dossier's */
 };
+
+/* How long a stamp or the like is there; NULL is nothing. */
+size_t dossier_text_len(const char *s, size_t len);
 
 /* Append the text. */
 void dossier_print(const struct dossier *d, struct buf *out);

@@ -202,6 +202,43 @@ fail_unheard(struct run *r, struct err *e)
 	return 0;
 }
 
+static size_t
+text_len(const char *s)
+{
+	return s != NULL ? dossier_text_len(s, strlen(s)) : 0;
+}
+
+/*
+ * A record that is too long is one that nobody can read, for any component.  So
+ * those whose texts have no room in it have failed.
+ */
+static int
+fail_swollen(struct run *r, struct err *e)
+{
+	uint64_t all = 0;
+	size_t i;
+
+	for (i = 0; i < r->components; i++) {
+		const struct reduced *now = r->component[i].reduced;
+		const struct dossier_component *base =
+			r->component[i].base.component;
+		uint64_t own = 0;
+
+		if (now != NULL)
+			own = text_len(now->stamp) + text_len(now->metadata);
+		if (base != NULL)
+			own += dossier_text_len(base->stamp, base->stamp_len);
+		if (all + own <= DOSSIER_TEXTS_MAX)
+			all += own;
+		else if (writer_claims_fail(r->claims, i, e,
+					    "its stamp and metadata have no "
+					    "room in the session's record") <
+			 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* --- plain files --------------------------------------------------------- */
 
 /* Would the walk have left it out, because the person said so? */
@@ -374,7 +411,8 @@ postcopy(void *run, struct graft *g, struct err *e)
 	    fail_unheard(r, e) < 0 || renew_all(r, g, e) < 0 ||
 	    graft_unmet(r, g, e) < 0 ||
 	    writer_claims_missing(r->claims, e) < 0 ||
-	    remove_gone(r, g, e) < 0 || images_keep(r, g, e) < 0 ||
+	    remove_gone(r, g, e) < 0 || fail_swollen(r, e) < 0 ||
+	    images_keep(r, g, e) < 0 ||
 	    make_plain(r, g, e) < 0)
 		return -1;
 	journals_tell_refused(r);

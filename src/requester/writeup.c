@@ -207,6 +207,8 @@ say_base(const struct run_component *own, struct dossier_component *c)
 	if (base == NULL)
 		return;
 	c->base = own->base.generation;
+	if (!c->succeeded)
+		return;
 	c->previous_stamp = base->stamp;
 	c->previous_len = base->stamp_len;
 }

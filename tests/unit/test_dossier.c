@@ -220,10 +220,45 @@ without_memory_it_says_so_and_keeps_nothing(void **state)
 	assert_true(n > 8);
 }
 
+static void
+a_text_is_as_long_as_it_is_written(void **state)
+{
+	char every[255];
+	struct dossier_component c = { .name = "c",
+				       .effective = METADATA_FULL,
+				       .stamp = every,
+				       .stamp_len = sizeof(every) };
+	struct dossier_writer w = { .name = "w",
+				    .state = DOSSIER_TOOK_PART,
+				    .component = &c,
+				    .components = 1 };
+	struct dossier d = { .session = "0123456789abcdef0123456789abcdef",
+			     .type = METADATA_FULL,
+			     .writer = &w,
+			     .writers = 1 };
+	struct buf with = { 0 };
+	struct buf without = { 0 };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(every); i++)
+		every[i] = (char)(i + 1);
+	dossier_print(&d, &with);
+	c.stamp = NULL;
+	dossier_print(&d, &without);
+	assert_int_equal(with.len - without.len,
+			 strlen("stamp \"\"\n") +
+				 dossier_text_len(every, sizeof(every)));
+	assert_int_equal(dossier_text_len(NULL, 0), 0);
+	buf_clear(&with);
+	buf_clear(&without);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_text_is_as_long_as_it_is_written),
 		cmocka_unit_test(a_record_is_printed_and_parsed_to_the_same),
 		cmocka_unit_test(
 			a_stamp_longer_than_a_line_comes_back_byte_for_byte),
