@@ -339,6 +339,30 @@ stamped v6
 try "until all was read" made
 try "is trusted again" silent untrusted
 
+quiet
+document 'incremental timestamped' <<END
+component main database selectable=yes
+database-files main $T/src/db *.db
+database-files main $T/src/kept * backup=full
+END
+stamped b1
+try "B11: a full of a component that will carry" made -t full
+quiet
+stamped b2
+change 8 9
+partial '65536:8192 since=b1'
+try "B11: it lies" made --audit 100
+try "and is not trusted" tells untrusted
+quiet
+stamped b3
+try "B11: when something is carried, not all has been read" made
+try "so it is not trusted again" tells untrusted
+quiet
+stamped b4
+try "B11: until a full" made -t full
+try "has read all" silent untrusted
+plain
+
 # --- members -----------------------------------------------------------------------------------
 
 quiet
