@@ -299,6 +299,30 @@ try "nobody is told that it is complete" deaf a '^backup-complete'
 try "it is taken away" gone
 try "what it started is gone, too" \
 	sh -c '! grep "^State:.[^ZX]" "/proc/$(cat p/sleeper)/status"'
+# Each has its own seconds, and a's are over first: those of its freeze.
+again
+writer b back-end 'freeze:sleep 2.5
+	ok'
+echo 'sleep 2.5' >p/after
+try "D3: a snapshot that comes when a window has ended" made_not 1 --window=4
+try "is of no use" said 'the snapshot came too late: writer a'
+try "all are thawed" thawed a b c
+try "nobody is told that it is complete" deaf a '^backup-complete'
+try "it is taken away" gone
+again
+echo 'rm -r $T/p/snap.*; exit 3' >p/destroy
+try "one that fails to take it away" made
+try "is told of" said 'could not be taken away: .* destroy: exit status 3'
+try "and the backup is what it was" has succeeded 3
+rm p/destroy
+again
+touch p/atomic
+sed 's,^prepare),&	sleep 77,' provider >hanging
+chmod 755 hanging
+try "one that hangs when it is to promise" asof backup --json \
+	--snapshot "command:$T/hanging" --window=1 src
+try "has promised nothing" heard a 'snapshot-atomic=no'
+try "and all succeed" has succeeded 3
 again
 echo 'nonsense' >p/output
 spoiled "one that prints nonsense" 'nonsense'
