@@ -66,6 +66,7 @@ libwriter_a_SOURCES = \
 	%D%/writer/partylog.c %D%/writer/partylog.h \
 	%D%/writer/pen.c %D%/writer/pen.h \
 	%D%/writer/pending.c \
+	%D%/writer/preface.c %D%/writer/preface.h \
 	%D%/writer/ranges.c %D%/writer/ranges.h \
 	%D%/writer/reduce.c %D%/writer/reduce.h \
 	%D%/writer/reduce_differenced.c %D%/writer/reduce_internal.h \

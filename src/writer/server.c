@@ -23,7 +23,6 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/io.h"
-#include "base/mem.h"
 #include "src/writer/coprocess.h"
 #include "src/writer/entries.h"
 #include "src/writer/grammar.h"
@@ -32,6 +31,7 @@
 #include "src/writer/party.h"
 #include "src/writer/partylog.h"
 #include "src/writer/pen.h"
+#include "src/writer/preface.h"
 #include "src/writer/registry.h"
 #include "src/writer/roster.h"
 #include "src/writer/round.h"
@@ -43,122 +43,17 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define LIST_MAX    65536 /* volumes, outcomes, grants of one message */
 #define SECONDS_MAX 86400
-#define PLACE_WORDS 4
-
-/* Words that were sent in front of a message, until it comes. */
-struct words {
-	char **v;
-	size_t count;
-};
 
 struct connection {
 	struct desk *desk;
 	struct wire wire;
 	struct round *round;
 	bool greeted;
-	struct words volume, grant, service;
-	struct words place; /* four for each */
-	struct round_outcome *outcome; /* its strings are in `outcome_words` */
-	size_t outcomes;
-	struct words outcome_words;
+	struct preface before; /* of the message that comes */
 	struct buf reply;
 	int pass; /* a descriptor for the reply, or -1 */
 };
-
-/* --- words in front --------------------------------------------------------- */
-
-static void
-forget_words(struct words *w)
-{
-	size_t i;
-
-	for (i = 0; i < w->count; i++)
-		mem_free(w->v[i]);
-	mem_free(w->v);
-	*w = (struct words){ 0 };
-}
-
-static int
-keep_word(struct words *w, const char *s, struct err *e)
-{
-	char **more;
-
-	if (w->count >= LIST_MAX)
-		return err_set(e, ERR_USAGE, "too many words");
-	more = mem_resize(w->v, w->count + 1, sizeof(*more));
-	if (more == NULL)
-		return err_nomem(e);
-	w->v = more;
-	more[w->count] = mem_strdup(s);
-	if (more[w->count] == NULL)
-		return err_nomem(e);
-	w->count++;
-	return 0;
-}
-
-static void
-forget_outcomes(struct connection *c)
-{
-	mem_free(c->outcome);
-	c->outcome = NULL;
-	c->outcomes = 0;
-	forget_words(&c->outcome_words);
-}
-
-/* place W C DIR PLACE */
-static int
-keep_place(struct connection *c, const struct grammar_line *l, struct err *e)
-{
-	size_t i;
-
-	if (l->count != 1 + PLACE_WORDS)
-		return err_set(e, ERR_USAGE, "a place is of a directory");
-	for (i = 1; i < l->count; i++)
-		if (keep_word(&c->place, l->word[i].s, e) < 0)
-			return -1;
-	return 0;
-}
-
-/* Keep a word that need not be there; where it is, or NULL. */
-static int
-keep_option(struct words *w, const char *s, const char **out, struct err *e)
-{
-	*out = NULL;
-	if (s == NULL)
-		return 0;
-	if (keep_word(w, s, e) < 0)
-		return -1;
-	*out = w->v[w->count - 1];
-	return 0;
-}
-
-/* outcome W C yes|no [restore=WORD] [metadata=TEXT] */
-static int
-keep_outcome(struct connection *c, const struct grammar_line *l,
-	     struct err *e)
-{
-	struct round_outcome *more;
-	struct words *w = &c->outcome_words;
-	struct round_outcome o = { 0 };
-
-	if (l->count < 4)
-		return err_set(e, ERR_USAGE, "an outcome is of a component");
-	more = mem_resize(c->outcome, c->outcomes + 1, sizeof(*more));
-	if (more == NULL)
-		return err_nomem(e);
-	c->outcome = more;
-	/* The words do not move, only the list of them. */
-	if (keep_option(w, l->word[1].s, &o.writer, e) < 0 ||
-	    keep_option(w, l->word[2].s, &o.component, e) < 0 ||
-	    keep_option(w, wire_text(l, "restore"), &o.restore, e) < 0 ||
-	    keep_option(w, wire_text(l, "metadata"), &o.metadata, e) < 0)
-		return -1;
-	o.succeeded = strcmp(l->word[3].s, "yes") == 0;
-	more[c->outcomes++] = o;
-	return 0;
-}
 
 /* --- how things stand ------------------------------------------------------- */
 
@@ -209,8 +104,8 @@ do_begin(struct connection *c, const struct grammar_line *l, struct err *e)
 				ROUND_BACKUP,
 		.type = (unsigned)wire_number(l, "type", METADATA_COPY),
 		.set = wire_text(l, "set"),
-		.volume = (const char *const *)c->volume.v,
-		.volumes = c->volume.count,
+		.volume = (const char *const *)c->before.volume.v,
+		.volumes = c->before.volume.count,
 		.snapshot = wire_text(l, "snapshot"),
 		.snapshot_atomic = wire_flag(l, "snapshot-atomic"),
 		.partial_files = wire_flag(l, "partial-files"),
@@ -336,23 +231,11 @@ do_freeze(struct connection *c, const struct grammar_line *l, struct err *e)
 static int
 do_snapshot(struct connection *c, const struct grammar_line *l, struct err *e)
 {
-	char *const *v = c->place.v;
-	size_t n = c->place.count / PLACE_WORDS;
-	struct round_place *place;
-	size_t i;
-	int rc;
-
 	(void)l;
 	if (need_round(c, e) < 0)
 		return -1;
-	place = mem_array(n + 1, sizeof(*place));
-	if (place == NULL)
-		return err_nomem(e);
-	for (i = 0; i < n; i++, v += PLACE_WORDS)
-		place[i] = (struct round_place){ v[0], v[1], v[2], v[3] };
-	rc = round_snapshot(c->round, place, n, e);
-	mem_free(place);
-	return after_phase(c, rc);
+	return after_phase(c, round_snapshot(c->round, c->before.place,
+					     c->before.places, e));
 }
 
 static int
@@ -368,7 +251,8 @@ do_complete(struct connection *c, const struct grammar_line *l, struct err *e)
 		c, round_complete(c->round, id,
 				  (uint32_t)wire_number(l, "number",
 							UINT32_MAX),
-				  c->outcome, c->outcomes, e));
+				  c->before.outcome,
+				  c->before.outcomes, e));
 }
 
 static int
@@ -442,18 +326,7 @@ keep_program(void *ctx, const char *name, const char *path,
 {
 	(void)path;
 	(void)refused;
-	return keep_word(ctx, name, e);
-}
-
-static bool
-has_word(const struct words *w, const char *s)
-{
-	size_t i;
-
-	for (i = 0; i < w->count; i++)
-		if (strcmp(w->v[i], s) == 0)
-			return true;
-	return false;
+	return words_keep(ctx, name, e);
 }
 
 static int
@@ -475,9 +348,9 @@ do_list(struct connection *c, const struct grammar_line *l, struct err *e)
 				   .party = p,
 				   .whole = true,
 				   .program = !p->mailbox.reader &&
-					      has_word(&programs, name) });
+					      words_have(&programs, name) });
 	}
-	forget_words(&programs);
+	words_clear(&programs);
 	return rc;
 }
 
@@ -487,10 +360,10 @@ do_register(struct connection *c, const struct grammar_line *l, struct err *e)
 	const char *owner = wire_text(l, "owner");
 	struct registration r = {
 		.name = l->count > 1 ? l->word[1].s : NULL,
-		.grant = c->grant.v,
-		.grants = c->grant.count,
-		.service = c->service.v,
-		.services = c->service.count,
+		.grant = c->before.grant.v,
+		.grants = c->before.grant.count,
+		.service = c->before.service.v,
+		.services = c->before.service.count,
 	};
 	struct party *p;
 	uint64_t uid;
@@ -589,38 +462,6 @@ find_message(const char *word)
 	return NULL;
 }
 
-/* One in front of another: 1 when it is none. */
-static int
-keep_in_front(struct connection *c, const struct grammar_line *l,
-	      struct err *e)
-{
-	const char *word = l->word[0].s;
-
-	if (strcmp(word, "outcome") == 0)
-		return keep_outcome(c, l, e);
-	if (strcmp(word, "place") == 0)
-		return keep_place(c, l, e);
-	if (l->count != 2)
-		return 1;
-	if (strcmp(word, "volume") == 0)
-		return keep_word(&c->volume, l->word[1].s, e);
-	if (strcmp(word, "grant") == 0)
-		return keep_word(&c->grant, l->word[1].s, e);
-	if (strcmp(word, "service") == 0)
-		return keep_word(&c->service, l->word[1].s, e);
-	return 1;
-}
-
-static void
-forget_in_front(struct connection *c)
-{
-	forget_words(&c->volume);
-	forget_words(&c->grant);
-	forget_words(&c->service);
-	forget_words(&c->place);
-	forget_outcomes(c);
-}
-
 /* -1: the connection is to end. */
 static int
 answer(struct connection *c, const struct grammar_line *l)
@@ -639,7 +480,7 @@ answer(struct connection *c, const struct grammar_line *l)
 			buf_add_str(&c->reply, "done\n");
 		(void)pthread_mutex_unlock(&c->desk->lock);
 	}
-	forget_in_front(c);
+	preface_clear(&c->before);
 	if (e.kind != ERR_NONE) {
 		buf_clear(&c->reply);
 		wire_put_error(&c->reply, &e);
@@ -692,7 +533,7 @@ server_connection(struct desk *d, int fd)
 	bool may = may_connect(&c);
 
 	while (may && next_message(&c, &l) == 0) {
-		int rc = l.count == 0 ? 0 : keep_in_front(&c, &l, &e);
+		int rc = l.count == 0 ? 0 : preface_take(&c.before, &l, &e);
 
 		if (rc < 0 || (rc == 1 && answer(&c, &l) < 0))
 			break;
@@ -701,7 +542,7 @@ server_connection(struct desk *d, int fd)
 	(void)pthread_mutex_lock(&d->lock);
 	round_end(c.round);
 	(void)pthread_mutex_unlock(&d->lock);
-	forget_in_front(&c);
+	preface_clear(&c.before);
 	buf_clear(&c.reply);
 	wire_clear(&c.wire);
 }
