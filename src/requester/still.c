@@ -357,7 +357,7 @@ list_places(struct run *r, size_t component, struct places *p, struct err *e)
 			continue;
 		if (find_place(r, at.dir, &at.place, e) < 0)
 			return -1;
-		if (at.place != NULL)
+		if (at.place != NULL && p->count < ROUND_PLACES_MAX)
 			more[p->count++] = at;
 	}
 	return 0;

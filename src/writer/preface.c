@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-#define WORDS_MAX 65536 /* of one list */
+#define WORDS_MAX (4 * ROUND_PLACES_MAX) /* of one list */
 
 /* --- words ------------------------------------------------------------------- */
 

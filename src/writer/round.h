@@ -156,7 +156,11 @@ int round_ready(struct round *s, struct err *e);
 int round_freeze(struct round *s, bool *vetoed, struct err *e);
 int round_thaw(struct round *s, struct err *e);
 
-/* Where in the snapshot a directory of a component is to be found. */
+/*
+ * Where in the snapshot a directory of a component is to be found.  At most so
+ * many: who is not told of his deletes nothing.
+ */
+#define ROUND_PLACES_MAX 16384
 struct round_place {
 	const char *writer, *component;
 	const char *dir, *place;
