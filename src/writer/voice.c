@@ -58,7 +58,6 @@ note_fault(struct voice *v, enum event at, const char *what, const char *why)
  * In a backup the gap makes good what was refused: more is read.  Nothing does
  * if files are about to go where the writer did not want them.
  */
-
 static void
 refuse_statement(void *ctx, const struct statement *s, const void *line,
 		 size_t len, const struct err *why)
