@@ -13,6 +13,7 @@ libbase_a_SOURCES = \
 	%D%/outlive.c %D%/outlive.h \
 	%D%/path.c %D%/path.h \
 	%D%/pool.c %D%/pool.h \
+	%D%/sorted.c %D%/sorted.h \
 	%D%/src.c %D%/src.h \
 	%D%/sys.c %D%/sys.h \
 	%D%/time.c %D%/time.h

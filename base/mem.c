@@ -86,6 +86,16 @@ mem_free(void *p)
 }
 
 void
+mem_free_list(char **v, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		mem_free(v[i]);
+	mem_free(v);
+}
+
+void
 mem_fail(mem_fail_fn fn)
 {
 	atomic_store_explicit(&fail_hook, fn, memory_order_release);

@@ -29,6 +29,8 @@ char *mem_dup(const void *p, size_t len)
 	__attribute__((malloc, warn_unused_result));
 
 void mem_free(void *p);
+/* A list of n of these, and the list; NULL when n is 0. */
+void mem_free_list(char **v, size_t n);
 
 /*
  * For tests: asked before every allocation; true makes it fail.  NULL (the

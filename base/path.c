@@ -9,7 +9,9 @@
 
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 bool
 path_name_ok(const void *name, size_t len)
@@ -106,6 +108,31 @@ path_absolute(const char *cwd, const char *path, struct buf *out, struct err *e)
 fail:
 	out->len = start;
 	return -1;
+}
+
+bool
+path_of_ours(const char *own, const char *root, const char *xdg,
+	     const char *home, struct buf *out)
+{
+	const char *dir = secure_getenv(own);
+	const char *below = "";
+
+	if (dir == NULL && geteuid() == 0)
+		dir = root;
+	if (dir == NULL) {
+		below = "asof";
+		dir = secure_getenv(xdg);
+	}
+	if (dir == NULL || dir[0] != '/') {
+		below = home;
+		dir = secure_getenv("HOME");
+	}
+	if (dir == NULL || dir[0] != '/')
+		return false;
+	buf_add_str(out, dir);
+	if (below[0] != '\0')
+		buf_printf(out, "/%s", below);
+	return true;
 }
 
 bool

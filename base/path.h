@@ -37,6 +37,14 @@ bool path_next(const char *path, size_t *pos, const char **name, size_t *len);
 bool path_beneath(const char *path, const char *top);
 
 /*
+ * Where this program keeps files of one kind: what the variable `own` says; else
+ * for root `root`, for others `asof` in what the variable `xdg` says, or `home`
+ * in HOME.  Only absolute paths count.  Appended; false when there is none.
+ */
+bool path_of_ours(const char *own, const char *root, const char *xdg,
+		  const char *home, struct buf *out);
+
+/*
  * Append a name or path for people: printable UTF-8 stays, everything else
  * (controls, escapes, invalid bytes, backslash) becomes \xHH or \n and so
  * on.  Safe in a terminal, in a log line and inside our messages.

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/hex.h"
 #include "base/io.h"
+#include "base/path.h"
 #include "base/sys.h"
 #include "store/id.h"
 
@@ -28,54 +29,6 @@
 #include <unistd.h>
 
 #define REPO_ID_LEN 16
-
-/* The parent of all caches into *out; false when there is none. */
-static bool
-find_parent(struct buf *out)
-{
-	const char *dir = secure_getenv("ASOF_CACHE_DIR");
-	const char *below = "";
-
-	if (dir == NULL && geteuid() == 0)
-		dir = "/var/cache/asof";
-	if (dir == NULL) {
-		below = "/asof";
-		dir = secure_getenv("XDG_CACHE_HOME");
-	}
-	if (dir == NULL || dir[0] != '/') {
-		below = "/.cache/asof";
-		dir = secure_getenv("HOME");
-	}
-	if (dir == NULL || dir[0] != '/')
-		return false;
-	buf_add_str(out, dir);
-	buf_add_str(out, below);
-	return true;
-}
-
-/* mkdir -p; the last one may be there as well. */
-static int
-make_dirs(const char *path, struct err *e)
-{
-	struct buf part = { 0 };
-	const char *slash = path, *dir;
-	int rc = 0;
-
-	while (rc == 0 && slash != NULL) {
-		slash = strchr(slash + 1, '/');
-		buf_reset(&part);
-		buf_add(&part, path,
-			slash == NULL ? strlen(path) : (size_t)(slash - path));
-		dir = buf_str(&part);
-		rc = buf_ok(&part, e);
-		/* Whether it is there is asked when it is opened. */
-		if (rc == 0 && sys_repo->mkdirat(AT_FDCWD, dir, 0700) < 0 &&
-		    errno != EEXIST && errno != EROFS && errno != EACCES)
-			rc = err_sys(e, "cache %s", dir);
-	}
-	buf_clear(&part);
-	return rc;
-}
 
 /* A cache that somebody else owns or can write might be made to mislead us. */
 static int
@@ -116,7 +69,8 @@ open_proper(const unsigned char repo_id[REPO_ID_LEN], struct buf *path,
 	const char *dir;
 	int fd = -1;
 
-	if (!find_parent(&p)) {
+	if (!path_of_ours("ASOF_CACHE_DIR", "/var/cache/asof",
+			  "XDG_CACHE_HOME", ".cache/asof", &p)) {
 		(void)err_set(e, ERR_USAGE, "no home for a cache");
 		goto out;
 	}
@@ -124,8 +78,12 @@ open_proper(const unsigned char repo_id[REPO_ID_LEN], struct buf *path,
 	buf_add_char(&p, '/');
 	buf_add_str(&p, name);
 	dir = buf_str(&p);
-	if (buf_ok(&p, e) < 0 || make_dirs(dir, e) < 0)
+	if (buf_ok(&p, e) < 0)
 		goto out;
+	if (io_mkdirs(dir, 0700, e) < 0) {
+		(void)err_prefix(e, "cache");
+		goto out;
+	}
 	fd = open_checked(dir, e);
 	if (fd >= 0)
 		buf_add_str(path, dir);

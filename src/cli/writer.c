@@ -211,16 +211,6 @@ gather(const struct opts *o, const char *name, char ***out, size_t *n,
 	return 0;
 }
 
-static void
-free_names(char **v, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		mem_free(v[i]);
-	mem_free(v);
-}
-
 static int
 add(struct cli *c, struct client *cl, struct err *e)
 {
@@ -234,8 +224,8 @@ add(struct cli *c, struct client *cl, struct err *e)
 	    gather(&c->opts, "grant", &r.grant, &r.grants, e) == 0 &&
 	    gather(&c->opts, "service", &r.service, &r.services, e) == 0)
 		rc = client_register(cl, &r, e);
-	free_names(r.grant, r.grants);
-	free_names(r.service, r.services);
+	mem_free_list(r.grant, r.grants);
+	mem_free_list(r.service, r.services);
 	mem_free(r.name);
 	return rc;
 }

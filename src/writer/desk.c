@@ -17,6 +17,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/sorted.h"
 #include "src/writer/desk_internal.h"
 #include "src/writer/metadata.h"
 #include "src/writer/partylog.h"
@@ -126,28 +127,20 @@ make_party(struct desk *d, struct registration *r, struct err *e)
 
 /* --- all of them ------------------------------------------------------------ */
 
+static int
+cmp_name(const void *name, const void *party)
+{
+	struct party *const *p = party;
+
+	return strcmp(name, (*p)->name);
+}
+
 /* The place of the name, or where it would be. */
 static size_t
 place_of(const struct desk *d, const char *name, bool *found)
 {
-	size_t lo = 0;
-	size_t hi = d->parties;
-
-	*found = false;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		int c = strcmp(name, d->party[mid]->name);
-
-		if (c == 0) {
-			*found = true;
-			return mid;
-		}
-		if (c < 0)
-			hi = mid;
-		else
-			lo = mid + 1;
-	}
-	return lo;
+	return sorted_place(name, d->party, d->parties, sizeof(struct party *),
+			    cmp_name, found);
 }
 
 struct party *

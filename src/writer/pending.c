@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/sorted.h"
 #include "base/time.h"
 #include "src/writer/desk_internal.h"
 #include "src/writer/grammar.h"
@@ -128,24 +129,19 @@ static bool
 has_gap(const struct marks *m, const char *component, const char *path,
 	uint64_t seq)
 {
-	size_t lo = 0;
-	size_t hi = m->count;
+	const struct mark key = { .seq = seq + 1,
+				  .component = (char *)(uintptr_t)component,
+				  .path = (char *)(uintptr_t)path };
+	const struct mark *g;
+	bool found;
+	size_t i = sorted_place(&key, m->v, m->count, sizeof(*m->v), cmp_gaps,
+				&found);
 
-	/* The first one that is not before (component, path, seq + 1). */
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		const struct mark *g = &m->v[mid];
-		int c = cmp_text(g->component, component);
-
-		if (c == 0)
-			c = cmp_text(g->path, path);
-		if (c < 0 || (c == 0 && g->seq <= seq))
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < m->count && cmp_text(m->v[lo].component, component) == 0 &&
-	       cmp_text(m->v[lo].path, path) == 0;
+	if (i == m->count)
+		return false;
+	g = &m->v[i];
+	return cmp_text(g->component, component) == 0 &&
+	       cmp_text(g->path, path) == 0;
 }
 
 static bool

@@ -19,6 +19,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/sorted.h"
 #include "base/sys.h"
 #include "src/writer/grammar.h"
 #include "src/writer/refuse.h"
@@ -29,7 +30,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -53,22 +53,12 @@ registry_uid_ok(uid_t uid)
 
 /* --- one registration ------------------------------------------------------- */
 
-static void
-clear_list(char **v, size_t n)
-{
-	size_t i;
-
-	for (i = 0; i < n; i++)
-		mem_free(v[i]);
-	mem_free(v);
-}
-
 void
 registration_clear(struct registration *r)
 {
 	mem_free(r->name);
-	clear_list(r->grant, r->grants);
-	clear_list(r->service, r->services);
+	mem_free_list(r->grant, r->grants);
+	mem_free_list(r->service, r->services);
 	memset(r, 0, sizeof(*r));
 }
 
@@ -307,30 +297,6 @@ registry_name(const char *repository_path, const uint8_t id[16],
 	buf_clear(&real);
 }
 
-/* The parent of all state directories; false when there is none. */
-static bool
-find_parent(struct buf *out)
-{
-	const char *dir = secure_getenv("ASOF_STATE_DIR");
-	const char *below = "";
-
-	if (dir == NULL && geteuid() == 0)
-		dir = "/var/lib/asof";
-	if (dir == NULL) {
-		below = "/asof";
-		dir = secure_getenv("XDG_STATE_HOME");
-	}
-	if (dir == NULL || dir[0] != '/') {
-		below = "/.local/state/asof";
-		dir = secure_getenv("HOME");
-	}
-	if (dir == NULL || dir[0] != '/')
-		return false;
-	buf_add_str(out, dir);
-	buf_add_str(out, below);
-	return true;
-}
-
 /* What is in there decides what is not read: nobody else may put it there. */
 static int
 check_owner(int fd, const char *path, struct err *e)
@@ -357,7 +323,8 @@ registry_open_state(const char *name, const uint8_t repository_id[16],
 	struct buf path = { 0 };
 	int fd = -1;
 
-	if (!find_parent(&path)) {
+	if (!path_of_ours("ASOF_STATE_DIR", "/var/lib/asof", "XDG_STATE_HOME",
+			  ".local/state/asof", &path)) {
 		(void)err_set(e, ERR_USAGE,
 			      "no place for the state of writers: neither "
 			      "XDG_STATE_HOME nor HOME is an absolute path");
@@ -379,28 +346,20 @@ out:
 
 /* --- all of them ------------------------------------------------------------ */
 
+static int
+cmp_name(const void *name, const void *registration)
+{
+	const struct registration *r = registration;
+
+	return strcmp(name, r->name);
+}
+
 /* The place of the name, or where it would be. */
 static size_t
 place_of(const struct registry *r, const char *name, bool *found)
 {
-	size_t lo = 0;
-	size_t hi = r->count;
-
-	*found = false;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-		int c = strcmp(name, r->v[mid].name);
-
-		if (c == 0) {
-			*found = true;
-			return mid;
-		}
-		if (c < 0)
-			hi = mid;
-		else
-			lo = mid + 1;
-	}
-	return lo;
+	return sorted_place(name, r->v, r->count, sizeof(*r->v), cmp_name,
+			    found);
 }
 
 struct registration *

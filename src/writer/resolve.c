@@ -65,11 +65,7 @@ resolver_set(struct resolver *r, const struct registration *who, bool free_hand,
 void
 resolver_clear(struct resolver *r)
 {
-	size_t i;
-
-	for (i = 0; i < r->grants; i++)
-		mem_free(r->grant[i]);
-	mem_free(r->grant);
+	mem_free_list(r->grant, r->grants);
 	cred_clear(&r->cred);
 	memset(r, 0, sizeof(*r));
 }

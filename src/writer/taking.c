@@ -64,12 +64,8 @@ struct look {
 static void
 clear_look(struct look *l)
 {
-	size_t i;
-
 	resolver_clear(&l->who);
-	for (i = 0; i < l->volumes; i++)
-		mem_free(l->volume[i]);
-	mem_free(l->volume);
+	mem_free_list(l->volume, l->volumes);
 }
 
 static int

@@ -9,7 +9,9 @@
 
 #include "tests/lib/cmocka_all.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static bool
 fail_all(size_t size)
@@ -339,6 +341,51 @@ path_show_in_cuts_between_characters(void **state)
 	buf_clear(&in);
 }
 
+static void
+set_variable(const char *name, const char *value)
+{
+	if (value == NULL)
+		assert_int_equal(unsetenv(name), 0);
+	else
+		assert_int_equal(setenv(name, value, 1), 0);
+}
+
+static void
+path_of_ours_takes_the_first_that_is_absolute(void **state)
+{
+	static const struct {
+		const char *own, *xdg, *home, *want; /* as a user's */
+	} row[] = {
+		{ "/own", "/xdg", "/home", "/own" },
+		{ NULL, "/xdg", "/home", "/xdg/asof" },
+		{ NULL, "xdg", "/home", "/home/.c/asof" },
+		{ NULL, NULL, "/home", "/home/.c/asof" },
+		{ "own", "/xdg", "/home", "/home/.c/asof" },
+		{ NULL, NULL, "home", NULL },
+		{ NULL, NULL, NULL, NULL },
+	};
+	struct buf b = { 0 };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		const bool as_root = geteuid() == 0 && row[i].own == NULL;
+
+		set_variable("ASOF_T_OWN", row[i].own);
+		set_variable("ASOF_T_XDG", row[i].xdg);
+		set_variable("HOME", row[i].home);
+		buf_clear(&b);
+		assert_int_equal(path_of_ours("ASOF_T_OWN", "/root/c",
+					      "ASOF_T_XDG", ".c/asof", &b),
+				 as_root || row[i].want != NULL);
+		if (as_root)
+			assert_string_equal(buf_str(&b), "/root/c");
+		else if (row[i].want != NULL)
+			assert_string_equal(buf_str(&b), row[i].want);
+	}
+	buf_clear(&b);
+}
+
 int
 main(void)
 {
@@ -352,6 +399,7 @@ main(void)
 		cmocka_unit_test(path_absolute_reports_that_memory_ran_out),
 		cmocka_unit_test(path_next_walks_the_components),
 		cmocka_unit_test(path_beneath_compares_whole_components),
+		cmocka_unit_test(path_of_ours_takes_the_first_that_is_absolute),
 		cmocka_unit_test(path_show_is_safe_in_a_terminal),
 		cmocka_unit_test(path_show_in_cuts_between_characters),
 	};
