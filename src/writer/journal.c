@@ -190,22 +190,6 @@ is_same(const char *a, const char *b)
 }
 
 /*
- * Is it a gap, and one that is as wide stands last, for the same reason?  Then
- * it says nothing new, unless somebody may have taken a cut between the two.
- */
-static bool
-is_said(const struct journal *j, const struct journal_entry *en)
-{
-	if (en->kind != JOURNAL_GAP || !j->gap_last || j->asked ||
-	    !is_same(en->why, j->gap_why))
-		return false;
-	if (j->gap_component == NULL)
-		return true;
-	return is_same(en->component, j->gap_component) &&
-	       (j->gap_path == NULL || is_same(en->path, j->gap_path));
-}
-
-/*
  * Begin a segment, with this entry in it unless it is NULL, and make it the
  * last.
  */
@@ -506,6 +490,18 @@ journal_first(const struct journal *j)
 	return j->first;
 }
 
+bool
+journal_ends_with_gap(const struct journal *j, const char *component,
+		      const char *path, const char *why)
+{
+	if (!j->gap_last || j->asked || !is_same(why, j->gap_why))
+		return false;
+	if (j->gap_component == NULL)
+		return true;
+	return is_same(component, j->gap_component) &&
+	       (j->gap_path == NULL || is_same(path, j->gap_path));
+}
+
 /* --- writing ---------------------------------------------------------------- */
 
 static int
@@ -718,10 +714,6 @@ journal_append_all(struct journal *j, struct journal_entry *en, size_t n,
 
 	if (check_alive(j, e) < 0)
 		return -1;
-	if (n == 1 && is_said(j, en)) {
-		en->seq = j->next - 1;
-		return 0;
-	}
 	if (measure_all(en, n, &bytes, e) < 0) {
 		j->dead = true;
 		return -1;

@@ -120,11 +120,9 @@ uint64_t journal_first(const struct journal *j);
 
 /*
  * Append, durably, and give it its number (en->seq), and the time unless it
- * has one.  A gap directly behind one that is as wide, for the same reason, is
- * not appended: it has that one's number, unless there may be a cut between
- * them.  ERR_USAGE with saved_errno EDQUOT when the quota is used up: then
- * nothing was appended but, once, a gap of all (for which room is kept; what
- * is refused behind it gets another gap once there is room).  After any other
+ * has one.  ERR_USAGE with saved_errno EDQUOT when the quota is used up: then
+ * nothing was appended but, once, a gap of all (for which room is kept; what is
+ * refused behind it gets another gap once there is room).  After any other
  * failure the journal takes nothing more until it is opened anew, which will
  * find a gap.
  */
@@ -137,6 +135,14 @@ int journal_append(struct journal *j, struct journal_entry *en, struct err *e);
  */
 int journal_append_all(struct journal *j, struct journal_entry *en, size_t n,
 		       struct err *e);
+
+/*
+ * Does it end with a gap that is as wide as this one would be (as in an entry),
+ * for the same reason?  Another would say nothing new, unless somebody may have
+ * taken a cut behind it: then, no.  For whoever changes the journal.
+ */
+bool journal_ends_with_gap(const struct journal *j, const char *component,
+			   const char *path, const char *why);
 
 /* Bytes that it has, and another quota from now on (may be less than that). */
 uint64_t journal_bytes(const struct journal *j);

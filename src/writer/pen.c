@@ -270,7 +270,8 @@ pen_gap(struct party *p, const char *component, const char *path,
 
 	party_put_moment(p, &en);
 	pen_take(p);
-	if (p->journal != NULL)
+	if (p->journal != NULL &&
+	    !journal_ends_with_gap(p->journal, component, en.path, why))
 		rc = pen_write(p, &en, 1, e);
 	pen_give(p);
 	return rc;

@@ -392,7 +392,8 @@ say_gap_for(struct journal *j, const char *component, const char *path,
 				    .why = why };
 	struct err e = { 0 };
 
-	if (journal_append(j, &en, &e) < 0)
+	if (!journal_ends_with_gap(j, component, path, why) &&
+	    journal_append(j, &en, &e) < 0)
 		fail_msg("%s", e.text);
 }
 

@@ -987,6 +987,28 @@ b3_gap_is_a_statement(void **state)
 }
 
 static void
+b3_lines_that_are_all_refused_take_no_room(void **state)
+{
+	struct fixture f;
+	uint64_t bytes;
+	int i;
+
+	(void)state;
+	begin(&f);
+	assert_int_equal(SAY(&f, "what"), EINVAL);
+	bytes = journal_bytes(f.p->journal);
+	for (i = 0; i < 100; i++) {
+		assert_int_equal(SAY(&f, "what %d", i), EINVAL);
+		assert_int_equal(SAY(&f, "partial-file db /x"), EINVAL);
+	}
+	assert_int_equal(journal_bytes(f.p->journal), bytes);
+	/* What the writer says is kept, and listed. */
+	assert_int_equal(SAY(&f, "gap db"), 0);
+	assert_gap(&f, "db", NULL);
+	end(&f);
+}
+
+static void
 b6_a_symlink_in_a_declared_path_is_refused(void **state)
 {
 	struct fixture f;
@@ -1927,6 +1949,7 @@ main(void)
 		cmocka_unit_test(
 			b3_refused_lines_leave_the_narrowest_gap_and_a_line_in_the_log),
 		cmocka_unit_test(b3_gap_is_a_statement),
+		cmocka_unit_test(b3_lines_that_are_all_refused_take_no_room),
 		cmocka_unit_test(b6_a_symlink_in_a_declared_path_is_refused),
 		cmocka_unit_test(
 			b6_a_link_put_in_while_it_is_looked_at_leads_nowhere),
