@@ -267,7 +267,8 @@ tell_choice(const struct run *r)
 				 shown);
 		else if (c->any && c->why != NULL)
 			run_note(r, "writer %s: %s", shown, c->why);
-		else if (c->own_why != NULL)
+		else if (c->own_why != NULL ||
+			 (c->present && c->document == NULL))
 			run_note(r, "writer %s is left out: %s", shown, c->why);
 	}
 }
