@@ -83,6 +83,12 @@ chmod -x,go-w writers.d/notes
 try "who is not executable is no writer" made
 try "and not there" has succeeded 0
 
+nobody
+printf '#!/bin/sh\nread -r event id rest && echo "ok $id"\n' >writers.d/mute
+chmod 755 writers.d/mute
+try "who has no document" made
+try "is left out, and told so" said 'mute is left out: it has handed in no doc'
+
 # --- 2. saying no -------------------------------------------------------------------------
 
 mkdir srv/careful && echo one >srv/careful/1.db
@@ -137,6 +143,23 @@ try "so it is right" same ledger/data
 try "nothing that it says is refused" refuses ledger
 released() { flock -n srv/ledger/lock true; }
 try "and its lock is free" released
+
+# That of README.md, with a program that knows the changes.
+nobody
+cat >ledger-changes <<END
+#!/bin/sh
+[ -z "\$1" ] || echo "partial-file ledger $T/srv/ledger/data 0:4096 since=\$1"
+echo "backup-stamp ledger \$(date +%s%N)"
+END
+chmod 755 ledger-changes
+sed -n '/^```sh$/,/^```$/p' "$srcdir/README.md" | sed '1d;$d' |
+	sed "s,/srv,$T/srv,; s,ledger-changes,$T/&," >writers.d/ledger
+chmod 755 writers.d/ledger
+try "the writer of README.md" made
+try "is one from its first backup on" has succeeded 1
+try "and in the next" made
+try "has what it did not declare left alone" has bytes_read 4096
+try "nothing that it says is refused" refuses ledger
 
 # --- 4. growing and shrinking -------------------------------------------------------------------
 
