@@ -182,6 +182,7 @@ _asof()
 	show) words=$(_asof_generations) ;;
 	ls) words=$(_asof_generations) ;;
 	cat) words=$(_asof_generations) ;;
+	writer) words='list show add remove log reset' ;;
 	session) words=$(_asof_generations) ;;
 	check) words=$(_asof_generations) ;;
 	forget) words=$(_asof_generations) ;;

@@ -51,7 +51,7 @@ enum operand {
 	OPERAND_DIR,
 	OPERAND_GENERATION,
 	OPERAND_COMMAND,
-	OPERAND_SHELL,
+	OPERAND_WORDS, /* one of command.words */
 };
 
 struct command {
@@ -59,6 +59,7 @@ struct command {
 	const char *summary;  /* one line, imperative */
 	const char *operands; /* "GEN[:PATH] ..." */
 	enum operand operand;
+	const char *words; /* OPERAND_WORDS, or NULL */
 	size_t args_min, args_max;
 	const char *about;    /* what more there is to say; flowing text */
 	const char *examples; /* lines */

@@ -111,8 +111,8 @@ bash_operand(const struct command *cmd)
 		print_commands();
 		ui_printf("' ;;\n");
 		return;
-	case OPERAND_SHELL:
-		ui_printf("\t%s) words='bash zsh fish' ;;\n", cmd->name);
+	case OPERAND_WORDS:
+		ui_printf("\t%s) words='%s' ;;\n", cmd->name, cmd->words);
 		return;
 	}
 }
@@ -233,24 +233,28 @@ zsh_option(const struct command *cmd, const struct opt *o)
 		zsh_one("-", o, letter);
 }
 
-static const char *
+static void
 zsh_operand(const struct command *cmd)
 {
 	switch (cmd->operand) {
 	case OPERAND_FILE:
-		return "'*:file:_files'";
+		ui_printf("'*:file:_files'");
+		return;
 	case OPERAND_DIR:
-		return "'*:directory:_files -/'";
+		ui_printf("'*:directory:_files -/'");
+		return;
 	case OPERAND_GENERATION:
-		return "'*:generation:_asof_generations'";
+		ui_printf("'*:generation:_asof_generations'");
+		return;
 	case OPERAND_COMMAND:
-		return "'1:command:_asof_commands'";
-	case OPERAND_SHELL:
-		return "'1:shell:(bash zsh fish)'";
+		ui_printf("'1:command:_asof_commands'");
+		return;
+	case OPERAND_WORDS:
+		ui_printf("'1:word:(%s)'", cmd->words);
+		return;
 	case OPERAND_NONE:
-		break;
+		return;
 	}
-	return "";
 }
 
 static void
@@ -294,7 +298,9 @@ print_zsh(void)
 	for (i = 0; commands[i] != NULL; i++) {
 		ui_printf("\t%s)\n\t\t_arguments \\\n", commands[i]->name);
 		each_option(commands[i], zsh_option);
-		ui_printf("\t\t\t%s ;;\n", zsh_operand(commands[i]));
+		ui_printf("\t\t\t");
+		zsh_operand(commands[i]);
+		ui_printf(" ;;\n");
 	}
 	ui_printf("\tesac\n"
 		  "}\n"
@@ -337,8 +343,8 @@ fish_operand(const struct command *cmd)
 		words = "(__asof_generations)";
 	else if (cmd->operand == OPERAND_DIR)
 		words = "(__fish_complete_directories)";
-	else if (cmd->operand == OPERAND_SHELL)
-		words = "bash zsh fish";
+	else if (cmd->operand == OPERAND_WORDS)
+		words = cmd->words;
 	if (cmd->operand != OPERAND_FILE)
 		ui_printf("complete -c asof -f "
 			  "-n '__fish_seen_subcommand_from %s'",
@@ -406,7 +412,8 @@ const struct command cmd_completion = {
 	.name = "completion",
 	.summary = "print a completion script for a shell",
 	.operands = "bash|zsh|fish",
-	.operand = OPERAND_SHELL,
+	.operand = OPERAND_WORDS,
+	.words = "bash zsh fish",
 	.args_min = 1,
 	.args_max = 1,
 	.about = "Print a script that completes asof's commands and options "

@@ -588,6 +588,8 @@ if command -v bash >/dev/null; then
 	prints "latest"
 	offer help sta
 	prints "stats"
+	offer writer re
+	prints "reset"
 	offer init -r "$tmp/re"
 	prints "$tmp/repo"
 	[ "$(basename "$ASOF")" = asof ] && {
