@@ -111,7 +111,8 @@ rundir_open(struct err *e)
 	if (parent >= 0)
 		fd = enter(parent, buf_str(&place.name), 0755, e);
 	if (fd < 0)
-		err_prefix(e, "where processes meet");
+		err_prefix(e,
+			   "the run directory (ASOF_RUN_DIR, XDG_RUNTIME_DIR)");
 out:
 	(void)io_close(parent, "run directory", NULL);
 	buf_clear(&place.parent);

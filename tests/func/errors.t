@@ -322,5 +322,11 @@ try "or replaced" replaced
 try "a target that is a file" fails 1 back/one restore 1 --to back/one
 try "a target below nothing" fails 1 none restore 1 --to none/back
 
+nowhere() {
+	ASOF_RUN_DIR="$T/none/run" fails 1 'the run directory (ASOF_RUN_DIR' \
+		control -f
+}
+try "a run directory that cannot be is named, and what says where it is" nowhere
+
 try "in the end nothing is damaged" sound
 finish
