@@ -565,7 +565,10 @@ repository_open(const char *path, struct repository **out, struct err *e)
 	}
 	rc = open_top(r->path, &r->fd, e);
 	if (rc == 1)
-		rc = not_a_repository(r->path, e);
+		rc = err_set(e, ERR_USAGE,
+			     "%s: not an asof repository: there is no such "
+			     "directory",
+			     SHOWN(r->path));
 	if (rc == 0)
 		rc = load_config(r, e);
 	if (rc == 0)

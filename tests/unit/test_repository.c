@@ -300,7 +300,7 @@ static void
 open_says_when_there_is_no_repository(void **state)
 {
 	(void)state;
-	assert_open_fails(repo(), ERR_USAGE, "not an asof repository");
+	assert_open_fails(repo(), ERR_USAGE, "there is no such directory");
 	scratch_write(repo(), "x", 1);
 	assert_open_fails(repo(), ERR_USAGE, "not an asof repository");
 	assert_int_equal(unlink(repo()), 0);
