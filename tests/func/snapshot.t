@@ -101,6 +101,7 @@ mkdir -p outside/deep/way && echo there >outside/deep/way/data
 writer a front-end '' "$T/outside/deep/way"
 cat >>a.script <<END
 on identify
+	run until grep -rqs outside/deep/way $T/state; do sleep 0.1; done
 	run mv $T/outside/deep $T/outside/other; ln -s other $T/outside/deep
 	ok
 END
@@ -299,13 +300,13 @@ try "nobody is told that it is complete" deaf a '^backup-complete'
 try "it is taken away" gone
 try "what it started is gone, too" \
 	sh -c '! grep "^State:.[^ZX]" "/proc/$(cat p/sleeper)/status"'
-# Each has its own seconds, and a's are over first: those of its freeze.
+# Each has its own seconds; who is named is any whose are over.
 again
 writer b back-end 'freeze:sleep 2.5
 	ok'
 echo 'sleep 2.5' >p/after
 try "D3: a snapshot that comes when a window has ended" made_not 1 --window=4
-try "is of no use" said 'the snapshot came too late: writer a'
+try "is of no use" said 'the snapshot came too late: writer [abc]'
 try "all are thawed" thawed a b c
 try "nobody is told that it is complete" deaf a '^backup-complete'
 try "it is taken away" gone
