@@ -8,8 +8,9 @@
  * Threads: this one waits in libfuse's loop for its workers to end; one waits
  * for signals (loop.h says why) and looks after idle transactions; the server
  * for requesters has its own.  A worker may be held up by a writer's files, on
- * a disk that is away, say; another is started then.  There are so many that
- * each writer can hold up one, and libfuse starts them when they are needed.
+ * a disk that is away, say, or by what else that writer has written just now;
+ * another is started then.  One user can hold up as many as he may have handles,
+ * and there are more.
  *
  * The end by a signal: first the requesters, while writers are still served,
  * because who is frozen is to be thawed; then the readers of events, who see
@@ -58,7 +59,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WORKERS_MAX  64
+#define WORKERS_MAX  (2 * CONTROL_HANDLES_MAX)
 #define WORKERS_IDLE 4
 
 #define TICK_S   5
