@@ -370,20 +370,27 @@ out:
 	return rc < 0 ? err_prefix(e, "%s", name) : 0;
 }
 
-/* Nothing of it can be used: take all of it away. */
+/*
+ * Take all of it away, the oldest first, so that whenever all ends what is left
+ * is what dropping leaves.  Without the newest, one that came to a clean stop
+ * would be the last, and its numbers would be given again.
+ */
 static int
 remove_all(struct journal *j, struct err *e)
 {
 	char name[NAME_LEN + 1];
+	size_t i;
 
-	for (; j->segs > 0; j->segs--) {
-		segment_name(name, j->seg[j->segs - 1].first);
-		if (io_unlink(j->dirfd, name, e) < 0)
+	for (i = 0; i < j->segs; i++) {
+		segment_name(name, j->seg[i].first);
+		if (io_unlink(j->dirfd, name, e) < 0 ||
+		    io_sync_dir(j->dirfd, ".", e) < 0)
 			return -1;
 	}
+	j->segs = 0;
 	j->used = 0;
 	j->next = 1;
-	return io_sync_dir(j->dirfd, ".", e);
+	return 0;
 }
 
 static int

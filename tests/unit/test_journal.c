@@ -990,6 +990,42 @@ a_newer_programs_journal_is_left_alone(void **state)
 	assert_int_equal(after.n, m.n);
 }
 
+/*
+ * One that cannot be used is taken away, and that is cut short.  What is left
+ * must not go on as if it had come to its end cleanly.
+ */
+static void
+b1_a_journal_that_is_half_taken_away_is_not_gone_on_with(void **state)
+{
+	uint8_t before[JOURNAL_ID_LEN];
+	struct image m = { .n = 0 };
+	struct journal *j = NULL;
+	struct err e = { 0 };
+	bool fresh;
+
+	(void)state;
+	j = reopen(&fresh);
+	must_say(j, "a");
+	stop(j);
+	j = reopen(&fresh);
+	must_say(j, "b");
+	memcpy(before, journal_id(j), sizeof(before));
+	stop(j);
+	take_image(&m);
+	assert_int_equal(m.n, 2);
+	m.data[1][0] ^= 1;
+	put_image(&m);
+	failing_install();
+	failing_plan(FAIL_NAME, 2, true, EIO);
+	assert_int_equal(journal_open(dirfd_, QUOTA, &j, &fresh, &note, &e),
+			 -1);
+	failing_remove();
+	j = reopen(&fresh);
+	assert_true(fresh);
+	assert_memory_not_equal(before, journal_id(j), sizeof(before));
+	stop(j);
+}
+
 /* --- calls that fail -------------------------------------------------------- */
 
 struct told {
@@ -1428,6 +1464,7 @@ main(void)
 		TEST(b3_any_call_may_fail_once),
 		TEST(b3_any_call_may_be_the_last_that_works),
 		TEST(b3_any_allocation_may_fail),
+		TEST(b1_a_journal_that_is_half_taken_away_is_not_gone_on_with),
 		TEST(a_journal_that_failed_takes_and_gives_nothing),
 		TEST(b1_whatever_a_power_cut_leaves_what_was_promised_is_there),
 		TEST(b2_facts_are_equal_only_if_all_is_known_and_old_and_the_same),
