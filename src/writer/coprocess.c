@@ -326,12 +326,15 @@ int
 coprocess_start(struct desk *d, struct party *p, const char *path,
 		const char *session, struct coprocess **out, struct err *e)
 {
-	/* While it is in a session none of this changes. */
+	/*
+	 * While it is in a session none of this changes; but the registration is
+	 * written anew when its time-outs are, and has another copy of its name.
+	 */
 	const struct launch what = {
 		.path = path,
 		.owner = p->registration->owner,
 		.change_user = p->registration->owner != geteuid(),
-		.writer = p->registration->name,
+		.writer = p->name,
 		.session = session,
 	};
 	struct child l;
