@@ -420,6 +420,17 @@ go_on(struct journal *j, bool clean, bool torn, bool *fresh, struct buf *note,
 	return begin_segment(j, &gap, e);
 }
 
+/* Which there are, in order. */
+static int
+find_segments(struct journal *j, struct err *e)
+{
+	if (io_list(j->dirfd, PREFIX, take_name, j, e) < 0)
+		return -1;
+	if (j->segs > 1)
+		qsort(j->seg, j->segs, sizeof(*j->seg), by_first);
+	return 0;
+}
+
 static int
 load(struct journal *j, bool *fresh, struct buf *note, struct err *e)
 {
@@ -429,10 +440,8 @@ load(struct journal *j, bool *fresh, struct buf *note, struct err *e)
 	size_t i;
 	int rc = 0;
 
-	if (io_list(j->dirfd, PREFIX, take_name, j, e) < 0)
+	if (find_segments(j, e) < 0)
 		return -1;
-	if (j->segs > 1)
-		qsort(j->seg, j->segs, sizeof(*j->seg), by_first);
 	for (i = 0; rc == 0 && i < j->segs; i++)
 		rc = check_segment(j, i, &torn, &last, &why);
 	if (rc < 0 && !err_is_rot(&why)) {
@@ -450,23 +459,32 @@ load(struct journal *j, bool *fresh, struct buf *note, struct err *e)
 	return go_on(j, last == JOURNAL_STOP && !torn, torn, fresh, note, e);
 }
 
+static struct journal *
+new_journal(int dirfd, struct err *e)
+{
+	struct journal *j = mem_zalloc(sizeof(*j));
+
+	if (j == NULL || pthread_mutex_init(&j->lock, NULL) != 0) {
+		mem_free(j);
+		(void)err_nomem(e);
+		return NULL;
+	}
+	j->dirfd = dirfd;
+	j->fd = -1;
+	j->next = 1;
+	return j;
+}
+
 int
 journal_open(int dirfd, uint64_t quota, struct journal **out, bool *fresh,
 	     struct buf *note, struct err *e)
 {
-	struct journal *j = mem_zalloc(sizeof(*j));
+	struct journal *j = new_journal(dirfd, e);
 	bool is_fresh = false;
 
 	if (j == NULL)
-		return err_nomem(e);
-	if (pthread_mutex_init(&j->lock, NULL) != 0) {
-		mem_free(j);
-		return err_nomem(e);
-	}
-	j->dirfd = dirfd;
-	j->fd = -1;
+		return -1;
 	j->quota = quota;
-	j->next = 1;
 	if (load(j, &is_fresh, note, e) < 0) {
 		journal_abandon(j);
 		return -1;
@@ -476,6 +494,20 @@ journal_open(int dirfd, uint64_t quota, struct journal **out, bool *fresh,
 	*out = j;
 	*fresh = is_fresh;
 	return 0;
+}
+
+int
+journal_remove(int dirfd, struct err *e)
+{
+	struct journal *j = new_journal(dirfd, e);
+	int rc = -1;
+
+	if (j == NULL)
+		return -1;
+	if (find_segments(j, e) == 0)
+		rc = remove_all(j, e);
+	journal_abandon(j);
+	return rc;
 }
 
 const uint8_t *

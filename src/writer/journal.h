@@ -108,6 +108,12 @@ int journal_open(int dirfd, uint64_t quota, struct journal **out, bool *fresh,
 int journal_stop(struct journal *j, struct err *e);
 void journal_abandon(struct journal *j); /* takes NULL */
 
+/*
+ * Take away what is in the directory, without opening it: whatever it was, the
+ * next opening begins anew, with a new id.
+ */
+int journal_remove(int dirfd, struct err *e);
+
 const uint8_t *journal_id(const struct journal *j);
 
 /*

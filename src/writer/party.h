@@ -83,6 +83,8 @@ struct party {
 	struct pen_owed owed[PEN_OWED_MAX];
 	size_t owes;
 	bool doubtful; /* owes more than there was room for */
+	bool unclean;  /* the next opening finds that the last did not end well */
+	bool spoilt;   /* what is on the disk is to be taken away first */
 	bool removed;
 	bool leaving; /* ... and what was kept of it is still there */
 };

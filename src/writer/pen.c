@@ -8,7 +8,10 @@
  * is not in their journals yet, and is counted by what it may come to at most.
  *
  * A journal is opened for the first time when its party is made; later, after it
- * has failed, by whoever has the pen, because all of it is read then.
+ * has failed, by whoever has the pen, because all of it is read then.  One that
+ * was never opened may have come to a clean stop once, and would go on from there
+ * as if nothing had been refused meanwhile; so it is taken away when something
+ * is, which a full disk does not prevent.
  *
  * That an event's statements are discarded is said by whoever leads a session,
  * and he must not wait for a disk.  It is owed until somebody writes or reads.
@@ -76,15 +79,23 @@ struct opening {
 	struct err why;
 };
 
-/* Needs no lock. */
-static void
-open_files(struct party *p, struct opening *o)
+/* These two need no lock. */
+static int
+open_dir(struct party *p, struct err *e)
 {
 	if (p->journalfd < 0)
 		p->journalfd = registry_journal_dir(&p->desk->registry, p->name,
-						    &o->why);
-	if (p->journalfd >= 0 &&
-	    journal_open(p->journalfd, p->desk->journal_quota, &o->journal,
+						    e);
+	return p->journalfd >= 0 ? 0 : -1;
+}
+
+static void
+open_files(struct party *p, struct opening *o)
+{
+	if (open_dir(p, &o->why) < 0 ||
+	    (p->spoilt && journal_remove(p->journalfd, &o->why) < 0))
+		return;
+	if (journal_open(p->journalfd, p->desk->journal_quota, &o->journal,
 			 &o->fresh, &o->note, &o->why) < 0)
 		o->journal = NULL;
 }
@@ -93,6 +104,12 @@ static void
 take_opened(struct party *p, struct opening *o)
 {
 	p->journal = o->journal;
+	if (p->journal != NULL) {
+		p->unclean = true;
+		p->spoilt = false;
+	} else if (o->why.kind == ERR_UNSUPPORTED) {
+		p->unclean = true; /* it is not ours */
+	}
 	if (p->journal == NULL)
 		party_log(p, "no journal: %s", o->why.text);
 	else if (o->note.len > 0)
@@ -120,6 +137,29 @@ open_unlocked(struct party *p)
 	open_files(p, &o);
 	(void)pthread_mutex_lock(&p->desk->lock);
 	take_opened(p, &o);
+}
+
+/*
+ * Something is refused, and there is no journal that a gap could be in.  If this
+ * fails, it is done in front of the next opening, or at the end.
+ */
+static int
+spoil(struct party *p, struct err *e)
+{
+	int rc = -1;
+
+	if (p->unclean)
+		return 0;
+	p->spoilt = true;
+	(void)pthread_mutex_unlock(&p->desk->lock);
+	if (open_dir(p, e) == 0)
+		rc = journal_remove(p->journalfd, e);
+	(void)pthread_mutex_lock(&p->desk->lock);
+	if (rc == 0) {
+		p->unclean = true;
+		p->spoilt = false;
+	}
+	return rc;
 }
 
 /* --- writing ---------------------------------------------------------------- */
@@ -270,8 +310,9 @@ pen_gap(struct party *p, const char *component, const char *path,
 
 	party_put_moment(p, &en);
 	pen_take(p);
-	if (p->journal != NULL &&
-	    !journal_ends_with_gap(p->journal, component, en.path, why))
+	if (p->journal == NULL)
+		rc = p->removed ? 0 : spoil(p, e);
+	else if (!journal_ends_with_gap(p->journal, component, en.path, why))
 		rc = pen_write(p, &en, 1, e);
 	pen_give(p);
 	return rc;
@@ -355,8 +396,11 @@ pen_close(struct party *p)
 	struct err e = { 0 };
 	int rc;
 
-	if (p->journal == NULL)
+	if (p->journal == NULL) {
+		if (p->spoilt && spoil(p, &e) < 0)
+			party_log(p, "no gap in the journal: %s", e.text);
 		return;
+	}
 	rc = make_ready(p, false, &e);
 	if (rc == 0)
 		rc = journal_stop(p->journal, &e);

@@ -38,9 +38,9 @@ int pen_write(struct party *p, struct journal_entry *en, size_t n,
 int pen_append(struct party *p, struct journal_entry *en, struct err *e);
 
 /*
- * A gap (see party_gap), for whom it must not fail.  Nothing is to be done where
- * there is no journal, as the next one begins with a gap of all, or where this
- * was said last: a writer whose lines are all refused takes no room for that.
+ * A gap (see party_gap), for whom it must not fail.  Where there is no journal,
+ * the next one begins with a gap of all, or anew.  Nothing is to be done where
+ * this was said last: a writer whose lines are all refused takes no room for that.
  */
 int pen_gap(struct party *p, const char *component, const char *path,
 	    const char *why, struct err *e);

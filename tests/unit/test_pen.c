@@ -506,6 +506,50 @@ b3_a_journal_that_failed_is_opened_anew_by_the_next_statement(void **state)
 	unlock();
 }
 
+/*
+ * It came to a clean stop, and now there is no room on the disk to open it.  What
+ * is refused then has no journal for its gap.
+ */
+static void
+b3_what_is_refused_without_a_journal_is_not_forgotten(void **state)
+{
+	static const struct {
+		unsigned ops; /* that fail while it is refused */
+		bool again;   /* all ends before anything is accepted */
+	} cases[] = {
+		{ FAIL_WRITE, false },
+		{ FAIL_WRITE, true },
+		{ FAIL_WRITE | FAIL_NAME, false },
+	};
+	uint8_t before[JOURNAL_ID_LEN];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < N_OF(cases); i++) {
+		memcpy(before, journal_id(slow->journal), sizeof(before));
+		desk_close(desk);
+		failing_install();
+		failing_plan(FAIL_WRITE, 1, true, ENOSPC);
+		open_desk();
+		assert_null(slow->journal);
+		failing_plan(cases[i].ops, 1, true, ENOSPC);
+		lock();
+		assert_int_equal(declare(slow), EIO);
+		unlock();
+		if (cases[i].again) {
+			desk_close(desk);
+			failing_remove();
+			open_desk();
+		}
+		failing_remove();
+		lock();
+		assert_int_equal(declare(slow), 0);
+		assert_memory_not_equal(before, journal_id(slow->journal),
+					sizeof(before));
+		unlock();
+	}
+}
+
 static int
 write_much(void)
 {
@@ -553,6 +597,7 @@ main(void)
 		TEST(c5_what_cannot_be_discarded_any_more_begins_another_journal),
 		TEST(b3_a_stop_with_something_owed_that_cannot_be_said_is_not_clean),
 		TEST(b3_a_journal_that_failed_is_opened_anew_by_the_next_statement),
+		TEST(b3_what_is_refused_without_a_journal_is_not_forgotten),
 		TEST(e4_what_an_owners_other_writer_is_writing_counts),
 	};
 
