@@ -529,11 +529,22 @@ journal_first(const struct journal *j)
 	return j->first;
 }
 
+/* Up to a colon: behind it is told what it was this time. */
+static bool
+is_same_reason(const char *a, const char *b)
+{
+	size_t n = a != NULL ? strcspn(a, ":") : 0;
+
+	if (a == NULL || b == NULL || a[n] == '\0')
+		return is_same(a, b);
+	return strncmp(a, b, n + 1) == 0;
+}
+
 bool
 journal_ends_with_gap(const struct journal *j, const char *component,
 		      const char *path, const char *why)
 {
-	if (!j->gap_last || j->asked || !is_same(why, j->gap_why))
+	if (!j->gap_last || j->asked || !is_same_reason(why, j->gap_why))
 		return false;
 	if (j->gap_component == NULL)
 		return true;

@@ -144,8 +144,9 @@ int journal_append_all(struct journal *j, struct journal_entry *en, size_t n,
 
 /*
  * Does it end with a gap that is as wide as this one would be (as in an entry),
- * for the same reason?  Another would say nothing new, unless somebody may have
- * taken a cut behind it: then, no.  For whoever changes the journal.
+ * for the same reason, up to a colon?  Another would say nothing new, unless
+ * somebody may have taken a cut behind it: then, no.  For whoever changes the
+ * journal.
  */
 bool journal_ends_with_gap(const struct journal *j, const char *component,
 			   const char *path, const char *why);

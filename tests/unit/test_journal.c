@@ -415,6 +415,9 @@ b3_a_gap_for_another_reason_is_said(void **state)
 	say_gap_for(j, "a", NULL, "two");
 	say_gap_for(j, "a", NULL, "two");
 	assert_int_equal(journal_next(j), 3);
+	say_gap_for(j, "a", NULL, "refused: one");
+	say_gap_for(j, "a", NULL, "refused: two");
+	assert_int_equal(journal_next(j), 4);
 	stop(j);
 }
 
