@@ -24,6 +24,12 @@ enum place_kind {
 	PLACE_DECLARED,    /* the directory of a file with declared ranges */
 };
 
+/* What is known of a file set, however often the table is made anew. */
+struct place_set {
+	atomic_bool met; /* a file of it is there */
+	bool shared;     /* it meets one of another component: never carried */
+};
+
 struct place {
 	const char *dir;  /* without a slash at its end, but for "/" */
 	size_t len;       /* of dir; 0 for "/" */
@@ -34,8 +40,8 @@ struct place {
 	const char *pattern;              /* not of DECLARED */
 	const struct metadata_files *set; /* SET, FOREIGN */
 	const struct reduce_differenced *differenced;
-	char *own_dir;    /* its memory, DECLARED */
-	atomic_bool *met; /* SET: a file of it is there */
+	char *own_dir; /* its memory, DECLARED */
+	struct place_set *state; /* SET */
 };
 
 /* All-zero is an empty one. */

@@ -25,9 +25,9 @@
 
 static int
 add_set(struct writer_claims *w, size_t i, const struct metadata_files *f,
-	atomic_bool *met, struct err *e)
+	struct place_set *state, struct err *e)
 {
-	struct claims_component *c = &w->o->component[i];
+	const struct claims_component *c = &w->o->component[i];
 	struct place *p;
 
 	/* Not required of a whole backup: no member, a plain file. */
@@ -40,9 +40,8 @@ add_set(struct writer_claims *w, size_t i, const struct metadata_files *f,
 	p->recursive = f->spec.recursive;
 	p->pattern = f->spec.pattern;
 	p->set = f;
-	p->carried = claims_is_carried(c, f);
-	p->met = met;
-	c->carried = c->carried || p->carried;
+	p->carried = !state->shared && claims_is_carried(c, f);
+	p->state = state;
 	return 0;
 }
 
@@ -87,7 +86,7 @@ add_sets(struct writer_claims *w, size_t from, size_t to, size_t *at,
 		if (i == SIZE_MAX)
 			continue;
 		rc = w->plain[i] ? add_foreign(w, f, e)
-				 : add_set(w, i, f, &w->met[from][k], e);
+				 : add_set(w, i, f, &w->sets[from][k], e);
 		if (rc < 0)
 			return -1;
 	}
@@ -261,6 +260,66 @@ add_writer(struct writer_claims *w, size_t from, size_t to, struct err *e)
 	return rc;
 }
 
+/* --- sets that meet ------------------------------------------------------- */
+
+struct meeting {
+	size_t component;
+	const struct metadata_spec *spec;
+};
+
+static bool
+meets(void *ctx, struct place *p)
+{
+	const struct meeting *m = ctx;
+
+	return p->kind == PLACE_SET && p->component != m->component &&
+	       metadata_overlap(m->spec, &p->set->spec);
+}
+
+/*
+ * A file is as of the base or as of today, not both: where components have a
+ * file set in common nothing is carried, but read, for all of them.
+ */
+static void
+settle_carried(struct writer_claims *w)
+{
+	size_t i;
+
+	for (i = 0; i < w->atlas.count; i++) {
+		struct place *p = &w->atlas.place[i];
+		struct meeting m = { .component = p->component };
+
+		if (p->kind != PLACE_SET || !p->carried)
+			continue;
+		m.spec = &p->set->spec;
+		p->state->shared =
+			atlas_above(&w->atlas, p->dir, p->len, meets, &m) ||
+			(p->recursive &&
+			 atlas_beneath(&w->atlas, p->dir, p->len, meets, &m));
+		p->carried = !p->state->shared;
+		if (p->carried)
+			w->o->component[p->component].carried = true;
+	}
+}
+
+bool
+writer_claims_is_carried(const struct writer_claims *w, size_t component,
+			 size_t set)
+{
+	const struct claims_component *c = &w->o->component[component];
+	const struct metadata_files *f = &c->document->files.v[set];
+	size_t from = component;
+
+	while (from > 0 &&
+	       w->o->component[from - 1].document == c->document)
+		from--;
+	return metadata_managing(c->document, c->chosen, f->component) ==
+		       c->component &&
+	       claims_is_carried(c, f) && !w->sets[from][set].shared;
+}
+
+/* --- all of it ------------------------------------------------------------ */
+
 int
 chart_make(struct writer_claims *w, struct err *e)
 {
@@ -280,6 +339,7 @@ chart_make(struct writer_claims *w, struct err *e)
 	if (add_others(w, e) < 0)
 		return -1;
 	atlas_sort(&w->atlas);
+	settle_carried(w);
 	return find_extras(w, e);
 }
 

@@ -198,7 +198,9 @@ answer_read(struct claims *c, size_t owner, const char *path, uint64_t bytes,
 /* Every component with a file set in what was left out. */
 struct failing_way {
 	struct writer_claims *w;
+	const char *path;
 	const char *sentence;
+	bool torn; /* that is not a failure of all */
 };
 
 static bool
@@ -211,6 +213,25 @@ fail_one(void *ctx, struct place *p)
 	return false;
 }
 
+/* A file may be in sets of several components. */
+static bool
+fail_holder(void *ctx, struct place *p)
+{
+	struct failing_way *f = ctx;
+	const struct metadata_component *all;
+	const struct claims_component *c;
+
+	if (p->kind != PLACE_SET || f->w->plain[p->component] ||
+	    !metadata_fits(&p->set->spec, f->path))
+		return false;
+	c = &f->w->o->component[p->component];
+	all = c->document->components.v;
+	if (!f->torn || (!all[p->set->component].log_recovery &&
+			 !all[c->component].log_recovery))
+		(void)claims_fail(f->w, p->component, f->sentence, NULL);
+	return false;
+}
+
 static void
 answer_outcome(struct claims *c, size_t owner, const char *path,
 	       const char *why, bool torn)
@@ -218,19 +239,23 @@ answer_outcome(struct claims *c, size_t owner, const char *path,
 	struct writer_claims *w = claims_of(c);
 	char text[ERR_TEXT_LEN + PATH_SHOW_LEN];
 	char shown[PATH_SHOW_LEN];
-	struct failing_way f = { .w = w, .sentence = text };
+	struct failing_way f = {
+		.w = w, .path = path, .sentence = text, .torn = why == NULL
+	};
 	struct hearing s;
 
-	if (why == NULL && torn) {
-		hearing_open(&s, w, path, false);
-		if (!s.log_recovery)
-			why = "it changed while it was read";
-	}
-	if (why == NULL)
+	if (why == NULL && !torn)
 		return;
+	hearing_open(&s, w, path, false);
 	(void)snprintf(text, sizeof(text), "%s: %s",
-		       path_show_in(shown, path, strlen(path)), why);
-	(void)claims_fail(w, owner, text, NULL);
+		       path_show_in(shown, path, strlen(path)),
+		       f.torn ? "it changed while it was read" : why);
+	if (!f.torn || !s.log_recovery)
+		(void)claims_fail(w, owner, text, NULL);
+	(void)atlas_above(&w->atlas, path,
+			  (size_t)(strrchr(path, '/') - path), fail_holder, &f);
+	if (f.torn)
+		return;
 	(void)atlas_beneath(&w->atlas, path, atlas_len(path), fail_one, &f);
 }
 
@@ -309,8 +334,8 @@ writer_claims_new(const struct claims_options *o, struct writer_claims **out,
 	w->o = o;
 	w->promise = mem_array(o->components + 1, sizeof(*w->promise));
 	w->plain = mem_array(o->components + 1, sizeof(*w->plain));
-	w->met = mem_array(o->components + 1, sizeof(*w->met));
-	if (w->promise == NULL || w->plain == NULL || w->met == NULL) {
+	w->sets = mem_array(o->components + 1, sizeof(*w->sets));
+	if (w->promise == NULL || w->plain == NULL || w->sets == NULL) {
 		err_nomem(e);
 		goto failed;
 	}
@@ -318,9 +343,10 @@ writer_claims_new(const struct claims_options *o, struct writer_claims **out,
 		if (i > 0 &&
 		    o->component[i].document == o->component[i - 1].document)
 			continue;
-		w->met[i] = mem_array(o->component[i].document->files.count + 1,
-				      sizeof(**w->met));
-		if (w->met[i] == NULL) {
+		w->sets[i] =
+			mem_array(o->component[i].document->files.count + 1,
+				  sizeof(**w->sets));
+		if (w->sets[i] == NULL) {
 			err_nomem(e);
 			goto failed;
 		}
@@ -375,15 +401,15 @@ writer_claims_free(struct writer_claims *w)
 	}
 	for (i = 0; w->promise != NULL && i < w->o->components; i++)
 		mem_free(w->promise[i]);
-	for (i = 0; w->met != NULL && i < w->o->components; i++)
-		mem_free(w->met[i]);
+	for (i = 0; w->sets != NULL && i < w->o->components; i++)
+		mem_free(w->sets[i]);
 	for (i = 0; i < w->o->components; i++) {
 		mem_free(w->o->component[i].why);
 		w->o->component[i].why = NULL;
 	}
 	atlas_free(&w->atlas);
 	mem_free(w->promise);
-	mem_free(w->met);
+	mem_free(w->sets);
 	mem_free(w->plain);
 	mem_free(w->extra);
 	(void)pthread_mutex_destroy(&w->lock);

@@ -94,6 +94,10 @@ int writer_claims_fail(struct writer_claims *w, size_t component, struct err *e,
 /* Files that are named one by one and were not met fail their component. */
 int writer_claims_missing(struct writer_claims *w, struct err *e);
 
+/* Is file set `set` of its document taken from the base, as the component's? */
+bool writer_claims_is_carried(const struct writer_claims *w, size_t component,
+			      size_t set);
+
 /* Is it in a file set of another component, or of a writer that is not in? */
 bool writer_claims_is_others(struct writer_claims *w, size_t component,
 			     const char *path);

@@ -36,8 +36,8 @@ struct writer_claims {
 	const struct claims_options *o;
 	struct atlas atlas;
 	struct promise **promise; /* per component, as reduced->file */
-	atomic_bool **met; /* of a writer's first component: as file sets */
-	bool *plain;       /* per component: claims nothing any more */
+	struct place_set **sets; /* of a writer's first component: each */
+	bool *plain; /* per component: claims nothing any more */
 	const char **extra;
 	claims_copied_fn copied;
 	void *copied_ctx;

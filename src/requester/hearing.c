@@ -112,7 +112,7 @@ hear_set(struct hearing *s, struct place *p)
 		&c->document->components.v[p->set->component];
 
 	if (s->there && wildcard_literal(p->pattern))
-		atomic_store(p->met, true);
+		atomic_store(&p->state->met, true);
 	/* Two sets of a component: the one that asks for more. */
 	if (s->set == NULL)
 		s->set = p;

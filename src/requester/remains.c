@@ -57,7 +57,7 @@ writer_claims_missing(struct writer_claims *w, struct err *e)
 
 		if (p->kind != PLACE_SET || p->carried || p->recursive ||
 		    !wildcard_literal(p->pattern) || w->plain[p->component] ||
-		    atomic_load(p->met) || is_unsnapshot(w, p))
+		    atomic_load(&p->state->met) || is_unsnapshot(w, p))
 			continue;
 		(void)snprintf(text, sizeof(text),
 			       "%s has no file %s, which is named one by one",

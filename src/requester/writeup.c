@@ -138,11 +138,7 @@ add_carried(struct desk_work *d, size_t i, struct dossier_component *c,
 	if (c->carried_set == NULL)
 		return -1;
 	for (k = 0; k < m->files.count; k++)
-		if (metadata_managing(m, claim->chosen,
-				      m->files.v[k].component) ==
-			    claim->component &&
-		    !metadata_required(&m->files.v[k],
-				       (enum metadata_type)claim->effective))
+		if (writer_claims_is_carried(d->r->claims, i, k))
 			c->carried_set[c->carried_sets++] = k;
 	return 0;
 }

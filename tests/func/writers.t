@@ -598,6 +598,22 @@ try "A3: are carried" made
 rm -rf out
 try "each from its own" asof restore latest --to out
 try "with what is gone" grep -q gone "out$T/src/both/b.gone"
+rm src/both/*
+echo one >src/both/ab && echo one >src/both/a
+document incremental <<END
+component one database selectable=yes
+database-files one $T/src/both a* backup=full
+component two database selectable=yes
+database-files two $T/src/both *b
+END
+try "A3: two components that have a file in common" made -t full
+echo two >src/both/ab && echo two >src/both/a
+try "A3: one wants it carried, one read" made
+try "A1: it is as the one that read it says" same
+try "A3: so the other carries nothing" silent carried
+try "A8: an exclude that hits their file" must_fail 3 made -e both/ab
+try "A8: fails the one" tells 'component one: did not'
+try "A8: and the other" tells 'component two: did not'
 rm -rf src/both
 
 # --- a journal of another day ---------------------------------------------------------------------------------
