@@ -161,19 +161,35 @@ atlas_above(const struct atlas *a, const char *dir, size_t len, place_fn fn,
 	}
 }
 
-bool
-atlas_beneath(const struct atlas *a, const char *dir, size_t len, place_fn fn,
-	      void *ctx)
+static bool
+each_from(const struct atlas *a, const char *dir, size_t len, bool at,
+	  place_fn fn, void *ctx)
 {
 	size_t i;
 
 	for (i = lower(a, dir, len); i < a->count; i++) {
-		if (is_at(&a->place[i], dir, len))
+		bool is_it = is_at(&a->place[i], dir, len);
+
+		if (is_it && !at)
 			continue;
-		if (!is_beneath(&a->place[i], dir, len))
+		if (!is_it && !is_beneath(&a->place[i], dir, len))
 			return false;
 		if (fn(ctx, &a->place[i]))
 			return true;
 	}
 	return false;
+}
+
+bool
+atlas_beneath(const struct atlas *a, const char *dir, size_t len, place_fn fn,
+	      void *ctx)
+{
+	return each_from(a, dir, len, false, fn, ctx);
+}
+
+bool
+atlas_from(const struct atlas *a, const char *dir, size_t len, place_fn fn,
+	   void *ctx)
+{
+	return each_from(a, dir, len, true, fn, ctx);
 }

@@ -70,5 +70,8 @@ bool atlas_above(const struct atlas *a, const char *dir, size_t len,
 		 place_fn fn, void *ctx);
 bool atlas_beneath(const struct atlas *a, const char *dir, size_t len,
 		   place_fn fn, void *ctx);
+/* For those at it and beneath it. */
+bool atlas_from(const struct atlas *a, const char *dir, size_t len,
+		place_fn fn, void *ctx);
 
 #endif

@@ -105,12 +105,35 @@ cannot_list(struct find *f, const char *dir, struct err *why, struct err *e)
 		err_move(e, why);
 		return -1;
 	}
-	if (why->saved_errno != ENOENT && why->saved_errno != ENOTDIR &&
-	    why->saved_errno != ELOOP && f->missed.kind == ERR_NONE)
+	if (why->saved_errno != ENOENT && f->missed.kind == ERR_NONE)
 		(void)err_set(&f->missed, ERR_SOURCE, "%s: %s",
 			      path_show_in(shown, dir, strlen(dir)), why->text);
 	err_clear(why);
 	return 0;
+}
+
+/* No part of it may be a symlink, but where a snapshot has its place. */
+static int
+open_listed(const struct find *f, const char *dir, struct err *e)
+{
+	const struct standin *s = standin_at(f->in, dir);
+	const char *rest = dir;
+	int top;
+	int fd;
+
+	if (s == NULL)
+		s = standin_above(f->in, dir);
+	if (s != NULL)
+		rest += strlen(s->source);
+	while (*rest == '/')
+		rest++;
+	top = src_open(AT_FDCWD, s != NULL ? s->place : "/",
+		       O_DIRECTORY | (*rest != '\0' ? O_PATH : 0), e);
+	if (top < 0 || *rest == '\0')
+		return top;
+	fd = src_open_beneath(top, rest, O_DIRECTORY, e);
+	src_close(top);
+	return fd;
 }
 
 static int
@@ -119,9 +142,7 @@ list(struct find *f, const char *dir, struct err *e)
 	struct err why = { 0 };
 	int rc;
 
-	if (standin_path(f->in, dir, &f->path, e) < 0)
-		return -1;
-	f->fd = src_open(AT_FDCWD, buf_str(&f->path), O_DIRECTORY, &why);
+	f->fd = open_listed(f, dir, &why);
 	if (f->fd < 0)
 		return cannot_list(f, dir, &why, e);
 	buf_reset(&f->path);

@@ -16,12 +16,14 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/path.h"
 #include "src/engine/plan.h"
 #include "src/engine/view.h"
 #include "src/writer/metadata.h"
 #include "src/writer/reduce.h"
 #include "src/writer/wildcard.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -388,6 +390,46 @@ claim_way(struct hearing *s, const struct statx *st, struct claim *out,
 	return 0;
 }
 
+/* --- what is no directory -------------------------------------------------- */
+
+struct blocking {
+	struct writer_claims *w;
+	const char *path;
+	struct err *e;
+	int rc;
+};
+
+static bool
+is_blocked(void *ctx, struct place *p)
+{
+	struct blocking *b = ctx;
+	char text[ERR_TEXT_LEN + PATH_SHOW_LEN];
+	char shown[PATH_SHOW_LEN];
+
+	if (p->kind != PLACE_SET || p->carried || b->w->plain[p->component])
+		return false;
+	(void)snprintf(text, sizeof(text),
+		       "%s is no directory, and a file set has its files there",
+		       path_show_in(shown, b->path, strlen(b->path)));
+	b->rc = claims_fail(b->w, p->component, text, b->e);
+	return b->rc < 0;
+}
+
+/*
+ * Something else in the place of a file set's directory, or of one on the way to
+ * it, a symlink most of all, hides its files: that is not the same as none.
+ */
+static int
+block(struct writer_claims *w, const char *path, struct err *e)
+{
+	struct blocking b = { .w = w, .path = path, .e = e };
+
+	(void)atlas_from(&w->atlas, path, strlen(path), is_blocked, &b);
+	return b.rc;
+}
+
+/* --- the answer ------------------------------------------------------------ */
+
 int
 hearing_find(struct claims *c, const char *path, const struct statx *st,
 	     struct claim *out, struct err *e)
@@ -396,6 +438,9 @@ hearing_find(struct claims *c, const char *path, const struct statx *st,
 	size_t len = (size_t)(strrchr(path, '/') - path);
 
 	memset(out, 0, sizeof(*out));
+	if (st != NULL && !S_ISDIR(st->stx_mode) &&
+	    block(claims_of(c), path, e) < 0)
+		return -1;
 	hearing_open(&s, claims_of(c), path,
 		     st != NULL && !S_ISDIR(st->stx_mode));
 	(void)atlas_above(&s.w->atlas, path, len, hear_declared, &s);

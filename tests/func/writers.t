@@ -616,6 +616,39 @@ try "A8: fails the one" tells 'component one: did not'
 try "A8: and the other" tells 'component two: did not'
 rm -rf src/both
 
+# --- directories that are none any more ------------------------------------------------------------------------
+
+# instead DIR COMMAND...: in the session, that is in its place.
+instead() {
+	dir=$1
+	shift
+	echo "mv $dir $dir.then; $*" >w/run-prepare-backup
+}
+back() { rm -f w/run-prepare-backup && rm "$1" && mv "$1.then" "$1"; }
+
+mkdir src/deep && mv src/db src/deep/db && mkdir other/alt
+echo x >other/alt/x.db
+document 'incremental log' <<END
+component main database selectable=yes
+database-files main $T/src/deep/db *.db alternate=$T/other/alt
+log-files main $T/src/log *
+END
+try "a full with all directories" made -t full
+for place in src/deep/db src/deep src/log other/alt; do
+	instead "$T/$place" ln -s "$T/$place.then" "$T/$place"
+	try "B6: a symlink in the place of $place" must_fail 3 made
+	try "hides files, and is told of" tells 'main: did not succeed'
+	back "$place"
+	instead "$T/$place" "echo file >$T/$place"
+	try "A1: and so does a file" must_fail 3 made -t full
+	back "$place"
+done
+instead "$T/src/log" "echo file >$T/src/log"
+try "A5: in a log backup, too" must_fail 3 made -t log
+back src/log
+try "in their places they are read" made
+mv src/deep/db src/db && rmdir src/deep && rm -r other/alt
+
 # --- a journal of another day ---------------------------------------------------------------------------------
 
 quiet
