@@ -48,10 +48,8 @@ static const uint8_t id[16] = { 0xab, 0xcd, 0xef, 1 };
 /* The errno that the journal's next appends fail with; 0: they do not. */
 static int append_fails;
 
-int __real_journal_append_all(struct journal *j, struct journal_entry *en,
-			      size_t n, struct err *e);
-int __wrap_journal_append_all(struct journal *j, struct journal_entry *en,
-			      size_t n, struct err *e);
+__typeof__(journal_append_all) __real_journal_append_all,
+	__wrap_journal_append_all;
 
 /* The linker puts it in the place of the journal's (tests/local.mk). */
 int
@@ -1168,6 +1166,15 @@ c2_a_transaction_is_in_the_journal_whole_or_not_at_all(void **state)
 	end(&f);
 }
 
+static bool
+declared_in_window(struct fixture *f)
+{
+	assert_int_equal(SAY(f, "partial-file db %s 0:1 since=s",
+			     at(f, "db/one")),
+			 0);
+	return last_entry(f)->window;
+}
+
 static void
 b2_the_window_begins_with_the_delivery(void **state)
 {
@@ -1179,29 +1186,17 @@ b2_the_window_begins_with_the_delivery(void **state)
 	f.p->mailbox.event = EVENT_PREPARE_BACKUP;
 	f.p->mailbox.state = MAIL_WAITING;
 	f.p->mailbox.delivered_ns = 0;
-	assert_int_equal(SAY(&f, "partial-file db %s 0:1 since=s",
-			     at(&f, "db/one")),
-			 0);
-	assert_false(last_entry(&f)->window);
+	assert_false(declared_in_window(&f));
 	f.p->mailbox.state = MAIL_DELIVERED;
 	f.p->mailbox.delivered_ns = 1;
-	assert_int_equal(SAY(&f, "partial-file db %s 0:1 since=s",
-			     at(&f, "db/one")),
-			 0);
-	assert_true(last_entry(&f)->window);
+	assert_true(declared_in_window(&f));
 	/* Its reader went away: it is delivered once more, in the same time. */
 	f.p->mailbox.state = MAIL_WAITING;
-	assert_int_equal(SAY(&f, "partial-file db %s 0:1 since=s",
-			     at(&f, "db/one")),
-			 0);
-	assert_true(last_entry(&f)->window);
+	assert_true(declared_in_window(&f));
 	/* And then the next event waits. */
 	f.p->mailbox.event = EVENT_POST_COPY;
 	f.p->mailbox.delivered_ns = 0;
-	assert_int_equal(SAY(&f, "partial-file db %s 0:1 since=s",
-			     at(&f, "db/one")),
-			 0);
-	assert_true(last_entry(&f)->window);
+	assert_true(declared_in_window(&f));
 	end(&f);
 }
 

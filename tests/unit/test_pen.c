@@ -53,10 +53,8 @@ pass(enum gate where)
 }
 
 /* The linker puts these in the place of theirs (tests/local.mk). */
-int __real_journal_append_all(struct journal *j, struct journal_entry *en,
-			      size_t n, struct err *e);
-int __wrap_journal_append_all(struct journal *j, struct journal_entry *en,
-			      size_t n, struct err *e);
+__typeof__(journal_append_all) __real_journal_append_all,
+	__wrap_journal_append_all;
 int
 __wrap_journal_append_all(struct journal *j, struct journal_entry *en,
 			  size_t n, struct err *e)
@@ -65,10 +63,8 @@ __wrap_journal_append_all(struct journal *j, struct journal_entry *en,
 	return __real_journal_append_all(j, en, n, e);
 }
 
-int __real_journal_view_read(const struct journal_view *v, uint64_t seq,
-			     journal_fn fn, void *ctx, struct err *e);
-int __wrap_journal_view_read(const struct journal_view *v, uint64_t seq,
-			     journal_fn fn, void *ctx, struct err *e);
+__typeof__(journal_view_read) __real_journal_view_read,
+	__wrap_journal_view_read;
 int
 __wrap_journal_view_read(const struct journal_view *v, uint64_t seq,
 			 journal_fn fn, void *ctx, struct err *e)
@@ -77,10 +73,7 @@ __wrap_journal_view_read(const struct journal_view *v, uint64_t seq,
 	return __real_journal_view_read(v, seq, fn, ctx, e);
 }
 
-int __real_metadata_parse(struct metadata **out, const void *text, size_t len,
-			  struct err *e);
-int __wrap_metadata_parse(struct metadata **out, const void *text, size_t len,
-			  struct err *e);
+__typeof__(metadata_parse) __real_metadata_parse, __wrap_metadata_parse;
 int
 __wrap_metadata_parse(struct metadata **out, const void *text, size_t len,
 		      struct err *e)
