@@ -44,6 +44,13 @@ close_state(struct fixture *f)
 }
 
 static void
+reopen(struct fixture *f)
+{
+	close_state(f);
+	open_state(f);
+}
+
+static void
 begin(struct fixture *f)
 {
 	scratch_begin(&f->scratch);
@@ -91,6 +98,29 @@ assert_sample(const struct registration *r, const char *name)
 	assert_string_equal(r->service[0], "postgresql@15-main.service");
 }
 
+/* Begin, and register w. */
+static void
+begin_with_w(struct fixture *f)
+{
+	struct registration w = sample((char[]){ "w" });
+	struct err e = { 0 };
+
+	begin(f);
+	if (registry_add(&f->r, &w, &e) < 0)
+		fail_msg("%s", e.text);
+}
+
+/* How many things there are beneath the state of writers. */
+static size_t
+count(const struct fixture *f, const char *name)
+{
+	char path[100];
+
+	(void)snprintf(path, sizeof(path), "state/repo-abcdef01/writers/%s",
+		       name);
+	return scratch_count(scratch_at(&f->scratch, path), NULL, 0);
+}
+
 static void
 what_was_added_is_there_after_a_new_start(void **state)
 {
@@ -106,8 +136,7 @@ what_was_added_is_there_after_a_new_start(void **state)
 
 		assert_int_equal(registry_add(&f.r, &r, &e), 0);
 	}
-	close_state(&f);
-	open_state(&f);
+	reopen(&f);
 	assert_int_equal(f.r.count, 3);
 	assert_string_equal(f.r.v[0].name, "a");
 	assert_string_equal(f.r.v[2].name, "z");
@@ -224,13 +253,11 @@ saving_replaces_all_that_is_kept_of_one(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	begin(&f);
-	assert_int_equal(registry_add(&f.r, &r, &e), 0);
+	begin_with_w(&f);
 	registry_find(&f.r, "w")->timeouts = 2;
 	/* The one in the registry itself may be what is saved. */
 	assert_int_equal(registry_save(&f.r, registry_find(&f.r, "w"), &e), 0);
-	close_state(&f);
-	open_state(&f);
+	reopen(&f);
 	assert_sample(registry_find(&f.r, "w"), "w");
 	assert_int_equal(registry_find(&f.r, "w")->timeouts, 2);
 	r.name = (char[]){ "other" };
@@ -261,22 +288,16 @@ static void
 what_is_taken_away_leaves_nothing_and_comes_back_empty(void **state)
 {
 	struct fixture f;
-	struct registration r = sample((char[]){ "w" });
 	struct err e = { 0 };
 
 	(void)state;
-	begin(&f);
-	assert_int_equal(registry_add(&f.r, &r, &e), 0);
+	begin_with_w(&f);
 	fill(&f, "w");
 	if (registry_remove(&f.r, "w", &e) < 0 ||
 	    registry_sweep(&f.r, "w", &e) < 0)
 		fail_msg("%s", e.text);
 	assert_int_equal(f.r.count, 0);
-	assert_int_equal(
-		scratch_count(
-			scratch_at(&f.scratch, "state/repo-abcdef01/writers"),
-			NULL, 0),
-		0);
+	assert_int_equal(count(&f, ""), 0);
 	assert_int_equal(registry_remove(&f.r, "w", &e), -1);
 	end(&f);
 }
@@ -289,22 +310,16 @@ what_a_cut_off_removal_left_is_no_writer_and_is_emptied(void **state)
 	struct err e = { 0 };
 
 	(void)state;
-	begin(&f);
-	assert_int_equal(registry_add(&f.r, &r, &e), 0);
+	begin_with_w(&f);
 	fill(&f, "w");
 	assert_int_equal(unlink(scratch_at(
 				 &f.scratch,
 				 "state/repo-abcdef01/writers/w/registration")),
 			 0);
-	close_state(&f);
-	open_state(&f);
+	reopen(&f);
 	assert_int_equal(f.r.count, 0);
 	assert_int_equal(registry_add(&f.r, &r, &e), 0);
-	assert_int_equal(
-		scratch_count(
-			scratch_at(&f.scratch, "state/repo-abcdef01/writers/w"),
-			NULL, 0),
-		1);
+	assert_int_equal(count(&f, "w"), 1);
 	end(&f);
 }
 
@@ -312,25 +327,18 @@ static void
 a_retired_one_keeps_what_root_gave_and_nothing_else(void **state)
 {
 	struct fixture f;
-	struct registration r = sample((char[]){ "w" });
 	struct err e = { 0 };
 
 	(void)state;
-	begin(&f);
-	assert_int_equal(registry_add(&f.r, &r, &e), 0);
+	begin_with_w(&f);
 	fill(&f, "w");
 	if (registry_retire(&f.r, "w", &e) < 0 ||
 	    registry_sweep(&f.r, "w", &e) < 0)
 		fail_msg("%s", e.text);
-	close_state(&f);
-	open_state(&f);
+	reopen(&f);
 	assert_sample(registry_find(&f.r, "w"), "w");
 	assert_true(registry_find(&f.r, "w")->dormant);
-	assert_int_equal(
-		scratch_count(
-			scratch_at(&f.scratch, "state/repo-abcdef01/writers/w"),
-			NULL, 0),
-		1);
+	assert_int_equal(count(&f, "w"), 1);
 	end(&f);
 }
 
@@ -350,14 +358,12 @@ a_registration_that_cannot_be_read_stops_everything(void **state)
 		"owner 1\ngrant \"/srv\n",
 	};
 	struct fixture f;
-	struct registration r = sample((char[]){ "w" });
 	struct registry again;
 	struct err e = { 0 };
 	size_t i;
 
 	(void)state;
-	begin(&f);
-	assert_int_equal(registry_add(&f.r, &r, &e), 0);
+	begin_with_w(&f);
 	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		scratch_write(
 			scratch_at(
@@ -461,8 +467,7 @@ a_failing_call_leaves_the_old_or_the_new(void **state)
 			continue;
 		}
 		assert_null(registry_find(&f.r, "w"));
-		close_state(&f);
-		open_state(&f);
+		reopen(&f);
 		if (registry_find(&f.r, "w") != NULL) {
 			assert_sample(registry_find(&f.r, "w"), "w");
 			assert_int_equal(registry_remove(&f.r, "w", NULL), 0);
