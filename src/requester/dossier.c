@@ -14,7 +14,7 @@
 
 #include "base/buf.h"
 #include "base/hex.h"
-#include "base/mem.h"
+#include "base/sorted.h"
 #include "src/writer/grammar.h"
 #include "src/writer/metadata.h"
 #include "src/writer/value.h"
@@ -215,35 +215,7 @@ dossier_print(const struct dossier *d, struct buf *out)
 	buf_add_str(out, "end\n");
 }
 
-/* --- memory, numbers ------------------------------------------------------ */
-
-static void
-clear_component(struct dossier_component *c)
-{
-	mem_free(c->image);
-	mem_free(c->carried_set);
-	mem_free(c->file);
-	mem_free(c->attachment);
-}
-
-void
-dossier_clear(struct dossier *d)
-{
-	size_t i;
-	size_t k;
-
-	if (d->memory == NULL)
-		return;
-	for (i = 0; i < d->writers; i++) {
-		for (k = 0; k < d->writer[i].components; k++)
-			clear_component(&d->writer[i].component[k]);
-		mem_free(d->writer[i].component);
-		mem_free(d->writer[i].by_name);
-	}
-	mem_free(d->writer);
-	mem_free(d->memory);
-	memset(d, 0, sizeof(*d));
-}
+/* --- numbers ------------------------------------------------------------- */
 
 static void
 settle(struct dossier_component *c, uint32_t number)
@@ -279,26 +251,26 @@ dossier_writer(const struct dossier *d, const char *name)
 	return NULL;
 }
 
+static int
+by_name(const void *name, const void *element)
+{
+	const struct dossier_component *const *c = element;
+
+	return strcmp(name, (*c)->name);
+}
+
 const struct dossier_component *
 dossier_component(const struct dossier_writer *w, const char *name)
 {
-	size_t from = 0;
-	size_t to = w->by_name != NULL ? w->components : 0;
+	bool found;
 	size_t i;
 
-	while (from < to) {
-		int cmp;
-
-		i = from + (to - from) / 2;
-		cmp = strcmp(w->by_name[i]->name, name);
-		if (cmp == 0)
-			return w->by_name[i];
-		if (cmp < 0)
-			from = i + 1;
-		else
-			to = i;
+	if (w->by_name != NULL) {
+		i = sorted_place(name, w->by_name, w->components,
+				 sizeof(*w->by_name), by_name, &found);
+		return found ? w->by_name[i] : NULL;
 	}
-	for (i = 0; w->by_name == NULL && i < w->components; i++)
+	for (i = 0; i < w->components; i++)
 		if (strcmp(w->component[i].name, name) == 0)
 			return &w->component[i];
 	return NULL;

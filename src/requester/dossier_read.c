@@ -653,6 +653,34 @@ check_all(const struct dossier *d, struct err *e)
 	return rc;
 }
 
+static void
+clear_component(struct dossier_component *c)
+{
+	mem_free(c->image);
+	mem_free(c->carried_set);
+	mem_free(c->file);
+	mem_free(c->attachment);
+}
+
+void
+dossier_clear(struct dossier *d)
+{
+	size_t i;
+	size_t k;
+
+	if (d->memory == NULL)
+		return;
+	for (i = 0; i < d->writers; i++) {
+		for (k = 0; k < d->writer[i].components; k++)
+			clear_component(&d->writer[i].component[k]);
+		mem_free(d->writer[i].component);
+		mem_free(d->writer[i].by_name);
+	}
+	mem_free(d->writer);
+	mem_free(d->memory);
+	memset(d, 0, sizeof(*d));
+}
+
 int
 dossier_parse(const void *p, size_t len, struct dossier *out, struct err *e)
 {

@@ -276,28 +276,6 @@ dossier_clear(struct dossier *d)
 	(void)d;
 }
 
-const struct dossier_writer *
-dossier_writer(const struct dossier *d, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < d->writers; i++)
-		if (strcmp(d->writer[i].name, name) == 0)
-			return &d->writer[i];
-	return NULL;
-}
-
-const struct dossier_component *
-dossier_component(const struct dossier_writer *w, const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < w->components; i++)
-		if (strcmp(w->component[i].name, name) == 0)
-			return &w->component[i];
-	return NULL;
-}
-
 int
 client_open(const char *repository, const uint8_t id[16],
 	    const atomic_int *cancel, struct client **out, bool *live,
@@ -432,12 +410,6 @@ client_complete(struct client *c, const uint8_t id[16], uint32_t generation,
 	if (W.after_post != PART_NONE)
 		W.live.state = W.after_post;
 	return 0;
-}
-
-const char *
-event_name(enum event ev)
-{
-	return ev == EVENT_PRE_RESTORE ? "pre-restore" : "another event";
 }
 
 /* --- files -------------------------------------------------------------------- */
