@@ -543,9 +543,7 @@ take_entry(void *ctx, const struct journal_entry *en, struct err *e)
 }
 
 int
-client_restore_lines(struct client *c, const char *writer,
-		     int (*fn)(void *ctx, const char *line, size_t len,
-			       struct err *e),
+client_restore_lines(struct client *c, const char *writer, client_line_fn fn,
 		     void *ctx, struct err *e)
 {
 	const struct client_writer *w = client_find(c, writer);

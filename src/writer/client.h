@@ -109,10 +109,10 @@ int client_gap(struct client *c, const char *writer, const char *component,
  * What the statements of a restore said of a component (restore-target,
  * directed-target, restore-metadata), line by line, in order.
  */
+typedef int (*client_line_fn)(void *ctx, const char *line, size_t len,
+			      struct err *e);
 int client_restore_lines(struct client *c, const char *writer,
-			 int (*fn)(void *ctx, const char *line, size_t len,
-				   struct err *e),
-			 void *ctx, struct err *e);
+			 client_line_fn fn, void *ctx, struct err *e);
 
 /* For `asof writer`: list, add, remove, log, reset, through the same line. */
 int client_list(struct client *c, struct err *e); /* fills client_writers */

@@ -360,9 +360,7 @@ client_prepare(struct client *c, struct err *e)
 }
 
 int
-client_restore_lines(struct client *c, const char *writer,
-		     int (*fn)(void *ctx, const char *line, size_t len,
-			       struct err *e),
+client_restore_lines(struct client *c, const char *writer, client_line_fn fn,
 		     void *ctx, struct err *e)
 {
 	struct buf line = { 0 };
