@@ -9,7 +9,17 @@
 
 #include "tests/lib/restore_rig.h"
 
+static void
+only_root(void)
+{
+	if (!is_root())
+		skip();
+}
+
 /* --- services ----------------------------------------------------------------- */
+
+static const char *const with_service[] = { DOC("stop-restore-start"),
+					    DOC("restore-stop-start") };
 
 /*
  * It notes what it is told; it cannot stop "bad", nor start "dead", and who stops
@@ -35,13 +45,18 @@ make_manager(void)
 }
 
 static void
+start_managed(const char *document)
+{
+	start(document);
+	make_manager();
+}
+
+static void
 sv_02_the_service_is_stopped_and_started_around_the_restore(void **state)
 {
 	(void)state;
-	if (!is_root())
-		skip();
-	start(DOC("stop-restore-start"));
-	make_manager();
+	only_root();
+	start_managed(DOC("stop-restore-start"));
 	use_service("one.service");
 	use_service("two@x.service");
 	must_restore();
@@ -50,8 +65,7 @@ sv_02_the_service_is_stopped_and_started_around_the_restore(void **state)
 			    "start two@x.service there\n"
 			    "start one.service there\n");
 	end();
-	start(DOC("restore-stop-start"));
-	make_manager();
+	start_managed(DOC("restore-stop-start"));
 	use_service("one");
 	must_restore();
 	must_hold("/calls", "stop one there\nstart one there\n");
@@ -62,10 +76,8 @@ static void
 sv_02_what_was_stopped_runs_again_whatever_fails(void **state)
 {
 	(void)state;
-	if (!is_root())
-		skip();
-	start(DOC("stop-restore-start"));
-	make_manager();
+	only_root();
+	start_managed(DOC("stop-restore-start"));
 	use_service("one");
 	use_service("bad");
 	must_restore();
@@ -75,8 +87,7 @@ sv_02_what_was_stopped_runs_again_whatever_fails(void **state)
 			    "start one not\n");
 	must_log(TOLD "post-restore w:c none\nclose\n");
 	end();
-	start(DOC("stop-restore-start"));
-	make_manager();
+	start_managed(DOC("stop-restore-start"));
 	use_service("one");
 	make_dir("/d");
 	block("/d/a");
@@ -97,10 +108,8 @@ sv_02_what_was_stopped_runs_again_if_we_are_killed(void **state)
 	pid_t us;
 
 	(void)state;
-	if (!is_root())
-		skip();
-	start(DOC("stop-restore-start"));
-	make_manager();
+	only_root();
+	start_managed(DOC("stop-restore-start"));
 	use_service("one");
 	use_service("killer");
 	us = fork();
@@ -123,18 +132,14 @@ sv_02_what_was_stopped_runs_again_if_we_are_killed(void **state)
 static void
 sv_02_a_service_that_does_not_start_again_is_a_failure(void **state)
 {
-	static const char *const document[] = { DOC("stop-restore-start"),
-						DOC("restore-stop-start") };
 	size_t i;
 
 	(void)state;
-	if (!is_root())
-		skip();
-	for (i = 0; i < N_OF(document); i++) {
-		start(document[i]);
-		make_manager();
+	only_root();
+	for (i = 0; i < N_OF(with_service); i++) {
+		start_managed(with_service[i]);
 		use_service("dead");
-			must_restore();
+		must_restore();
 		must_be("/d/a");
 		assert_int_equal(W.out.failed, 1);
 		must_note("start the service dead");
@@ -146,22 +151,19 @@ sv_02_a_service_that_does_not_start_again_is_a_failure(void **state)
 static void
 sv_01_without_a_named_service_nothing_is_stopped_or_restored(void **state)
 {
-	static const char *const document[] = { DOC("stop-restore-start"),
-						DOC("restore-stop-start") };
 	size_t i;
 
 	(void)state;
-	for (i = 0; i < 2 * N_OF(document); i++) {
-		start(document[i / 2]);
+	for (i = 0; i < 2 * N_OF(with_service); i++) {
+		start(with_service[i / 2]);
 		W.o.dry_run = i % 2 == 1;
 		must_give_up("--service");
 		assert_false(is_there("/d"));
 		end();
 		if (!is_root())
 			continue;
-		start(document[i / 2]);
+		start_managed(with_service[i / 2]);
 		W.o.dry_run = i % 2 == 1;
-		make_manager();
 		use_service("--root=/tmp");
 		must_give_up("not the name of a service");
 		assert_false(is_there("/calls"));
@@ -172,13 +174,16 @@ sv_01_without_a_named_service_nothing_is_stopped_or_restored(void **state)
 
 /* --- writers of others -------------------------------------------------------- */
 
+/* A writer of nobody's, who was granted /d. */
 static void
-give_to_nobody(const char *name)
+start_granted(const char *document)
 {
+	start(document);
+	make_dir("/d");
 	W.live.owner = NOBODY;
-	W.grant[0] = in(name);
+	W.grant[0] = in("/d");
 	W.live.grants = 1;
-	assert_int_equal(lchown(in(name), NOBODY, NOBODY), 0);
+	assert_int_equal(lchown(in("/d"), NOBODY, NOBODY), 0);
 }
 
 static void
@@ -187,11 +192,8 @@ e2_a_restore_for_another_user_is_done_as_that_user(void **state)
 	struct stat st;
 
 	(void)state;
-	if (!is_root())
-		skip();
-	start(ONE_DIR);
-	make_dir("/d");
-	give_to_nobody("/d");
+	only_root();
+	start_granted(ONE_DIR);
 	must_restore();
 	must_be("/d/a");
 	must_be("/d/sub/x");
@@ -206,11 +208,8 @@ static void
 e2_nothing_outside_the_grant_is_written(void **state)
 {
 	(void)state;
-	if (!is_root())
-		skip();
-	start(PLAIN);
-	make_dir("/d");
-	give_to_nobody("/d");
+	only_root();
+	start_granted(PLAIN);
 	must_give_up("not beneath what the writer was granted");
 	assert_false(is_there("/d/a"));
 	assert_false(is_there("/log"));
@@ -221,12 +220,9 @@ static void
 e2_what_the_owner_may_not_replace_is_not_replaced(void **state)
 {
 	(void)state;
-	if (!is_root())
-		skip();
-	start(ONE_DIR);
-	make_dir("/d");
+	only_root();
+	start_granted(ONE_DIR);
 	make_dir("/d/sub");
-	give_to_nobody("/d");
 	/* A directory of root's in the middle. */
 	put_file("/d/sub/x", "root's");
 	must_restore();
@@ -240,8 +236,15 @@ e2_what_the_owner_may_not_replace_is_not_replaced(void **state)
 static void
 restore_as_nobody(const char *hidden)
 {
+	static const char document[] =
+		HEAD("restore-if-can-replace")
+		"component c file-group selectable=yes\n"
+		"files c %/d/sub * recursive\nend\n";
 	int rc;
 
+	start(document);
+	make_dir("/d");
+	make_dir("/d/sub");
 	W.live.owner = NOBODY;
 	W.live.grants = 0;
 	assert_int_equal(chown(in("/d"), NOBODY, NOBODY), 0);
@@ -256,25 +259,13 @@ restore_as_nobody(const char *hidden)
 static void
 a_directory_on_the_way_need_not_be_readable(void **state)
 {
-	static const char document[] =
-		HEAD("restore-if-can-replace")
-		"component c file-group selectable=yes\n"
-		"files c %/d/sub * recursive\nend\n";
-
 	(void)state;
-	if (!is_root())
-		skip();
-	start(document);
-	make_dir("/d");
-	make_dir("/d/sub");
+	only_root();
 	restore_as_nobody("/d");
 	must_be("/d/sub/x");
 	assert_int_equal(W.out.failed, 0);
 	end();
 	/* That which files go to has to be: else nothing is written. */
-	start(document);
-	make_dir("/d");
-	make_dir("/d/sub");
 	restore_as_nobody("/d/sub");
 	assert_int_equal(W.out.failed, 1);
 	assert_false(is_there("/d/sub/x"));
@@ -292,17 +283,12 @@ e2_an_alternate_location_outside_the_grant_is_no_place(void **state)
 		"alternate-location %/d * recursive to=%/outside\nend\n";
 
 	(void)state;
-	if (!is_root())
-		skip();
-	start(document);
-	make_dir("/d");
-	give_to_nobody("/d");
+	only_root();
+	start_granted(document);
 	must_restore();
 	must_be("/d/a");
 	end();
-	start(document);
-	make_dir("/d");
-	give_to_nobody("/d");
+	start_granted(document);
 	block("/d/b");
 	must_give_up("a directory is there");
 	assert_false(is_there("/outside"));
@@ -313,11 +299,8 @@ static void
 e2_directed_targets_lie_beneath_the_grant(void **state)
 {
 	(void)state;
-	if (!is_root())
-		skip();
-	start(ONE_DIR);
-	make_dir("/d");
-	give_to_nobody("/d");
+	only_root();
+	start_granted(ONE_DIR);
 	says("restore-target c directed");
 	says("directed-target c %/d/a 0:5 %/outside 0:5");
 	must_restore();
