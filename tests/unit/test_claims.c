@@ -41,6 +41,16 @@ make_two(struct rig *r)
 	rig_write(r, "d/x", "third");
 }
 
+/* The next generation, for which so many bytes of claimed files are read. */
+static uint32_t
+next_reads(struct rig *r, uint64_t bytes)
+{
+	uint32_t g = rig_backup(r, GEN_INCREMENTAL, true);
+
+	assert_int_equal(r->read, bytes);
+	return g;
+}
+
 /* --- in steps ------------------------------------------------------------------- */
 
 static void
@@ -147,9 +157,8 @@ whole_is_read_for_its_reason(void **state)
 	(void)rig_backup(r, GEN_FULL, false);
 	rule = rig_add(r, "a", CLAIM_WHOLE, 1);
 	rule->claim.text = "because it is";
-	g = rig_backup(r, GEN_INCREMENTAL, true);
+	g = next_reads(r, 5);
 	rig_says(r, g, "a required because it is\n");
-	assert_int_equal(r->read, 5);
 	rule->claim.reason = PLAN_UNTRUSTED;
 	g = rig_backup(r, GEN_INCREMENTAL, true);
 	rig_says(r, g, "a untrusted because it is\n");
@@ -203,8 +212,7 @@ a2_the_own_test_is_against_the_components_base(void **state)
 	rig_holds(r, g, "b", "second");
 	/* And now it is the same. */
 	rule->base = g;
-	(void)rig_backup(r, GEN_INCREMENTAL, true);
-	assert_int_equal(r->read, 0);
+	(void)next_reads(r, 0);
 	assert_string_equal(r->log, "a: ok\nb: ok\n");
 	/* No base at all. */
 	rule->base = 0;
@@ -226,13 +234,11 @@ b8_since_is_the_own_test_and_a_time(void **state)
 	assert_int_equal(stat(rig_at(r, "a"), &st), 0);
 	rule = rig_add(r, "a", CLAIM_SINCE, 1);
 	rule->claim.newer.sec = st.st_ctim.tv_sec + 1;
-	(void)rig_backup(r, GEN_INCREMENTAL, true);
-	assert_int_equal(r->read, 0);
+	(void)next_reads(r, 0);
 	rule->claim.newer.sec = st.st_ctim.tv_sec;
 	rule->claim.newer.nsec = (uint32_t)st.st_ctim.tv_nsec;
-	g = rig_backup(r, GEN_INCREMENTAL, true);
+	g = next_reads(r, 5);
 	rig_says(r, g, "a since \n");
-	assert_int_equal(r->read, 5);
 	rig_write(r, "a", "other than that");
 	rule->claim.newer.sec = st.st_ctim.tv_sec + 100;
 	g = rig_backup(r, GEN_INCREMENTAL, true);
@@ -256,8 +262,7 @@ a6_an_alternate_path_gives_data_and_identity(void **state)
 	g = rig_backup(r, GEN_FULL, true);
 	rig_holds(r, g, "a", "from elsewhere");
 	rule->base = g;
-	g = rig_backup(r, GEN_INCREMENTAL, true);
-	assert_int_equal(r->read, 0);
+	g = next_reads(r, 0);
 	rig_holds(r, g, "a", "from elsewhere");
 	assert_int_equal(unlink(from), 0);
 	g = rig_backup(r, GEN_INCREMENTAL, true);
@@ -371,8 +376,7 @@ no_ranges_is_unchanged(void **state)
 
 	(void)make_db(r, true);
 	age(r, "db");
-	g = rig_backup(r, GEN_INCREMENTAL, true);
-	assert_int_equal(r->read, 0);
+	g = next_reads(r, 0);
 	rig_same_file(r, g, "db");
 	assert_true(rig_node(r, 1, "db", &a) && rig_node(r, g, "db", &b));
 	assert_memory_equal(&a.entry.content.root, &b.entry.content.root,
@@ -392,8 +396,7 @@ b2_a_promise_that_does_not_hold_is_a_whole_read(void **state)
 
 	rule->rc = 1;
 	rule->why = "a gap in the journal";
-	g = rig_backup(r, GEN_INCREMENTAL, true);
-	assert_int_equal(r->read, DB_LEN);
+	g = next_reads(r, DB_LEN);
 	assert_int_equal(r->partial, 0);
 	rig_says(r, g, "db no-proof a gap in the journal\n");
 	rig_told(r, "db: ok\n");
@@ -414,10 +417,9 @@ b6_another_file_of_that_name_is_read_whole(void **state)
 	(void)make_db(r, false);
 	mem_free(make_big(r, "new", DB_LEN, 4));
 	assert_int_equal(rename(rig_at(r, "new"), rig_at(r, "db")), 0);
-	g = rig_backup(r, GEN_INCREMENTAL, true);
+	g = next_reads(r, DB_LEN);
 	rig_says(r, g, "db identity");
 	rig_same_file(r, g, "db");
-	assert_int_equal(r->read, DB_LEN);
 }
 
 static void
@@ -429,8 +431,7 @@ b5_beyond_the_shorter_size_all_is_read(void **state)
 	uint32_t g;
 
 	assert_int_equal(truncate(rig_at(r, "db"), 100001), 0);
-	g = rig_backup(r, GEN_INCREMENTAL, true);
-	assert_int_equal(r->read, 0);
+	g = next_reads(r, 0);
 	rig_same_file(r, g, "db");
 	rule->base = g;
 	poke(r, "db", p, 200 * KIB, 100001);
@@ -731,7 +732,8 @@ a8_claimed_names_outside_the_sources_are_added(void **state)
 {
 	struct rig *r = *state;
 	char extra[SCRATCH_LEN + 40], missing[SCRATCH_LEN + 40];
-	char rule[SCRATCH_LEN + 60], path[SCRATCH_LEN + 60];
+	char rule[SCRATCH_LEN + 60];
+	char data[SCRATCH_LEN + 60], other[SCRATCH_LEN + 60];
 	uint32_t g;
 
 	make_two(r);
@@ -740,10 +742,10 @@ a8_claimed_names_outside_the_sources_are_added(void **state)
 		       r->f.scratch.path);
 	(void)snprintf(rule, sizeof(rule), "%s/data*", extra);
 	assert_int_equal(mkdir(extra, 0700), 0);
-	(void)snprintf(path, sizeof(path), "%s/data1", extra);
-	scratch_write(path, "claimed", 7);
-	(void)snprintf(path, sizeof(path), "%s/other", extra);
-	scratch_write(path, "not claimed", 11);
+	(void)snprintf(data, sizeof(data), "%s/data1", extra);
+	scratch_write(data, "claimed", 7);
+	(void)snprintf(other, sizeof(other), "%s/other", extra);
+	scratch_write(other, "not claimed", 11);
 	r->extra[0] = extra;
 	r->extra[1] = missing;
 	r->extra[2] = r->src;
@@ -751,32 +753,28 @@ a8_claimed_names_outside_the_sources_are_added(void **state)
 	(void)rig_add(r, rule, CLAIM_OWN, 0);
 	tick();
 	g = rig_backup(r, GEN_FULL, true);
-	rig_lacks(r, g, path);
-	(void)snprintf(path, sizeof(path), "%s/data1", extra);
-	rig_holds(r, g, path, "claimed");
+	rig_lacks(r, g, other);
+	rig_holds(r, g, data, "claimed");
 	rig_holds(r, g, "a", "first");
 	assert_int_equal(r->res.errors, 0);
 	r->rule[0].base = g;
-	g = rig_backup(r, GEN_INCREMENTAL, true);
-	assert_int_equal(r->read, 0);
-	rig_holds(r, g, path, "claimed");
+	g = next_reads(r, 0);
+	rig_holds(r, g, data, "claimed");
 	/* Gone with all that is in it, it is carried. */
 	r->rule[0].claim.kind = CLAIM_CARRIED;
 	(void)snprintf(rule, sizeof(rule), "%s*", extra);
-	assert_int_equal(unlink(path), 0);
-	(void)snprintf(path, sizeof(path), "%s/other", extra);
-	assert_int_equal(unlink(path), 0);
+	assert_int_equal(unlink(data), 0);
+	assert_int_equal(unlink(other), 0);
 	assert_int_equal(rmdir(extra), 0);
 	r->carried_from = extra;
 	r->carry_base = 1;
 	r->rule[0].base = 1;
 	g = rig_backup(r, GEN_INCREMENTAL, true);
-	(void)snprintf(path, sizeof(path), "%s/data1", extra);
-	rig_holds(r, g, path, "claimed");
+	rig_holds(r, g, data, "claimed");
 	assert_int_equal(r->res.errors, 0);
 	/* And without the claim it is no part of it. */
 	g = rig_backup(r, GEN_INCREMENTAL, false);
-	rig_lacks(r, g, path);
+	rig_lacks(r, g, data);
 	rig_holds(r, g, "a", "first");
 }
 
@@ -1328,8 +1326,7 @@ holes_at_the_borders_of_leaves_are_joined(void **state)
 	node_clear(&n);
 	rule->range = range;
 	rule->ranges = ranges;
-	g = rig_backup(r, GEN_INCREMENTAL, true);
-	assert_int_equal(r->read, 0);
+	g = next_reads(r, 0);
 	rig_same_file(r, g, "comb");
 }
 
