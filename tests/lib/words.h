@@ -14,6 +14,15 @@
 #include <errno.h>
 #include <string.h>
 
+/* What most documents begin with, six lines, and how they end. */
+#define HEAD                                                                   \
+	"writer w\nschema incremental differential\n"                          \
+	"restore-method restore-if-can-replace\n"                              \
+	"component g file-group selectable=yes\n"                              \
+	"component db database selectable=no\n"                                \
+	"files g /g *\n"
+#define END "end\n"
+
 /* A document that must be good; metadata_free. */
 static inline struct metadata *
 words_document(const char *text)

@@ -19,15 +19,6 @@
 
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-/* What most documents here begin with, six lines, and how they end. */
-#define HEAD                                                                   \
-	"writer w\nschema incremental differential\n"                          \
-	"restore-method restore-if-can-replace\n"                              \
-	"component g file-group selectable=yes\n"                              \
-	"component db database selectable=no\n"                                \
-	"files g /g *\n"
-#define END "end\n"
-
 static void
 print_parsed(const char *text, struct buf *out)
 {
