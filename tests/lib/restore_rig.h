@@ -33,8 +33,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
-#define NOBODY      65534
+#define NOBODY 65534
 
 /* --- the world ---------------------------------------------------------------- */
 

@@ -20,8 +20,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
-
 /* The words of a line joined by '|', or the sentence behind a '!'. */
 static const char *
 words(const char *line, size_t len)

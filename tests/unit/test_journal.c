@@ -26,8 +26,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
-#define QUOTA       (UINT64_C(1) << 30)
+#define QUOTA (UINT64_C(1) << 30)
 
 static struct scratch scratch;
 static int dirfd_ = -1;

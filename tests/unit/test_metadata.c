@@ -17,8 +17,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
-
 static void
 print_parsed(const char *text, struct buf *out)
 {

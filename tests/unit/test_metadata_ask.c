@@ -18,8 +18,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
-
 /* --- component sets --------------------------------------------------------- */
 
 #define SETS                                                                   \

@@ -13,8 +13,6 @@
 
 #include <string.h>
 
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
-
 #define IF_NOT_THERE   METHOD_RESTORE_IF_NOT_THERE
 #define IF_CAN_REPLACE METHOD_RESTORE_IF_CAN_REPLACE
 #define STOP_RESTORE   METHOD_STOP_RESTORE_START

@@ -26,8 +26,6 @@
 #include <semaphore.h>
 #include <time.h>
 
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
-
 static const uint8_t id[16] = { 0xab, 0xcd, 0xef, 2 };
 
 /* --- a gate ----------------------------------------------------------------- */

@@ -24,8 +24,6 @@
 #include <string.h>
 #include <time.h>
 
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
-
 /* The set that a text means, as text; or the sentence. */
 static const char *
 parsed(const char *text)

@@ -18,8 +18,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
-
 /* --- cases ------------------------------------------------------------------ */
 
 enum {

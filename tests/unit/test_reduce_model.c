@@ -22,8 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
-
 #define ENTRIES 14
 #define BYTES   64
 #define NOTHING SIZE_MAX

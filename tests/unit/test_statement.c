@@ -18,8 +18,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
-#define ID          "0123456789abcdef0123456789abcdef"
+#define ID "0123456789abcdef0123456789abcdef"
 
 struct row {
 	const char *line;

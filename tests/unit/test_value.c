@@ -12,8 +12,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
-
 static void
 a_path_is_absolute_and_normal(void **state)
 {

@@ -12,8 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
-
 static void
 a_pattern_is_about_one_name_and_quotes_three_bytes(void **state)
 {
