@@ -48,6 +48,7 @@ add_party(struct desk *d, const char *name, uid_t owner)
 	assert_non_null(p->registration);
 	assert_non_null(p->journal);
 	p->journal->first = 1;
+	p->name = mem_strdup(name);
 	p->registration->name = mem_strdup(name);
 	p->registration->owner = owner;
 	p->desk = d;
@@ -90,6 +91,7 @@ free_party(struct party *p)
 	metadata_free(p->document);
 	buf_clear(&p->document_text);
 	mailbox_clear(&p->mailbox);
+	mem_free(p->name);
 	mem_free(p->registration->name);
 	mem_free(p->registration);
 	mem_free(p);

@@ -745,13 +745,14 @@ a1_a_directory_that_cannot_be_read_fails_who_may_have_a_file_there(
 	}
 }
 
+/* Directories are opened beneath the root, without a slash in front. */
 static int
-cannot_open_log(int dirfd, const char *path, int flags, mode_t mode)
+cannot_open_log(int dirfd, const char *path, const struct open_how *how)
 {
 	size_t len = strlen(path);
 
 	if (len < 4 || strcmp(path + len - 4, "/log") != 0)
-		return sys_real.openat(dirfd, path, flags, mode);
+		return sys_real.openat2(dirfd, path, how);
 	errno = EIO;
 	return -1;
 }
@@ -797,7 +798,7 @@ a5_logs_that_cannot_be_listed_fail_their_component(void **state)
 			 0);
 	assert_int_equal(met, 2);
 	assert_false(r->component[0].failed);
-	ops.openat = cannot_open_log;
+	ops.openat2 = cannot_open_log;
 	sys_source = &ops;
 	assert_int_equal(writer_claims_unmet(r->w, count_path, &met, NULL),
 			 0);
