@@ -503,6 +503,7 @@ CLEANFILES += $(UNIT_TESTS:=.valgrind)
 
 EXTRA_DIST += $(FUNC_TESTS) %D%/writer/actor %D%/writer/killer \
 	%D%/writer/property %D%/func/lib.sh %D%/func/snapshot.sh \
+	%D%/func/writers.sh \
 	%D%/func/badsector.c %D%/func/control_random.py \
 	%D%/func/control_say.py %D%/func/nfs4.py %D%/fuzz/replay.t \
 	$(CRASH_BY_LOT) %D%/crash/cage.py %D%/crash/world.py \

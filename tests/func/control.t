@@ -2,6 +2,7 @@
 #
 . "${srcdir:-$(dirname "$0")/../..}/tests/func/lib.sh"
 begin root python3
+. "$srcdir/tests/func/writers.sh"
 can_view || skip_all "no /dev/fuse"
 
 mkdir -m 755 "$T/src" "$T/his"
@@ -23,29 +24,6 @@ says() {
 	echo "want: $want"
 	return 1
 }
-
-# control [OPTION ...]: they are at $C, served by $pid.
-control() {
-	mkfifo "$T/ready" 2>/dev/null
-	"$ASOF" control --foreground --ready-fd 9 "$@" \
-		9>"$T/ready" >"$T/control.log" 2>&1 &
-	pid=$!
-	read -r _ <"$T/ready" || return 1
-	C=$(cat "$T"/state/*/place)
-	W=$C/writers
-}
-
-# ends: it has ended by itself, within a while.
-ends() {
-	for _ in $(seq 100); do
-		kill -0 "$pid" 2>/dev/null || { wait "$pid"; return; }
-		sleep 0.1
-	done
-	echo "it goes on"
-	return 1
-}
-
-stop() { kill -TERM "$pid" && ends; }
 
 # register NAME UID GRANT: as root's word, before it is started.
 register() {
@@ -70,17 +48,6 @@ END
 # one document PATTERN is what is read back
 reads() { cat "$1" >"$T/read" && contains "$T/read" "$2"; }
 lacks() { cat "$1" >"$T/read" && ! contains "$T/read" "$2"; }
-
-wait_until() { # TIMES COMMAND ...: asked so often, twenty times a second
-	times=$1
-	shift
-	for _ in $(seq "$times"); do
-		"$@" && return 0
-		sleep 0.05
-	done
-	return 1
-}
-wait_for() { wait_until 100 "$@"; } # COMMAND ...: within a while
 
 # --- coming and going (C1) -------------------------------------------------------
 
@@ -110,13 +77,13 @@ kill -9 "$keeper"
 sleep 0.3
 kill -9 "$(pgrep -P "$pid" asof-keeper)" "$pid"
 wait "$pid" 2>/dev/null
-wait_for sh -c "! ls '$C' 2>/dev/null"
+soon sh -c "! ls '$C' 2>/dev/null"
 try "C1: a mount that nobody serves is taken away by the next" control
 try "... and this one answers" reads "$C/version" 1
 kill -9 "$pid"
 wait "$pid" 2>/dev/null
 try "a killed process leaves no mount behind" \
-	wait_for sh -c "! grep -q '$C ' /proc/self/mountinfo"
+	soon sh -c "! grep -q '$C ' /proc/self/mountinfo"
 rmdir "$C" 2>/dev/null
 
 mkdir -p "$T/tree/control" && echo x >"$T/tree/file"
@@ -135,7 +102,7 @@ try "C1: ... and a link leads to them from the run directory" \
 	reads "$(echo "$T"/run/repo-????????)/version" '^1$'
 kill -9 "$pid"
 wait "$pid" 2>/dev/null
-wait_for sh -c "! grep -q '$T/here ' /proc/self/mountinfo"
+soon sh -c "! grep -q '$T/here ' /proc/self/mountinfo"
 try "C1: a link that a killed process left is no hindrance" control
 try "... for control files in its place" reads "$(echo "$T"/run/repo-????????)/version" '^1$'
 stop
@@ -151,7 +118,7 @@ rmdir "$T/his/mine"
 try "C1: it says where they are" sh -c \
 	"'$ASOF' control --dir '$T/here' | grep -q ': $T/here\$'"
 umount "$T/here"
-wait_for sh -c "! ls '$T/run' | grep -v '^snapshot.lock$'"
+soon sh -c "! ls '$T/run' | grep -v '^snapshot.lock$'"
 try "a directory that was there is left" test -d "$T/here"
 touch "$T/here/file"
 try "one that is not empty is refused" must_fail 2 asof control --dir "$T/here"
@@ -326,7 +293,7 @@ print("then", [(e & select.POLLHUP) != 0 for _, e in p.poll(20000)], flush=True)
 print("read", os.read(fd, 100), flush=True)
 END
 poller=$!
-wait_for grep -q first "$T/poll"
+soon grep -q first "$T/poll"
 try "a writer is taken away by rmdir" rmdir "$W/short"
 try "C4: its reader sees the end" sh -c "
 	for i in \$(seq 50); do kill -0 $reader 2>/dev/null || exit 0; sleep 0.1; done
@@ -509,7 +476,7 @@ with open(sys.argv[2], "w") as f:
     f.write("ok %s\n" % text.split()[1].decode())
 END
 	poller=$!
-	wait_for grep -q before "$T/poll"
+	soon grep -q before "$T/poll"
 	requester begin identify
 	wait "$poller"
 	try "C4: an event wakes who polls" grep -q 'woken \[True\]' "$T/poll"
@@ -520,7 +487,7 @@ END
 	writer slow
 	requester begin identify component=shop:db prepare &
 	requester=$!
-	wait_for grep -q prepare-backup "$T/heard"
+	soon grep -q prepare-backup "$T/heard"
 	try "a server that is told to end in a session does so" stop
 	wait "$requester"
 	try "... and the requester is told" test $? -ne 0
@@ -642,7 +609,7 @@ if [ -x "$builddir/tests/func/hanging_fs" ]; then
 	"$builddir/tests/func/hanging_fs" "$T/src/hang" >"$T/hanging" &
 	hanging=$!
 	later "umount -l '$T/src/hang'; kill -9 $hanging"
-	wait_for grep -q ready "$T/hanging"
+	soon grep -q ready "$T/hanging"
 	control
 	say "$D" w "=partial-file db $T/src/hang/file 0:1\n" >/dev/null 2>&1 &
 	hung=$!
@@ -679,12 +646,12 @@ sleep 0.3
 try "... and leaves them" test -d "$T/v/control/writers"
 umount "$T/v"
 try "C1: they end with the mount that started them" \
-	wait_for sh -c "! ls '$T/run' | grep -v '^snapshot.lock$'"
+	soon sh -c "! ls '$T/run' | grep -v '^snapshot.lock$'"
 view v
 umount "$(readlink "$T/v/control")"
 try "C1: the link leads nowhere when they have ended" \
-	wait_for test ! -e "$T/v/control"
-wait_for sh -c "! ls '$T/run' | grep -v '^snapshot.lock$'"
+	soon test ! -e "$T/v/control"
+soon sh -c "! ls '$T/run' | grep -v '^snapshot.lock$'"
 control --dir "$T/here"
 try "... and to where they are when others serve them" \
 	reads "$T/v/control/version" '^1$'
@@ -697,7 +664,7 @@ view v3 --no-control
 try "C1: --no-control starts none" test ! -e "$T/v3/control"
 umount "$T/v3"
 # One that still ends is busy, and that is not said.
-wait_for sh -c "! pgrep -f '[m]ount $T/v'" >/dev/null
+soon sh -c "! pgrep -f '[m]ount $T/v'" >/dev/null
 chmod 777 "$T/run"
 view v4
 try "C1: that they cannot be started is no reason not to mount" \

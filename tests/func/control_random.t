@@ -4,6 +4,7 @@
 
 . "${srcdir:-$(dirname "$0")/../..}/tests/func/lib.sh"
 begin root python3
+. "$srcdir/tests/func/writers.sh"
 can_view || skip_all "no /dev/fuse"
 : "${CONTROL_SECONDS:=5}"
 : "${CONTROL_SEED:=$(date +%s)}"
@@ -18,24 +19,6 @@ fi
 
 mkdir -m 755 "$T/grants"
 new_repo repo >/dev/null
-
-control() {
-	mkfifo "$T/ready" 2>/dev/null
-	"$ASOF" control --foreground --ready-fd 9 \
-		9>"$T/ready" >"$T/control.log" 2>&1 &
-	pid=$!
-	read -r _ <"$T/ready" || return 1
-	C=$(cat "$T"/state/*/place)
-}
-
-stop() {
-	kill -TERM "$pid"
-	for _ in $(seq 200); do
-		kill -0 "$pid" 2>/dev/null || { wait "$pid"; return; }
-		sleep 0.1
-	done
-	return 1
-}
 
 control
 stop

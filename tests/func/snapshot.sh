@@ -1,6 +1,7 @@
 # What the tests of snapshots have in common; behind `begin`: a provider, and
 # three writers, a, b and c, whose files are in src/a, src/b and src/c.
 
+. "$srcdir/tests/func/writers.sh"
 actor=$(cd "$srcdir" && pwd)/tests/writer/actor
 
 # --- the provider ---------------------------------------------------------------
@@ -85,12 +86,6 @@ again() {
 }
 made() { asof backup --json --snapshot "command:$T/provider" "$@" src; }
 made_not() { must_fail "$1" made $2; }
-field() { sed -n "s/^ *\"$1\": \([0-9]*\),*$/\1/p" "$T/stdout" | tail -n 1; }
-has() {
-	[ "$(field "$1")" = "$2" ] && return 0
-	echo "$1 is $(field "$1") and not $2"
-	return 1
-}
 # What happened, apart from prepare-backup: within a level the order is open.
 order() {
 	printf '%s\n' "$@" >wanted

@@ -6,14 +6,7 @@
 begin python3 cmp pgrep
 . "$srcdir/tests/func/snapshot.sh"
 
-wait_for() {
-	tries=0
-	until grep -q "$1" "$2" 2>/dev/null; do
-		tries=$((tries + 1))
-		[ "$tries" -lt 400 ] || return 1
-		sleep 0.05
-	done
-}
+wait_for() { wait_until 400 grep -sq "$1" "$2"; } # PATTERN FILE
 # struck SIGNAL EVENT CODE: b is slow in it, and that is when it strikes.  DESK is
 # no signal: it strikes the process that talks to writers, which here is a child.
 struck() {

@@ -4,6 +4,7 @@
 # change nothing is read, and it gets its data back.
 . "${srcdir:-$(dirname "$0")/../..}/tests/func/lib.sh"
 begin python3
+. "$srcdir/tests/func/writers.sh"
 python3 -c 'import sqlite3' 2>/dev/null || skip_all "needs python3's sqlite3"
 can_view || skip_all "needs /dev/fuse"
 
@@ -48,21 +49,8 @@ END
 }
 dump() { sql "$1" 'SELECT id, amount, hex(note) FROM account'; }
 
-control() {
-	rm -f ready && mkfifo ready
-	"$ASOF" control --foreground --ready-fd 9 9>ready >control.log 2>&1 &
-	control=$!
-	read -r _ <ready && C=$(cat "$T"/state/*/place)
-}
 listens() {
-	readlink /proc/$1/fd/* | grep -q "$C/writers/shop/events"
-}
-soon() {
-	for _ in $(seq 100); do
-		"$@" 2>/dev/null && return 0
-		sleep 0.05
-	done
-	return 1
+	readlink /proc/$1/fd/* | grep -q "$W/shop/events"
 }
 writer() {
 	python3 "$srcdir/doc/examples/sqlite-writer" "$C" shop "$db" \
@@ -70,9 +58,8 @@ writer() {
 	writer=$!
 	soon listens $writer || { cat writer.log; return 1; }
 }
-ends() { kill $control && wait $control && wait $writer || cat writer.log; }
+all_end() { stop && wait $writer || cat writer.log; }
 made() { asof backup --json "$@" srv; }
-of_writers() { sed -n "s/^ *\"$1\": \([0-9]*\),*\$/\1/p" stdout | tail -n 1; }
 reads() { # how much at most
 	[ "$(of_writers succeeded)" = 1 ] &&
 		[ "$(of_writers bytes_read)" -le "$1" ]
@@ -214,7 +201,7 @@ try "can be had back, too" cmp now was
 
 # --- when it is not there ----------------------------------------------------------
 
-try "it ends with the control files" ends
+try "it ends with the control files" all_end
 churn 11 10
 try "and when they are back" control
 churn 12 10
@@ -228,5 +215,5 @@ try "and then what changed" made --audit 100
 try "and no more" reads 200000
 try "is right, too" right latest was
 try "nothing was refused" must_fail 1 grep refused "$C/writers/shop/log"
-try "the end" ends
+try "the end" all_end
 finish

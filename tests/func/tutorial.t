@@ -2,6 +2,7 @@
 # doc/writing-a-writer.md: each example in it is run, and does what the text says.
 . "${srcdir:-$(dirname "$0")/../..}/tests/func/lib.sh"
 begin flock python3 paste
+. "$srcdir/tests/func/writers.sh"
 
 export ASOF_RUN_DIR="$T/run"
 mkdir -m 755 run writers.d srv
@@ -41,20 +42,12 @@ listed() {
 # --- what is asked of a backup ------------------------------------------------------
 
 made() { asof backup --json "$@" srv; }
-# The last of a name is that of the writers.
-of_writers() { sed -n "s/^ *\"$1\": \([0-9]*\),*\$/\1/p" "$T/stdout" | tail -n 1; }
-has() {
-	[ "$(of_writers "$1")" = "$2" ] && return 0
-	echo "$1 is $(of_writers "$1") and not $2"
-	return 1
-}
 number() { field generation; }
 # same PATH [GEN]: the generation has just what is in srv/PATH now.
 same() {
 	rm -rf out
 	asof restore "${2-latest}" --to out && diff -r "out$T/srv/$1" "srv/$1"
 }
-tells() { asof show latest --writers && printed "$1"; }
 logged() { asof writer log "$1" && printed "$2"; }
 
 export ASOF_REPOSITORY="$T/repo"
@@ -208,14 +201,6 @@ try "nothing that it says is refused" refuses mail
 
 # --- 6. control files --------------------------------------------------------------------------------------
 
-control() {
-	mkfifo ready 2>/dev/null
-	"$ASOF" control --foreground --ready-fd 9 9>ready >control.log 2>&1 &
-	pid=$!
-	read -r _ <ready || return 1
-	C=$(cat "$T"/state/*/place)
-}
-stop() { kill "$pid" && wait "$pid"; }
 live() {
 	example live-events >events.sh
 	sh events.sh >events.log 2>&1 &
@@ -294,13 +279,6 @@ try "and succeeds" has succeeded 1
 try "nothing that it says is refused" refuses frozen
 free() { flock -n srv/frozen/lock true; }
 held() { ! free; }
-soon() {
-	for _ in $(seq 100); do
-		"$@" && return 0
-		sleep 0.05
-	done
-	return 1
-}
 session() { # STEP ...: of a requester that waits for a line in `go`
 	rm -f go && mkfifo go
 	timeout 30 "$builddir/tests/func/control_session" "$ASOF_REPOSITORY" \

@@ -4,6 +4,7 @@
 # more is read and that it is said.
 . "${srcdir:-$(dirname "$0")/../..}/tests/func/lib.sh"
 begin dd cmp
+. "$srcdir/tests/func/writers.sh"
 
 # --- the writer ----------------------------------------------------------------
 
@@ -64,18 +65,11 @@ change() {
 # --- what is asked of a backup --------------------------------------------------
 
 made() { asof backup --json "$@" src; }
-field() { sed -n "s/^ *\"$1\": \([0-9]*\),*$/\1/p" "$T/stdout" | tail -n 1; }
-has() {
-	[ "$(field "$1")" = "$2" ] && return 0
-	echo "$1 is $(field "$1") and not $2"
-	return 1
-}
 # same [PATH]: the newest generation has just what is in src now.
 same() {
 	rm -rf out
 	asof restore latest --to out && diff -r "out$T/${1-src}" "${1-src}"
 }
-tells() { asof show "${2-latest}" --writers && printed "$1"; }
 silent() { asof show latest --writers && ! grep -q "$1" "$T/stdout"; }
 
 head -c 800000 /dev/urandom >src/db/a.db
