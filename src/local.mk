@@ -52,7 +52,7 @@ libwriter_a_SOURCES = \
 	%D%/writer/intake.c %D%/writer/intake.h \
 	%D%/writer/journal.c %D%/writer/journal.h \
 	%D%/writer/journal_entry.c %D%/writer/journal_internal.h \
-	%D%/writer/journal_view.c \
+	%D%/writer/journal_segment.c %D%/writer/journal_view.c \
 	%D%/writer/launch.c %D%/writer/launch.h \
 	%D%/writer/listen.c \
 	%D%/writer/mailbox.c %D%/writer/mailbox.h \

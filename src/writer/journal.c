@@ -28,13 +28,10 @@
 #include "src/writer/journal.h"
 
 #include "base/buf.h"
-#include "base/crc.h"
-#include "base/cursor.h"
 #include "base/err.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "src/writer/journal_internal.h"
-#include "src/writer/ranges.h"
 #include "src/writer/refuse.h"
 
 #include <errno.h>
@@ -42,16 +39,10 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAGIC       "asof jrn" /* 8 bytes */
-#define VERSION     1
-#define HEADER_LEN  SEGMENT_HEADER_LEN
-#define HEADER_SUM  (HEADER_LEN - 8) /* where the checksum is */
 #define PREFIX      SEGMENT_PREFIX
-#define PREFIX_LEN  (sizeof(PREFIX) - 1)
 #define NAME_LEN    SEGMENT_NAME_LEN
 #define TEMP_PREFIX ".tmp-" /* io_publish's, left by a crash */
 
@@ -61,8 +52,6 @@
 #define DROP_BYTES (UINT64_C(64) << 10)
 /* Of the quota, for a gap and stop marks. */
 #define ROOM 4096
-/* Pairs of ranges that are written at a time. */
-#define PAIRS 4096
 
 struct journal {
 	int dirfd; /* borrowed */
@@ -91,26 +80,6 @@ struct journal {
 
 /* --- segments --------------------------------------------------------------- */
 
-void
-segment_name(char out[NAME_LEN + 1], uint64_t first)
-{
-	(void)snprintf(out, NAME_LEN + 1, PREFIX "%016" PRIx64, first);
-}
-
-/* The number in a segment's name; 0 for another name. */
-static uint64_t
-segment_number(const char *name)
-{
-	char again[NAME_LEN + 1];
-	uint64_t first;
-
-	if (strncmp(name, PREFIX, PREFIX_LEN) != 0)
-		return 0;
-	first = strtoull(name + PREFIX_LEN, NULL, 16);
-	segment_name(again, first);
-	return strcmp(name, again) == 0 ? first : 0;
-}
-
 /* Behind the others; one that has the same name and no entry gives way. */
 static int
 add_segment(struct journal *j, uint64_t first, uint64_t end, struct err *e)
@@ -132,17 +101,6 @@ add_segment(struct journal *j, uint64_t first, uint64_t end, struct err *e)
 		j->seg[j->segs++] = (struct segment){ first, end };
 	(void)pthread_mutex_unlock(&j->lock);
 	return more != NULL ? 0 : err_nomem(e);
-}
-
-static void
-put_header(const struct journal *j, struct buf *out)
-{
-	wr_bytes(out, MAGIC, 8);
-	wr_u32(out, VERSION);
-	wr_bytes(out, j->id, sizeof(j->id));
-	wr_u64(out, j->next);
-	if (!out->failed)
-		wr_u64(out, crc64(0, out->data, HEADER_SUM));
 }
 
 static bool
@@ -201,13 +159,13 @@ begin_segment(struct journal *j, struct journal_entry *en, struct err *e)
 	int fd = -1;
 	int rc = -1;
 
-	put_header(j, &b);
+	journal_segment_put_header(j->id, j->next, &b);
 	if (en != NULL) {
 		en->seq = j->next;
 		if (journal_encode(en, &b, e) < 0)
 			goto out;
 	}
-	segment_name(name, j->next);
+	journal_segment_name(name, j->next);
 	if (buf_ok(&b, e) < 0 ||
 	    io_publish(j->dirfd, name, b.data, b.len, true, e) < 0)
 		goto out;
@@ -249,7 +207,7 @@ static int
 take_name(void *ctx, const char *name, struct err *e)
 {
 	struct journal *j = ctx;
-	uint64_t first = segment_number(name);
+	uint64_t first = journal_segment_number(name);
 
 	if (strncmp(name, TEMP_PREFIX, sizeof(TEMP_PREFIX) - 1) == 0)
 		return io_unlink(j->dirfd, name, e);
@@ -265,109 +223,20 @@ by_first(const void *a, const void *b)
 	return x->first < y->first ? -1 : x->first > y->first;
 }
 
+/* Read segment i, behind those in front of it. */
 static int
-check_header(struct journal *j, const struct segment *s, int fd, struct err *e)
-{
-	uint8_t raw[HEADER_LEN];
-	const uint8_t *magic;
-	uint32_t version;
-	uint64_t first;
-	struct rd r = rd_init(raw, sizeof(raw));
-
-	if (io_read_at(fd, raw, sizeof(raw), 0, PREFIX, e) < 0)
-		return -1;
-	magic = rd_bytes(&r, 8);
-	version = rd_u32(&r);
-	rd_copy(&r, j->id, sizeof(j->id));
-	first = rd_u64(&r);
-	if (memcmp(magic, MAGIC, 8) != 0 ||
-	    rd_u64(&r) != crc64(0, raw, HEADER_SUM))
-		return err_set(e, ERR_CORRUPT, "its header is damaged");
-	if (version != VERSION)
-		return err_set(e, ERR_UNSUPPORTED,
-			       "a journal of version %" PRIu32
-			       ", which this program does not know",
-			       version);
-	if (first != s->first)
-		return err_set(e, ERR_CORRUPT, "a segment under another name");
-	return 0;
-}
-
-/*
- * Read the entries of a segment up to number `until`; what is behind it was
- * being written when all ended.  0, in the newest: all there are; one that
- * cannot be read is told in *torn, and ends them.  It may have been torn, or
- * have rotted: the id will be new, and nobody will believe what was before.
- */
-static int
-check_entries(struct journal *j, struct segment *s, struct journal_reader *r,
-	      uint64_t until, bool *torn, enum journal_kind *last,
-	      struct err *e)
-{
-	struct journal_entry en;
-	struct err why = { 0 };
-	int rc;
-
-	s->end = HEADER_LEN;
-	*torn = false;
-	while (j->next != until) {
-		rc = journal_reader_next(r, &en, &why);
-		if (rc == 1 && en.seq != j->next)
-			rc = err_set(&why, ERR_CORRUPT,
-				     "entry %" PRIu64 " stands where %" PRIu64
-				     " was to be",
-				     en.seq, j->next);
-		if (rc == 0 && until != 0)
-			rc = err_set(&why, ERR_CORRUPT,
-				     "entry %" PRIu64 " is missing", j->next);
-		*torn = rc < 0 && until == 0 && why.kind == ERR_CORRUPT;
-		if (rc == 0 || *torn)
-			return 0;
-		if (rc < 0) {
-			err_move(e, &why);
-			return -1;
-		}
-		j->next++;
-		*last = en.kind;
-		s->end = journal_reader_at(r);
-	}
-	return 0;
-}
-
-/* Check segment i; *last is the kind of the last entry that was read. */
-static int
-check_segment(struct journal *j, size_t i, bool *torn, enum journal_kind *last,
+check_segment(struct journal *j, size_t i, struct segment_found *out,
 	      struct err *e)
 {
 	struct segment *s = &j->seg[i];
 	uint64_t until = i + 1 < j->segs ? j->seg[i + 1].first : 0;
-	struct journal_reader *r = NULL;
-	char name[NAME_LEN + 1];
-	uint64_t size;
-	int rc = -1;
-	int fd;
 
-	segment_name(name, s->first);
-	fd = io_open(j->dirfd, name, O_RDONLY, 0, NULL, e);
-	if (fd < 0)
+	if (journal_segment_check(j->dirfd, s, until, out, e) < 0)
 		return -1;
-	if (i > 0 && j->next != s->first) {
-		(void)err_set(e, ERR_CORRUPT, "entry %" PRIu64 " is missing",
-			      j->next);
-		goto out;
-	}
-	j->next = s->first;
-	if (io_size(fd, &size, name, e) < 0 || check_header(j, s, fd, e) < 0 ||
-	    journal_reader_new(fd, HEADER_LEN, size, &r, e) < 0)
-		goto out;
-	if (i + 1 == j->segs)
-		*last = 0;
-	rc = check_entries(j, s, r, until, torn, last, e);
+	memcpy(j->id, out->id, sizeof(j->id));
+	j->next = out->next;
 	j->used += s->end;
-out:
-	journal_reader_free(r);
-	(void)io_close(fd, name, NULL);
-	return rc < 0 ? err_prefix(e, "%s", name) : 0;
+	return 0;
 }
 
 /*
@@ -382,7 +251,7 @@ remove_all(struct journal *j, struct err *e)
 	size_t i;
 
 	for (i = 0; i < j->segs; i++) {
-		segment_name(name, j->seg[i].first);
+		journal_segment_name(name, j->seg[i].first);
 		if (io_unlink(j->dirfd, name, e) < 0 ||
 		    io_sync_dir(j->dirfd, ".", e) < 0)
 			return -1;
@@ -434,16 +303,15 @@ find_segments(struct journal *j, struct err *e)
 static int
 load(struct journal *j, bool *fresh, struct buf *note, struct err *e)
 {
-	enum journal_kind last = 0;
+	struct segment_found last = { 0 };
 	struct err why = { 0 };
-	bool torn = false;
 	size_t i;
 	int rc = 0;
 
 	if (find_segments(j, e) < 0)
 		return -1;
 	for (i = 0; rc == 0 && i < j->segs; i++)
-		rc = check_segment(j, i, &torn, &last, &why);
+		rc = check_segment(j, i, &last, &why);
 	if (rc < 0 && !err_is_rot(&why)) {
 		err_move(e, &why);
 		return -1;
@@ -456,7 +324,8 @@ load(struct journal *j, bool *fresh, struct buf *note, struct err *e)
 	}
 	if (j->segs == 0)
 		return begin_anew(j, e);
-	return go_on(j, last == JOURNAL_STOP && !torn, torn, fresh, note, e);
+	return go_on(j, last.last == JOURNAL_STOP && !last.torn, last.torn,
+		     fresh, note, e);
 }
 
 static struct journal *
@@ -554,58 +423,6 @@ journal_ends_with_gap(const struct journal *j, const char *component,
 
 /* --- writing ---------------------------------------------------------------- */
 
-static int
-write_ranges(int fd, const struct ranges *s, uint64_t at, uint64_t *crc,
-	     struct err *e)
-{
-	struct buf b = { 0 };
-	size_t i = 0;
-	size_t n;
-	int rc = 0;
-
-	while (rc == 0 && i < s->count) {
-		buf_reset(&b);
-		for (n = 0; n < PAIRS && i < s->count; n++, i++) {
-			wr_u64(&b, s->r[i].off);
-			wr_u64(&b, s->r[i].len);
-		}
-		rc = buf_ok(&b, e);
-		if (rc == 0)
-			rc = io_write_at(fd, b.data, b.len, at, PREFIX, e);
-		if (rc == 0) {
-			*crc = crc64(*crc, b.data, b.len);
-			at += b.len;
-		}
-	}
-	buf_clear(&b);
-	return rc;
-}
-
-/* The frame whose head is encoded, at the end of the last segment. */
-static int
-write_frame(struct journal *j, const struct journal_entry *en,
-	    const struct buf *head, struct err *e)
-{
-	uint64_t at = j->seg[j->segs - 1].end;
-	uint64_t crc = crc64(0, head->data, head->len);
-	struct buf sum = { 0 };
-	int rc;
-
-	rc = io_write_at(j->fd, head->data, head->len, at, PREFIX, e);
-	at += head->len;
-	if (rc == 0 && en->ranges != NULL) {
-		rc = write_ranges(j->fd, en->ranges, at, &crc, e);
-		at += (uint64_t)en->ranges->count * RANGES_PAIR;
-	}
-	wr_u64(&sum, crc);
-	if (rc == 0)
-		rc = buf_ok(&sum, e);
-	if (rc == 0)
-		rc = io_write_at(j->fd, sum.data, sum.len, at, PREFIX, e);
-	buf_clear(&sum);
-	return rc;
-}
-
 /*
  * Append, whatever the quota says, without a sync but for that of a segment that
  * ends here.  A failure is the journal's end: what is in the file now, nobody
@@ -627,7 +444,8 @@ put_entry(struct journal *j, struct journal_entry *en, struct err *e)
 	if (rc == 0)
 		rc = journal_encode_head(en, &head, e);
 	if (rc == 0)
-		rc = write_frame(j, en, &head, e);
+		rc = journal_segment_write(j->fd, j->seg[j->segs - 1].end, en,
+					   &head, e);
 	if (rc == 0) {
 		len = journal_frame_len(head.data);
 		(void)pthread_mutex_lock(&j->lock);
@@ -833,7 +651,7 @@ drop_first(struct journal *j, struct err *e)
 {
 	char name[NAME_LEN + 1];
 
-	segment_name(name, j->seg[0].first);
+	journal_segment_name(name, j->seg[0].first);
 	/* First of all, so that whoever misses it can see why. */
 	(void)pthread_mutex_lock(&j->lock);
 	j->used -= j->seg[0].end;

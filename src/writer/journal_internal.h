@@ -1,5 +1,5 @@
 /*
- * journal_internal - what the three files of journal share.
+ * journal_internal - what the four files of journal share.
  *
  * A journal is a row of segments: files named by the number of their first
  * entry, with a header.
@@ -11,13 +11,14 @@
 #ifndef ASOF_WRITER_JOURNAL_INTERNAL_H
 #define ASOF_WRITER_JOURNAL_INTERNAL_H
 
+#include "src/writer/journal.h"
+
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct buf;
 struct err;
-struct journal_entry;
-struct journal_reader;
 
 #define SEGMENT_PREFIX     "journal."
 #define SEGMENT_NAME_LEN   (sizeof(SEGMENT_PREFIX) - 1 + 16)
@@ -28,7 +29,32 @@ struct segment {
 	uint64_t end;   /* bytes that count */
 };
 
-void segment_name(char out[SEGMENT_NAME_LEN + 1], uint64_t first);
+void journal_segment_name(char out[SEGMENT_NAME_LEN + 1], uint64_t first);
+uint64_t journal_segment_number(const char *name); /* 0: no segment's */
+
+/* Append the header of a segment whose first entry has this number. */
+void journal_segment_put_header(const uint8_t id[JOURNAL_ID_LEN], uint64_t first,
+				struct buf *out);
+
+/* What is in a segment that was read. */
+struct segment_found {
+	uint8_t id[JOURNAL_ID_LEN]; /* the journal's */
+	uint64_t next;              /* behind its last entry */
+	enum journal_kind last;     /* its last entry; 0 there is none */
+	bool torn; /* what stands behind that cannot be read */
+};
+
+/*
+ * Read a segment, up to entry number `until`, which begins the next; 0: it is the
+ * newest, and ends where it can be read no more.  Sets s->end.  ERR_CORRUPT: it
+ * is damaged, or entries are missing.
+ */
+int journal_segment_check(int dirfd, struct segment *s, uint64_t until,
+			  struct segment_found *out, struct err *e);
+
+/* Write an entry, whose head is encoded, at this place; without a sync. */
+int journal_segment_write(int fd, uint64_t at, const struct journal_entry *en,
+			  const struct buf *head, struct err *e);
 
 struct journal_view {
 	int dirfd;      /* the journal's */

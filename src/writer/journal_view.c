@@ -86,7 +86,7 @@ read_nth(const struct reading *g, size_t i, uint64_t *next, struct err *e)
 	int rc;
 	int fd;
 
-	segment_name(name, s->first);
+	journal_segment_name(name, s->first);
 	fd = io_open(g->v->dirfd, name, O_RDONLY, 0, &missing, e);
 	if (fd < 0)
 		return missing ? err_set(e, ERR_CORRUPT, "%s: is not there",
