@@ -47,6 +47,24 @@ for i in range(int(sys.argv[3])):
         c.execute("VACUUM")
 END
 }
+# stays STATEMENT...: somebody says them, and keeps it open, until it leaves.
+stays() {
+	rm -f there
+	python3 - "$db" "$@" <<'END' &
+import sqlite3, sys, time
+c = sqlite3.connect(sys.argv[1], isolation_level=None)
+for statement in sys.argv[2:]:
+    c.execute(statement).fetchone()
+open("there", "w").close()
+time.sleep(30)
+END
+	stayer=$!
+	soon test -e there
+}
+leaves() {
+	kill $stayer
+	wait $stayer 2>/dev/null
+}
 dump() { sql "$1" 'SELECT id, amount, hex(note) FROM account'; }
 
 listens() {
@@ -148,21 +166,11 @@ try "and is right, too" right latest was
 
 # --- somebody who reads for long -----------------------------------------------
 
-python3 - "$db" <<'END' &
-import sqlite3, sys, time
-c = sqlite3.connect(sys.argv[1], isolation_level=None)
-c.execute("BEGIN")
-c.execute("SELECT count(*) FROM account").fetchone()
-open("reading", "w").close()
-time.sleep(30)
-END
-reader=$!
-soon test -e reading
+stays BEGIN 'SELECT count(*) FROM account'
 churn 9 5
 try "who reads for long hinders it" must_fail 3 made
 try "and is told of" said 'somebody reads what it was long ago'
-kill $reader
-wait $reader 2>/dev/null
+leaves
 dump "$db" >was
 try "and later hinders nobody" made --audit 100
 try "nor hides anything" told
@@ -172,19 +180,10 @@ try "and all is right" right latest was
 
 back() { asof restore "$1" --writer shop; }
 sql "$db" 'DELETE FROM account WHERE id > 100'
-python3 - "$db" <<'END' &
-import sqlite3, sys, time
-c = sqlite3.connect(sys.argv[1])
-c.execute("SELECT count(*) FROM account").fetchone()
-open("open", "w").close()
-time.sleep(30)
-END
-application=$!
-soon test -e open
+stays 'SELECT count(*) FROM account'
 try "a database in use" must_fail 1 back latest
 try "is not replaced" [ "$(sql "$db" 'SELECT max(id) FROM account')" = 100 ]
-kill $application
-wait $application 2>/dev/null
+leaves
 try "one that is not" back latest
 dump "$db" >now
 try "is what it was" cmp now was
