@@ -1,6 +1,6 @@
 /*
- * Matching takes up only the last `*` again: what an earlier one could take
- * more of, the later one can take as well.
+ * Matching takes each piece between two stars where it is found first: what an
+ * earlier star could take more of, the later one can take as well.
  *
  * Whether two patterns have a name in common is asked of all pairs of places
  * in them, row by row: a pair is reached when some beginning of a name brings
@@ -64,30 +64,60 @@ resolve(const char *pattern, struct places *p)
 	}
 }
 
+/* Are these bytes what so many places want? */
+static bool
+fits(const short *place, const char *s, size_t n)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++)
+		if (place[i] != ANY && place[i] != (unsigned char)s[i])
+			return false;
+	return true;
+}
+
+/* The next star from place i on. */
+static size_t
+next_star(const struct places *p, size_t i)
+{
+	while (i < p->count && p->place[i] != STAR)
+		i++;
+	return i;
+}
+
+/*
+ * What stands in front of the first star and behind the last has one place in the
+ * name, so that what has one star is soon seen; each piece between two stars is
+ * found as early as can be.
+ */
 bool
 wildcard_match(const char *pattern, const char *name)
 {
 	struct places p;
-	const char *taken = NULL; /* where the last star leaves off */
-	size_t star = 0;          /* the place behind it */
-	size_t i = 0;
+	size_t n = strlen(name);
+	size_t first, last, tail, i, end;
 
 	resolve(pattern, &p);
-	while (*name != '\0' || i < p.count) {
-		if (i < p.count && p.place[i] == STAR) {
-			star = ++i;
-			taken = name;
-		} else if (i < p.count && *name != '\0' &&
-			   (p.place[i] == ANY ||
-			    p.place[i] == (unsigned char)*name)) {
-			i++;
+	first = next_star(&p, 0);
+	if (first == p.count)
+		return n == p.count && fits(p.place, name, n);
+	last = p.count - 1;
+	while (p.place[last] != STAR)
+		last--;
+	tail = p.count - 1 - last;
+	if (n < first + tail || !fits(p.place, name, first) ||
+	    !fits(&p.place[last + 1], name + n - tail, tail))
+		return false;
+	name += first;
+	n -= first + tail;
+	for (i = first + 1; i <= last; i = end + 1) {
+		end = next_star(&p, i);
+		for (; n >= end - i && !fits(&p.place[i], name, end - i); n--)
 			name++;
-		} else {
-			if (taken == NULL || *taken == '\0')
-				return false;
-			name = ++taken;
-			i = star;
-		}
+		if (n < end - i)
+			return false;
+		name += end - i;
+		n -= end - i;
 	}
 	return true;
 }
