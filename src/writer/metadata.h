@@ -22,6 +22,7 @@ struct statement;
 
 #define METADATA_LEN_MAX        1048576 /* bytes of a document */
 #define METADATA_COMPONENTS_MAX 4096
+#define METADATA_STARS_MAX      16384 /* bytes of patterns with several stars */
 #define METADATA_TEXT_MAX       1024 /* bytes of a caption, an instance name */
 #define METADATA_NONE           SIZE_MAX
 

@@ -226,6 +226,43 @@ check_dependencies(const struct metadata *m, struct err *e)
 	return rc;
 }
 
+/* Bytes of those patterns that have more than one star. */
+static size_t
+starred_bytes(const void *spec, size_t n, size_t size)
+{
+	const char *at = spec;
+	size_t bytes = 0;
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		const struct metadata_spec *s =
+			(const struct metadata_spec *)(const void *)(at +
+								     i * size);
+		const char *star = strchr(s->pattern, '*');
+
+		if (star != NULL && strchr(star + 1, '*') != NULL)
+			bytes += strlen(s->pattern);
+	}
+	return bytes;
+}
+
+/* Each path is compared with all of them while other writers wait. */
+static int
+check_stars(const struct metadata *m, struct err *e)
+{
+	const struct metadata_specs *x = &m->excludes;
+	const struct metadata_specs *y = &m->snapshot_excludes;
+
+	if (starred_bytes(m->files.v, m->files.count, sizeof(*m->files.v)) +
+		    starred_bytes(x->v, x->count, sizeof(*x->v)) +
+		    starred_bytes(y->v, y->count, sizeof(*y->v)) <=
+	    METADATA_STARS_MAX)
+		return 0;
+	return refuse_set(e, EDQUOT,
+			  "more than %d bytes of patterns with several stars",
+			  METADATA_STARS_MAX);
+}
+
 int
 metadata_check(struct metadata *m, struct err *e)
 {
@@ -237,7 +274,8 @@ metadata_check(struct metadata *m, struct err *e)
 	    check_excludes(&m->excludes, "an exclude", e) < 0 ||
 	    check_excludes(&m->snapshot_excludes, "an exclude-from-snapshot",
 			   e) < 0 ||
-	    check_locations(m, e) < 0 || check_dependencies(m, e) < 0)
+	    check_locations(m, e) < 0 || check_dependencies(m, e) < 0 ||
+	    check_stars(m, e) < 0)
 		return -1;
 	metadata_print(m, &text);
 	rc = buf_ok(&text, e);

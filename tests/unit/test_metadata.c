@@ -448,6 +448,22 @@ a_document_has_at_most_one_mib_and_4096_components(void **state)
 	assert_int_equal(metadata_parse(&m, b.data, b.len, &e), -1);
 	assert_int_equal(refuse_errno(&e), EDQUOT);
 	err_clear(&e);
+	/* One star each is nothing; several take long to be compared with. */
+	buf_reset(&b);
+	buf_add_str(&b, HEAD);
+	for (i = 0; i < 4096; i++)
+		buf_printf(&b, "files g /g x%04u*\n", i);
+	buf_add_str(&b, END);
+	assert_int_equal(metadata_parse(&m, b.data, b.len, &e), 0);
+	metadata_free(m);
+	buf_reset(&b);
+	buf_add_str(&b, HEAD);
+	for (i = 0; i < 2048; i++)
+		buf_printf(&b, "files g /g *%06u**\n", i);
+	buf_add_str(&b, END);
+	assert_int_equal(metadata_parse(&m, b.data, b.len, &e), -1);
+	assert_int_equal(refuse_errno(&e), EDQUOT);
+	err_clear(&e);
 	/* Many file sets, and bytes that grow when they are shown. */
 	buf_reset(&b);
 	buf_add_str(&b, HEAD);
