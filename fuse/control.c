@@ -9,8 +9,9 @@
  * for signals (loop.h says why) and looks after idle transactions; the server
  * for requesters has its own.  A worker may be held up by a writer's files, on
  * a disk that is away, say, or by what else that writer has written just now;
- * another is started then.  One user can hold up as many as he may have handles,
- * and there are more.
+ * another is started then.  One user can hold up one for each handle that he may
+ * have, and one more that waits for it; there are more.  (The kernel gives us the
+ * writes of a file one after the other, whatever their handles.)
  *
  * The end by a signal: first the requesters, while writers are still served,
  * because who is frozen is to be thawed; then the readers of events, who see
@@ -59,7 +60,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WORKERS_MAX  (2 * CONTROL_HANDLES_MAX)
+#define WORKERS_MAX  ((2 + CONTROL_WAITING_MAX) * CONTROL_HANDLES_MAX)
 #define WORKERS_IDLE 4
 
 #define TICK_S   5

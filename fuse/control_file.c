@@ -118,9 +118,20 @@ control_file_take(struct control_handle *h)
 {
 	struct desk *d = h->control->desk;
 
+	h->waiting++;
 	while (h->busy)
 		(void)pthread_cond_wait(&d->changed, &d->lock);
+	h->waiting--;
 	h->busy = true;
+}
+
+bool
+control_file_try(struct control_handle *h)
+{
+	if (h->busy && h->waiting >= CONTROL_WAITING_MAX)
+		return false;
+	control_file_take(h);
+	return true;
 }
 
 void

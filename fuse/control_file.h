@@ -29,6 +29,7 @@ struct control_handle {
 	struct control_node *node;
 	uid_t uid;       /* who opened it */
 	bool busy;       /* somebody is at work on it, the lock may be free */
+	unsigned waiting; /* until he is done */
 	struct buf shown; /* what is read here, as it was at the first read */
 	bool taken;       /* `shown` is there */
 	struct intake_sink sink;
@@ -48,8 +49,12 @@ int control_file_open(struct control *c, struct control_node *n, uid_t uid,
 		      int flags, struct control_handle **out);
 void control_file_close(struct control_handle *h);
 
-/* Nobody else is at work on it from here (waits for that) to there. */
+/*
+ * Nobody else is at work on it from here (waits for that) to there.  Each who
+ * waits has a worker of all users: `try` is false where that is enough of them.
+ */
 void control_file_take(struct control_handle *h);
+bool control_file_try(struct control_handle *h);
 void control_file_give(struct control_handle *h);
 
 /*

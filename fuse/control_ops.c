@@ -439,7 +439,10 @@ op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset,
 				    (fi->flags & O_NONBLOCK) == 0);
 		return;
 	}
-	control_file_take(h);
+	if (!control_file_try(h)) {
+		leave(c, req, EBUSY);
+		return;
+	}
 	error = control_file_read(h, offset, size, &at, &len);
 	if (error == 0)
 		(void)fuse_reply_buf(req, (const char *)at, len);

@@ -27,5 +27,6 @@ struct control {
 /* Limits of one user; root, who can end the process anyway, has none. */
 #define CONTROL_HANDLES_MAX      64
 #define CONTROL_TRANSACTIONS_MAX 8
+#define CONTROL_WAITING_MAX      1 /* reads of a handle that wait for another */
 
 #endif

@@ -611,16 +611,34 @@ if [ -x "$builddir/tests/func/hanging_fs" ]; then
 	later "umount -l '$T/src/hang'; kill -9 $hanging"
 	soon grep -q ready "$T/hanging"
 	control
-	say "$D" w "=partial-file db $T/src/hang/file 0:1\n" >/dev/null 2>&1 &
+	python3 - "$D" "$T/src/hang/file" >"$T/refused" 2>&1 <<'END' &
+import os, sys, threading, time
+fd = os.open(sys.argv[1], os.O_RDWR)
+line = "partial-file db %s 0:1\n" % sys.argv[2]
+def write():
+    os.write(fd, line.encode())
+def read():
+    try:
+        os.pread(fd, 100, 0)
+    except OSError as e:
+        print(e.strerror, flush=True)
+threading.Thread(target=write, daemon=True).start()
+time.sleep(0.5)
+for i in range(300):
+    threading.Thread(target=read, daemon=True).start()
+time.sleep(1000)
+END
 	hung=$!
-	sleep 0.5
+	try "E4: who reads a handle that hangs, in many threads, is refused" \
+		wait_until 200 grep -q busy "$T/refused"
+	try "E4: ... and holds up nobody" timeout 10 cat "$C/version"
 	kill -TERM "$pid"
 	held=$pid
 	try "C1: a writer's file that never opens does not hold up the end for ever" \
 		wait_until 400 sh -c "! ls '$C' >/dev/null 2>&1"
 	try "C1: ... nor the next one's beginning" \
 		wait_until 50 asof writer list
-	kill -9 "$hanging"
+	kill -9 "$hanging" "$hung"
 	umount -l "$T/src/hang"
 	wait "$hung" "$held"
 	rmdir "$T/src/hang"
