@@ -395,6 +395,38 @@ graft_remove(struct graft *g, const char *path, struct err *e)
 	return 0;
 }
 
+/* And the directories that are on the way to it alone.  As deep as paths are. */
+static void
+twig_drop(struct twig *t, const char *path, size_t pos)
+{
+	const char *name;
+	size_t len, at;
+	struct twig *c;
+
+	if (!path_next(path, &pos, &name, &len) ||
+	    !twig_find(t, name, len, &at))
+		return;
+	c = t->child[at];
+	if (path[pos] != '\0') {
+		twig_drop(c, path, pos);
+		if (c->bytes != NULL || c->gone || c->leaves)
+			return;
+	}
+	if (c->children > 0)
+		return;
+	twig_clear(c);
+	mem_free(c);
+	t->children--;
+	memmove(t->child + at, t->child + at + 1,
+		(t->children - at) * sizeof(struct twig *));
+}
+
+void
+graft_undo(struct graft *g, const char *path)
+{
+	twig_drop(&g->tree, path, 0);
+}
+
 /* --- the session's own files --------------------------------------------------------- */
 
 static void

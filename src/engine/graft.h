@@ -44,6 +44,9 @@ int graft_any(struct graft *g, const char *path, struct err *e);
  */
 int graft_remove(struct graft *g, const char *path, struct err *e);
 
+/* A file that was put at `path`, or removed, is as the walk has left it. */
+void graft_undo(struct graft *g, const char *path);
+
 /* What there is at `path`: its encoded entry into *out; 1 when nothing is. */
 int graft_find(struct graft *g, const char *path, struct buf *out,
 	       struct err *e);

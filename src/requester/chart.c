@@ -156,8 +156,8 @@ add_declared(struct writer_claims *w, size_t i, struct err *e)
 	return 0;
 }
 
-static bool
-in_sources(const struct writer_claims *w, const char *dir)
+bool
+claims_in_sources(const struct writer_claims *w, const char *dir)
 {
 	size_t i;
 
@@ -206,7 +206,7 @@ find_extras(struct writer_claims *w, struct err *e)
 		const struct place *p = &w->atlas.place[i];
 
 		if (p->kind == PLACE_EXCLUDE || p->kind == PLACE_FOREIGN ||
-		    in_sources(w, p->dir) ||
+		    claims_in_sources(w, p->dir) ||
 		    (n > 0 && strcmp(w->extra[n - 1], p->dir) == 0))
 			continue;
 		if (p->kind != PLACE_SET && !on_a_volume(w, p->dir)) {

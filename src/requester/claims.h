@@ -122,8 +122,9 @@ int writer_claims_gone(struct writer_claims *w, struct view_gen *before,
 		       claims_path_fn fn, void *ctx, struct err *e);
 /*
  * The component has failed.  What is in the tree only because of what it said:
- * names that were carried and are not there any more (relics); and what is there
- * and was not read whole (members).  In a log session its files are those of
+ * names that were carried and are not there any more, or that are at an
+ * alternate path only (relics); and what is there and was not read whole, or
+ * elsewhere, or was excluded by its writer (members).  In a log session its files are those of
  * the tree that it has taken over, as all plain ones; but for those that were
  * read by what was said in it.
  */

@@ -68,6 +68,8 @@ bool claims_is_carried(const struct claims_component *c,
 
 /* Make the atlas anew, and the directories outside of the sources. */
 int chart_make(struct writer_claims *w, struct err *e);
+/* Does the path lie beneath a source, or is it one? */
+bool claims_in_sources(const struct writer_claims *w, const char *path);
 /* Tell what is odd about the declarations of a component. */
 void chart_warn(struct writer_claims *w, size_t component);
 

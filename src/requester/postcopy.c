@@ -134,7 +134,9 @@ graft_attached(struct late *l, const struct reduce_attachment *a, struct err *e)
 static int
 graft_late(struct late *l, const struct reduced *old, struct err *e)
 {
-	const struct reduced *now = l->r->component[l->component].reduced;
+	struct run_component *own = &l->r->component[l->component];
+	const struct claims_component *claim = &l->r->claim[l->component];
+	const struct reduced *now = own->reduced;
 	bool log = l->r->type == METADATA_LOG;
 	size_t i;
 
@@ -154,9 +156,12 @@ graft_late(struct late *l, const struct reduced *old, struct err *e)
 		    graft_each(l, &spec, e) < 0)
 			return -1;
 	}
-	for (i = 0; i < now->attachments; i++)
+	for (i = 0; i < now->attachments && !claim->failed; i++) {
 		if (graft_attached(l, &now->attachment[i], e) < 0)
 			return -1;
+		if (!claim->failed)
+			own->attached = i + 1;
+	}
 	return 0;
 }
 
@@ -320,44 +325,87 @@ graft_promised(struct late *l, const struct reduced *d, struct err *e)
 	return 0;
 }
 
-static int
-make_plain_one(struct late *l, size_t i, struct err *e)
+/* What was handed over is not: what the walk has met there is there again. */
+static void
+withdraw(struct late *l)
 {
-	struct run *r = l->r;
+	const struct run_component *own = &l->r->component[l->component];
+	size_t i;
 
-	l->component = i;
-	return writer_claims_fail(r->claims, i, e, "failed") < 0 ||
-			       writer_claims_relics(r->claims, i, on_relic, l,
-						    e) < 0 ||
-			       graft_promised(l, r->component[i].before, e) <
-				       0 ||
-			       writer_claims_members(r->claims, i, on_plain, l,
-						     e) < 0 ?
-		       -1 :
-		       0;
+	for (i = 0; i < own->attached; i++)
+		graft_undo(l->g, own->reduced->attachment[i].path);
 }
 
 static int
-make_plain(struct run *r, struct graft *g, struct err *e)
+make_plain_one(struct late *l, struct err *e)
+{
+	struct run *r = l->r;
+	size_t i = l->component;
+
+	withdraw(l);
+	if (writer_claims_relics(r->claims, i, on_relic, l, e) < 0 ||
+	    graft_promised(l, r->component[i].before, e) < 0 ||
+	    writer_claims_members(r->claims, i, on_plain, l, e) < 0)
+		return -1;
+	return 0;
+}
+
+/* From now on it claims nothing; told once. */
+static int
+give_up(struct run *r, size_t i, struct err *e)
+{
+	run_note(r, "component %s of writer %s did not succeed: %s",
+		 r->component[i].name, r->claim[i].writer, r->claim[i].why);
+	if (r->o->abort_on_failure)
+		return err_set(e, ERR_SOURCE, "component %s of writer %s failed",
+			       r->component[i].name, r->claim[i].writer);
+	return writer_claims_fail(r->claims, i, e, "failed");
+}
+
+enum plainness { NOT_PLAIN, GIVEN_UP, PLAIN };
+
+/* *more: there was one that had failed since. */
+static int
+make_plain_round(struct run *r, struct graft *g, enum plainness *state,
+		 bool *more, struct err *e)
 {
 	struct late l = { .r = r, .g = g };
 	size_t i;
 
+	*more = false;
 	for (i = 0; i < r->components; i++) {
-		if (!r->claim[i].failed)
+		if (!r->claim[i].failed || state[i] != NOT_PLAIN)
 			continue;
-		run_note(r, "component %s of writer %s did not succeed: %s",
-			 r->component[i].name, r->claim[i].writer,
-			 r->claim[i].why);
-		if (r->o->abort_on_failure)
-			return err_set(e, ERR_SOURCE,
-				       "component %s of writer %s failed",
-				       r->component[i].name,
-				       r->claim[i].writer);
-		if (make_plain_one(&l, i, e) < 0)
+		*more = true;
+		state[i] = GIVEN_UP;
+		if (give_up(r, i, e) < 0)
+			return -1;
+	}
+	for (i = 0; i < r->components; i++) {
+		if (state[i] != GIVEN_UP)
+			continue;
+		state[i] = PLAIN;
+		l.component = i;
+		if (make_plain_one(&l, e) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+/* A file that is read for one that has failed may turn out to fail another. */
+static int
+make_plain(struct run *r, struct graft *g, struct err *e)
+{
+	enum plainness *state = mem_array(r->components + 1, sizeof(*state));
+	bool more = true;
+	int rc = 0;
+
+	if (state == NULL)
+		return err_nomem(e);
+	while (rc == 0 && more)
+		rc = make_plain_round(r, g, state, &more, e);
+	mem_free(state);
+	return rc;
 }
 
 /* --- files that no walk has met ------------------------------------------ */

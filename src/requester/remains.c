@@ -72,7 +72,8 @@ writer_claims_missing(struct writer_claims *w, struct err *e)
 /* A path at the alternate place becomes the one it stands for. */
 struct unmet {
 	struct writer_claims *w;
-	const struct place *p;
+	size_t component;
+	const struct metadata_files *set;
 	bool alternate;
 	claims_unmet_fn fn;
 	void *ctx;
@@ -82,15 +83,15 @@ static int
 on_unmet(void *ctx, const char *path, struct err *e)
 {
 	const struct unmet *u = ctx;
-	const struct metadata_files *f = u->p->set;
+	const struct metadata_files *f = u->set;
 	const struct metadata *document =
-		u->w->o->component[u->p->component].document;
+		u->w->o->component[u->component].document;
 	struct buf own = { 0 };
 	struct statx st;
 	int rc;
 
 	if (!u->alternate)
-		return u->fn(u->ctx, u->p->component, path, NULL, e);
+		return u->fn(u->ctx, u->component, path, NULL, e);
 	buf_add_str(&own, atlas_len(f->spec.dir) > 0 ? f->spec.dir : "");
 	buf_add_str(&own, path + atlas_len(f->alternate));
 	(void)buf_str(&own);
@@ -98,7 +99,7 @@ on_unmet(void *ctx, const char *path, struct err *e)
 	if (rc == 0 && !metadata_excludes(document, buf_str(&own)))
 		rc = claims_look(u->w, buf_str(&own), &st, e);
 	if (rc == 1)
-		rc = u->fn(u->ctx, u->p->component, buf_str(&own), path, e);
+		rc = u->fn(u->ctx, u->component, buf_str(&own), path, e);
 	buf_clear(&own);
 	return rc;
 }
@@ -113,7 +114,7 @@ find_unmet(struct unmet *u, const struct metadata_spec *spec, struct err *e)
 			&why) == 0)
 		return 0;
 	if (why.kind == ERR_SOURCE)
-		return claims_fail(u->w, u->p->component, why.text, e);
+		return claims_fail(u->w, u->component, why.text, e);
 	err_move(e, &why);
 	return -1;
 }
@@ -139,7 +140,8 @@ writer_claims_unmet(struct writer_claims *w, claims_unmet_fn fn, void *ctx,
 
 		if (!is_read(w, p))
 			continue;
-		u.p = p;
+		u.component = p->component;
+		u.set = p->set;
 		spec = p->set->spec;
 		u.alternate = false;
 		if (w->o->log && find_unmet(&u, &spec, e) < 0)
@@ -234,50 +236,86 @@ writer_claims_gone(struct writer_claims *w, struct view_gen *before,
 	return 0;
 }
 
-/*
- * Call fn for the file sets of a component that its base was to give; they are
- * in no table any more when it has failed.
- */
+/* Call fn for the file sets of a component; it is in no table any more. */
 typedef int (*set_fn)(void *ctx, const struct metadata_files *f, struct err *e);
 static int
-each_carried(struct writer_claims *w, size_t component, set_fn fn, void *ctx,
-	     struct err *e)
+each_set(struct writer_claims *w, size_t component, set_fn fn, void *ctx,
+	 struct err *e)
 {
 	const struct claims_component *c = &w->o->component[component];
 	const struct metadata *m = c->document;
 	size_t i;
 
 	/* There the base's files are what plain ones are, too. */
-	for (i = 0; !w->o->log && i < m->files.count; i++) {
-		const struct metadata_files *f = &m->files.v[i];
-
-		if (claims_is_carried(c, f) &&
-		    metadata_managing(m, c->chosen, f->component) ==
+	for (i = 0; !w->o->log && i < m->files.count; i++)
+		if (metadata_managing(m, c->chosen,
+				      m->files.v[i].component) ==
 			    c->component &&
-		    fn(ctx, f, e) < 0)
+		    fn(ctx, &m->files.v[i], e) < 0)
 			return -1;
-	}
 	return 0;
+}
+
+/* It has failed already: what can be had, is taken. */
+static int
+forgive(struct writer_claims *w, struct err *why, struct err *e)
+{
+	if (why->kind == ERR_NOMEM || why->kind == ERR_CANCELLED) {
+		err_move(e, why);
+		return -1;
+	}
+	claims_note(w, "%s", why->text);
+	err_clear(why);
+	return 0;
+}
+
+/* What is at the alternate path only has no place of its own any more. */
+static int
+on_elsewhere(void *ctx, size_t component, const char *path, const char *from,
+	     struct err *e)
+{
+	const struct gone *g = ctx;
+
+	(void)from;
+	if (is_claimed(g->w, path))
+		return 0;
+	return g->fn(g->ctx, component, path, e);
+}
+
+static int
+alternate_relics(struct gone *g, const struct metadata_files *f, struct err *e)
+{
+	struct unmet u = { .w = g->w,
+			   .component = g->component,
+			   .set = f,
+			   .alternate = true,
+			   .fn = on_elsewhere,
+			   .ctx = g };
+	struct metadata_spec spec = f->spec;
+	struct err why = { 0 };
+
+	spec.dir = f->alternate;
+	if (finder_each(&spec, g->w->o->standins, false, on_unmet, &u, &why) ==
+	    0)
+		return 0;
+	return forgive(g->w, &why, e);
 }
 
 static int
 on_relics(void *ctx, const struct metadata_files *f, struct err *e)
 {
 	struct gone *g = ctx;
+	const struct claims_component *c = &g->w->o->component[g->component];
 	struct err why = { 0 };
 
-	g->set = f;
-	if (stored_each(g->w->o->component[g->component].base, &f->spec,
-			on_stored, g, &why) == 0)
-		return 0;
-	if (why.kind == ERR_NOMEM || why.kind == ERR_CANCELLED) {
-		err_move(e, &why);
+	if (f->alternate != NULL && alternate_relics(g, f, e) < 0)
 		return -1;
-	}
+	g->set = f;
 	/* What of its base is lost was not carried either, most likely. */
-	claims_note(g->w, "%s", why.text);
-	err_clear(&why);
-	return 0;
+	if (!claims_is_carried(c, f) ||
+	    stored_each(c->base, &f->spec, on_stored, g, &why) == 0)
+		return 0;
+	return forgive(g->w, &why, e);
 }
 
 int
@@ -290,12 +328,14 @@ writer_claims_relics(struct writer_claims *w, size_t component,
 			  .fn = fn,
 			  .ctx = ctx };
 
-	return each_carried(w, component, on_relics, &g, e);
+	return each_set(w, component, on_relics, &g, e);
 }
 
 struct members {
 	struct writer_claims *w;
 	size_t component;
+	const struct metadata *document;
+	bool all; /* of the file set; else what its writer excludes */
 	claims_path_fn fn;
 	void *ctx;
 };
@@ -305,28 +345,26 @@ on_member(void *ctx, const char *path, struct err *e)
 {
 	const struct members *m = ctx;
 
-	if (is_claimed(m->w, path))
+	if (is_claimed(m->w, path) ||
+	    (!m->all && (!metadata_excludes(m->document, path) ||
+			 !claims_in_sources(m->w, path))))
 		return 0;
 	return m->fn(m->ctx, m->component, path, e);
 }
 
-/* It has failed already: what can be listed, is taken. */
 static int
 on_members(void *ctx, const struct metadata_files *f, struct err *e)
 {
 	struct members *m = ctx;
+	const struct claims_component *c = &m->w->o->component[m->component];
 	struct err why = { 0 };
 
-	if (finder_each(&f->spec, m->w->o->standins, true, on_member, m,
+	m->all = f->alternate != NULL || claims_is_carried(c, f);
+	if ((!m->all && m->document->excludes.count == 0) ||
+	    finder_each(&f->spec, m->w->o->standins, true, on_member, m,
 			&why) >= 0)
 		return 0;
-	if (why.kind != ERR_SOURCE) {
-		err_move(e, &why);
-		return -1;
-	}
-	claims_note(m->w, "%s", why.text);
-	err_clear(&why);
-	return 0;
+	return forgive(m->w, &why, e);
 }
 
 int
@@ -334,16 +372,18 @@ writer_claims_members(struct writer_claims *w, size_t component,
 		      claims_path_fn fn, void *ctx, struct err *e)
 {
 	const struct reduced *r = w->o->component[component].reduced;
-	struct members m = {
-		.w = w, .component = component, .fn = fn, .ctx = ctx
-	};
+	struct members m = { .w = w,
+			     .component = component,
+			     .document = w->o->component[component].document,
+			     .fn = fn,
+			     .ctx = ctx };
 	size_t i;
 
 	for (i = 0; r != NULL && i < r->files; i++)
 		if (r->file[i].promised && (!w->o->log || r->file[i].sure) &&
 		    fn(ctx, component, r->file[i].path, e) < 0)
 			return -1;
-	return each_carried(w, component, on_members, &m, e);
+	return each_set(w, component, on_members, &m, e);
 }
 
 bool

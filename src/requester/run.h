@@ -64,6 +64,7 @@ struct run_component {
 	struct history_base base; /* component NULL: none */
 	struct reduced *reduced;  /* the latest; claims may point into */
 	struct reduced *before;   /* the one that the walk went by */
+	size_t attached; /* of `reduced`: so many are in their places */
 	struct dossier_ref *image; /* kept by images_keep: the earlier ones */
 	size_t images;
 };

@@ -225,6 +225,27 @@ fails post-copy 'fatal "no more"'
 try "A1: who fails in an event in which he declared" must_fail 3 made
 try "has plain files, too, as far as he was believed before" same
 quiet
+mkdir other.db && echo here >other.db/a.db && echo there >other.db/only.db
+echo temporary >src/db/x.tmp && echo label >w/label
+document 'copy incremental' <<END
+component main database selectable=yes
+database-files main $T/src/db * alternate=$T/other.db
+exclude $T/src/db *.tmp
+END
+attach() { echo "attach main $T/src/$1 from=$T/w/label"; }
+{ attach db/x.tmp2 && attach db/b/c/label && attach file; } >w/on-prepare-backup
+try "a full of excludes and alternate paths" made -s apart
+fails post-copy 'fatal "no more"'
+try "A1: who fails and has excludes and alternate paths" \
+	must_fail 3 made -s apart
+try "A1: has plain files: all of them, from their own places" same
+rm w/answer-post-copy
+echo "partial-file main $T/src/db/a.db 900000:1" >w/on-post-copy
+try "A1: who fails when all has been read and handed over" \
+	must_fail 3 made -s apart
+try "A1: has plain files: nothing else, nothing less" same
+rm -r other.db src/db/x.tmp && plain
+quiet
 stamped s13
 partial 'none since=s10'
 echo "rm $T/state/*/writers/mydb/journal/journal.*" >w/run-post-copy
