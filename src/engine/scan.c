@@ -1095,10 +1095,7 @@ take_anew(struct backup *b, struct dir *d, struct slice *sl, struct item *it,
 
 /* --- claimed names ------------------------------------------------------------ */
 
-/*
- * A directory that is carried though it is not there, or is no directory any
- * more: its entry is that of the base.
- */
+/* A directory that is carried though it is not there: its entry is the base's. */
 static int
 make_ghost(struct backup *b, struct dir *d, struct item *it,
 	   const struct entry *plain, const char *path, struct err *e)
@@ -1232,7 +1229,11 @@ scan_claimed(struct backup *b, struct dir *d, struct slice *sl,
 	}
 	if (claimed_base(b, sl, it, path, plain, e) < 0)
 		return -1;
-	if (ic->claim.kind == CLAIM_CARRIED) {
+	if (ic->claim.kind == CLAIM_CARRIED && ic->has_base &&
+	    ic->base.type == ENTRY_DIR) {
+		ic->why = "it is no directory any more, and files in it are "
+			  "carried";
+	} else if (ic->claim.kind == CLAIM_CARRIED) {
 		int rc = carry(b, d, sl, it, plain, path, e);
 
 		if (rc <= 0)

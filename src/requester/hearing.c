@@ -340,15 +340,16 @@ member_here(void *ctx, struct place *p)
 	return true;
 }
 
-/* Is the name, which is not there, a directory of the component's base? */
+/* Is the name in the component's base, and is it a directory there? */
 static int
-was_directory(struct view_gen *base, const char *path, bool *out, struct err *e)
+was_there(struct view_gen *base, const char *path, bool directory, bool *out,
+	  struct err *e)
 {
 	struct node n = { 0 };
 	struct err why = { 0 };
 	int rc = view_path(base, path, &n, &why);
 
-	*out = rc == 0 && n.entry.type == ENTRY_DIR;
+	*out = rc == 0 && (n.entry.type == ENTRY_DIR) == directory;
 	node_clear(&n);
 	if (rc < 0 && (why.kind == ERR_NOMEM || why.kind == ERR_CANCELLED)) {
 		err_move(e, &why);
@@ -381,7 +382,7 @@ claim_way(struct hearing *s, const struct statx *st, struct claim *out,
 	while (!dir && find_carrier(&at, s->path)) {
 		out->owner = at.found->component;
 		out->base = s->w->o->component[out->owner].base;
-		if (was_directory(out->base, s->path, &dir, e) < 0)
+		if (was_there(out->base, s->path, true, &dir, e) < 0)
 			return -1;
 		at.from = (uint64_t)out->base->number + 1;
 	}
@@ -406,7 +407,7 @@ is_blocked(void *ctx, struct place *p)
 	char text[ERR_TEXT_LEN + PATH_SHOW_LEN];
 	char shown[PATH_SHOW_LEN];
 
-	if (p->kind != PLACE_SET || p->carried || b->w->plain[p->component])
+	if (p->kind != PLACE_SET || b->w->plain[p->component])
 		return false;
 	(void)snprintf(text, sizeof(text),
 		       "%s is no directory, and a file set has its files there",
@@ -428,6 +429,57 @@ block(struct writer_claims *w, const char *path, struct err *e)
 	return b.rc;
 }
 
+static int
+displace(struct hearing *s, size_t component, const char *what, struct err *e)
+{
+	char text[ERR_TEXT_LEN + PATH_SHOW_LEN];
+	char shown[PATH_SHOW_LEN];
+
+	(void)snprintf(text, sizeof(text), "%s: %s",
+		       path_show_in(shown, s->path, strlen(s->path)), what);
+	return claims_fail(s->w, component, text, e);
+}
+
+/* Nobody's, and no directory: it cannot stand where carried files lie beneath. */
+static int
+find_nobodys(struct hearing *s, struct err *e)
+{
+	struct claim before = { .kind = CLAIM_NONE };
+
+	if (claim_way(s, NULL, &before, e) < 0)
+		return -1;
+	if (before.kind != CLAIM_CARRIED)
+		return 0;
+	return displace(s, before.owner,
+			"it is no directory any more, and files in it are "
+			"carried",
+			e);
+}
+
+/* A directory of a carried set's kind of name: not where a file is carried. */
+static int
+find_directory(struct hearing *s, const struct statx *st, struct claim *out,
+	       struct err *e)
+{
+	struct view_gen *base;
+	bool file = false;
+
+	if (s->set == NULL || s->required)
+		return claim_way(s, st, out, e);
+	base = s->w->o->component[s->set->component].base;
+	if (was_there(base, s->path, false, &file, e) < 0)
+		return -1;
+	if (file && displace(s, s->set->component,
+			     "it is a directory now, and a file of that name "
+			     "is carried",
+			     e) < 0)
+		return -1;
+	if (file)
+		return claim_way(s, st, out, e);
+	judge(s, out);
+	return 0;
+}
+
 /* --- the answer ------------------------------------------------------------ */
 
 int
@@ -444,9 +496,8 @@ hearing_find(struct claims *c, const char *path, const struct statx *st,
 	hearing_open(&s, claims_of(c), path,
 		     st != NULL && !S_ISDIR(st->stx_mode));
 	(void)atlas_above(&s.w->atlas, path, len, hear_declared, &s);
-	if (st != NULL && S_ISDIR(st->stx_mode) &&
-	    (s.set == NULL || s.required))
-		return claim_way(&s, st, out, e);
+	if (st != NULL && S_ISDIR(st->stx_mode))
+		return find_directory(&s, st, out, e);
 	if ((st == NULL || s.there) && is_excluded(&s)) {
 		out->kind = CLAIM_EXCLUDED;
 		if (s.promise != NULL)
@@ -454,7 +505,8 @@ hearing_find(struct claims *c, const char *path, const struct statx *st,
 		return 0;
 	}
 	if (s.set == NULL && !s.declared)
-		return st == NULL ? claim_way(&s, st, out, e) : 0;
+		return st == NULL ? claim_way(&s, st, out, e)
+				  : find_nobodys(&s, e);
 	judge(&s, out);
 	if (s.set != NULL)
 		return find_alternate(&s, out, e);

@@ -664,6 +664,40 @@ back src/log
 try "in their places they are read" made
 mv src/deep/db src/db && rmdir src/deep && rm -r other/alt
 
+mkdir -p src/car/sub src/car/way
+for f in sub/a.x way/a.x b.x c.x; do echo "$f" >src/car/$f; done
+carrying() {
+	document incremental <<END
+component main database selectable=yes
+database-files main $T/src/car $1 recursive backup=full
+END
+}
+for pattern in '*' '*.x'; do
+	carrying "$pattern"
+	try "A3: a full of $pattern" made -t full
+	mv src/car/sub src/car/sub.then && ln -s sub.then src/car/sub
+	try "A3: a symlink is no carried directory" must_fail 3 made
+	try "and is said to be none" tells 'sub: it is no directory any more'
+	rm -rf out
+	try "A1: what is not carried" asof restore latest --to out
+	try "is as it is" [ -h "out$T/src/car/sub" ]
+	rm src/car/sub && mv src/car/sub.then src/car/sub
+	mv src/car/b.x b.then && mkdir src/car/b.x && echo in >src/car/b.x/in
+	try "A3: nor is a directory a file" must_fail 3 made
+	try "A1: what is in it is not lost" same
+	rm -r src/car/b.x && mv b.then src/car/b.x
+	instead "$T/src/car" ln -s car.then "$T/src/car"
+	try "A3: nor is anything carried into a symlink" must_fail 3 made
+	back src/car
+	rm src/car/c.x
+	try "A3: what is gone is" made
+	rm -rf out
+	try "and all of it" asof restore latest --to out
+	try "is there" grep -q c.x "out$T/src/car/c.x"
+	echo c.x >src/car/c.x
+done
+rm -r src/car
+
 # --- a journal of another day ---------------------------------------------------------------------------------
 
 quiet

@@ -560,7 +560,6 @@ a3_a_carried_set_is_what_it_was_nothing_added_nothing_removed(void **state)
 	assert_int_equal(unlink(rig_at(r, "db/sub/deep/file")), 0);
 	assert_int_equal(rmdir(rig_at(r, "db/sub/deep")), 0);
 	assert_int_equal(rmdir(rig_at(r, "db/sub")), 0);
-	rig_write(r, "db/sub", "a file now");
 	(void)rig_add(r, "db/*", CLAIM_CARRIED, 1);
 	(void)snprintf(from, sizeof(from), "%s/db", r->src);
 	r->carried_from = from;
@@ -590,6 +589,29 @@ a3_a_carried_set_is_what_it_was_nothing_added_nothing_removed(void **state)
 	g = rig_backup(r, GEN_INCREMENTAL, true);
 	rig_holds(r, g, "db/sub/deep/file", "deeper");
 	rig_lacks(r, g, "db/added");
+}
+
+static void
+a3_a_file_in_the_place_of_a_carried_directory_fails_and_is_read(void **state)
+{
+	struct rig *r = *state;
+	char from[SCRATCH_LEN + 40];
+	uint32_t g;
+
+	rig_mkdir(r, "db", 0700);
+	rig_mkdir(r, "db/sub", 0700);
+	rig_write(r, "db/sub/file", "in a directory");
+	(void)rig_backup(r, GEN_FULL, false); /* 1 */
+	assert_int_equal(unlink(rig_at(r, "db/sub/file")), 0);
+	assert_int_equal(rmdir(rig_at(r, "db/sub")), 0);
+	rig_write(r, "db/sub", "a file now");
+	(void)rig_add(r, "db/*", CLAIM_CARRIED, 1);
+	(void)snprintf(from, sizeof(from), "%s/db", r->src);
+	r->carried_from = from;
+	r->carry_base = 1;
+	g = rig_backup(r, GEN_INCREMENTAL, true);
+	rig_holds(r, g, "db/sub", "a file now");
+	rig_told(r, "db/sub: it is no directory any more");
 }
 
 static void
@@ -1355,6 +1377,7 @@ main(void)
 		TEST(ranges_out_of_order_are_no_promise),
 		TEST(the_own_rules_hold_for_the_fixed_grid_without_claims),
 		TEST(a3_a_carried_set_is_what_it_was_nothing_added_nothing_removed),
+		TEST(a3_a_file_in_the_place_of_a_carried_directory_fails_and_is_read),
 		TEST(a3_a_directory_that_is_gone_is_carried_whole),
 		TEST(a3_what_cannot_be_carried_fails_and_is_read),
 		TEST(a_whole_read_that_is_torn_fails_the_member),
