@@ -214,6 +214,11 @@ end_service(struct service *s)
 		return;
 	report_line("control files: a writer's files do not answer; "
 		    "ended without them");
+	/*
+	 * The thread that is held up has our descriptors until it comes back:
+	 * without this, so long would wait who asked us something last.
+	 */
+	close(fuse_session_fd(s->session));
 	device_close(&s->device);
 	control_place_leave(&s->place);
 	give_up_state(s->control.desk);

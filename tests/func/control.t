@@ -25,6 +25,9 @@ says() {
 	return 1
 }
 
+# ended: nobody has the state any more, which is given up last of all.
+ended() { flock -n "$T"/state/repo-*/lock true; }
+
 # register NAME UID GRANT: as root's word, before it is started.
 register() {
 	kept=$(echo "$T"/state/repo-*)/writers/$1
@@ -615,13 +618,15 @@ if [ -x "$builddir/tests/func/hanging_fs" ]; then
 import os, sys, threading, time
 fd = os.open(sys.argv[1], os.O_RDWR)
 line = "partial-file db %s 0:1\n" % sys.argv[2]
-def write():
-    os.write(fd, line.encode())
-def read():
+def attempt(what, call, *words):
     try:
-        os.pread(fd, 100, 0)
+        call(*words)
     except OSError as e:
-        print(e.strerror, flush=True)
+        os.write(1, ("%s: %s\n" % (what, e.strerror)).encode())
+def write():
+    attempt("written", os.write, fd, line.encode())
+def read():
+    attempt("read", os.pread, fd, 100, 0)
 threading.Thread(target=write, daemon=True).start()
 time.sleep(0.5)
 for i in range(300):
@@ -636,6 +641,8 @@ END
 	held=$pid
 	try "C1: a writer's file that never opens does not hold up the end for ever" \
 		wait_until 400 sh -c "! ls '$C' >/dev/null 2>&1"
+	try "C1: ... and who waits for an answer gets an error then" \
+		wait_until 100 grep -q "^written:" "$T/refused"
 	try "C1: ... nor the next one's beginning" \
 		wait_until 50 asof writer list
 	kill -9 "$hanging" "$hung"
@@ -665,11 +672,12 @@ try "... and leaves them" test -d "$T/v/control/writers"
 umount "$T/v"
 try "C1: they end with the mount that started them" \
 	soon sh -c "! ls '$T/run' | grep -v '^snapshot.lock$'"
+soon ended
 view v
 umount "$(readlink "$T/v/control")"
 try "C1: the link leads nowhere when they have ended" \
 	soon test ! -e "$T/v/control"
-soon sh -c "! ls '$T/run' | grep -v '^snapshot.lock$'"
+soon ended
 control --dir "$T/here"
 try "... and to where they are when others serve them" \
 	reads "$T/v/control/version" '^1$'
