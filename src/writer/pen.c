@@ -249,8 +249,6 @@ write_owed(struct party *p, struct err *e)
 	size_t n = p->owes;
 	size_t i;
 
-	if (n == 0)
-		return 0;
 	for (i = 0; i < n; i++) {
 		en[i].kind = JOURNAL_DISCARD;
 		en[i].when = p->owed[i].when;
@@ -272,7 +270,11 @@ make_ready(struct party *p, bool reopen, struct err *e)
 		open_unlocked(p);
 	if (p->journal == NULL)
 		return refuse_set(e, EIO, "the writer's journal is broken");
-	return write_owed(p, e);
+	/* More may come to be owed while it is written. */
+	while (p->owes > 0)
+		if (write_owed(p, e) < 0)
+			return -1;
+	return 0;
 }
 
 int

@@ -438,6 +438,41 @@ c5_what_is_discarded_is_there_for_whoever_reads(void **state)
 	assert_string_equal(kinds(slow), "gsdsdd.");
 }
 
+static size_t discards_read;
+
+static int
+count_discard(void *ctx, const struct journal_entry *en, struct err *e)
+{
+	(void)ctx;
+	(void)e;
+	discards_read += en->kind == JOURNAL_DISCARD;
+	return 0;
+}
+
+static int
+read_discards(void)
+{
+	discards_read = 0;
+	return pen_read(slow, 0, count_discard, NULL, NULL);
+}
+
+static void
+c5_what_is_discarded_while_discards_are_written_is_there_too(void **state)
+{
+	struct job j;
+
+	(void)state;
+	lock();
+	pen_discard(slow, id, 7);
+	unlock();
+	stop_at(&j, APPENDING, read_discards);
+	lock();
+	pen_discard(slow, id, 8);
+	unlock();
+	assert_int_equal(let_go(&j), 0);
+	assert_int_equal(discards_read, 2);
+}
+
 static void
 c5_what_cannot_be_discarded_any_more_begins_another_journal(void **state)
 {
@@ -585,6 +620,7 @@ main(void)
 		TEST(c5_an_answer_waits_for_what_the_writer_is_saying),
 		TEST(a_writer_is_taken_away_when_it_has_written),
 		TEST(c5_what_is_discarded_is_there_for_whoever_reads),
+		TEST(c5_what_is_discarded_while_discards_are_written_is_there_too),
 		TEST(c5_what_cannot_be_discarded_any_more_begins_another_journal),
 		TEST(b3_a_stop_with_something_owed_that_cannot_be_said_is_not_clean),
 		TEST(b3_a_journal_that_failed_is_opened_anew_by_the_next_statement),
