@@ -231,6 +231,17 @@ bad_ranges(struct promise *p, struct err *why, struct err *e)
 	return err_set(e, ERR_SOURCE, "%s", why->text);
 }
 
+/* A gap of another name may be one of this file. */
+static bool
+is_doubtful(const struct writer_claims *w, const struct promise *p,
+	    const struct statx *now, const struct entry *base)
+{
+	const struct reduced *r = w->o->component[p->component].reduced;
+
+	return (now->stx_nlink > 1 || (base->flags & ENTRY_LINKED) != 0) &&
+	       r->gaps > (p->file->gap ? 1 : 0);
+}
+
 int
 promise_ranges(struct claims *c, const struct claim *claim, int fd,
 	       const struct statx *now, const struct entry *entry,
@@ -250,6 +261,9 @@ promise_ranges(struct claims *c, const struct claim *claim, int fd,
 		       fd, now, &facts, e) < 0)
 		return -1;
 	*why = reduce_refuses(p->file, &facts);
+	if (*why == NULL && is_doubtful(w, p, now, entry))
+		*why = "it has several names, and there is a gap of another "
+		       "one";
 	if (*why != NULL) {
 		promise_refuse(p, *why);
 		return 1;

@@ -30,7 +30,10 @@
  *   - Of a file that is differenced, too, the differenced entry counts
  *     (`clash`).
  *   - One file under two names: which line is about which bytes of it cannot
- *     be told from one name's lines alone, so neither has a promise.
+ *     be told from one name's lines alone, so neither has a promise.  Of which
+ *     file a gap is cannot be told: who finds that a file has several names, or
+ *     had them in the base, uses no promise while there is a gap of another
+ *     name (`gaps`).
  *
  * Lines count for this component if they name it, a member of its set, or a
  * component in whose set it is; since=STAMP only if they name it.
@@ -91,6 +94,7 @@ struct reduce_file {
 	const char *why;      /* not promised: a sentence */
 	size_t lines;
 	bool clash; /* a differenced entry covers it, too */
+	bool gap;   /* there is one of its own: of this name, not of its inode */
 };
 
 /* One differenced-file statement of this session, or above the cut. */
@@ -111,6 +115,7 @@ struct reduced {
 	const char *why;          /* of the gap, a sentence */
 	struct reduce_file *file; /* in the order of strcmp on path */
 	size_t files;
+	size_t gaps; /* so many of the files have one of their own */
 	struct reduce_differenced *differenced;
 	size_t differenced_count;
 	struct reduce_attachment *attachment; /* of this session only */

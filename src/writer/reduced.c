@@ -68,6 +68,8 @@ take_files(struct reduce *r, struct reduced *out, struct err *e)
 		if (f->f.why == f->why && f->why != NULL &&
 		    strings_keep(&r->strings, f->why, &f->f.why, e) < 0)
 			return -1;
+		f->f.gap = f->gap == GAP_FILE;
+		out->gaps += f->f.gap;
 		ranges_settle(&f->f.ranges);
 		out->file[i] = f->f;
 		memset(&f->f.ranges, 0, sizeof(f->f.ranges));
