@@ -82,8 +82,8 @@ struct hearing {
 	bool there;
 	struct place *set; /* the first, and whether one requires it */
 	bool required;
-	bool foreign;          /* in one of a component that claims nothing */
-	struct place *exclude; /* of the set's writer, or of root's */
+	bool foreign; /* in one of a component that claims nothing */
+	bool exclude; /* there is an exclude, of whomever */
 	const struct reduce_differenced *differenced;
 	struct promise *promise;
 	size_t by; /* the component that declared it; only without a set */

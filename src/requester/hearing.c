@@ -144,8 +144,7 @@ hear(void *ctx, struct place *p)
 		hear_set(s, p);
 		break;
 	case PLACE_EXCLUDE:
-		if (s->exclude == NULL)
-			s->exclude = p;
+		s->exclude = true;
 		break;
 	default:
 		break;
@@ -216,19 +215,29 @@ hear_declared(void *ctx, struct place *p)
  * sets of others, those of anybody else in his own file sets only.
  */
 static bool
-is_excluded(const struct hearing *s)
+excludes(void *ctx, struct place *p)
 {
+	const struct hearing *s = ctx;
 	const struct claims_component *c = s->w->o->component;
 	const struct claims_component *x;
 
-	if (s->exclude == NULL)
+	if (p->kind != PLACE_EXCLUDE || s->w->plain[p->component] ||
+	    !wildcard_match(p->pattern, s->name))
 		return false;
-	x = &c[s->exclude->component];
+	x = &c[p->component];
 	if (s->set != NULL)
 		return c[s->set->component].document == x->document;
 	if (s->declared)
 		return c[s->by].document == x->document;
 	return x->root && !s->foreign;
+}
+
+static bool
+is_excluded(struct hearing *s)
+{
+	return s->exclude &&
+	       atlas_above(&s->w->atlas, s->path,
+			   (size_t)(s->name - 1 - s->path), excludes, s);
 }
 
 static void
