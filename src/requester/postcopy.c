@@ -115,12 +115,33 @@ is_new_differenced(const struct reduced *old,
 	return true;
 }
 
+/* The component before this one that has put something there, or NULL. */
+static const char *
+who_attached(const struct late *l, const char *path)
+{
+	const struct run_component *c = l->r->component;
+	size_t i;
+	size_t k;
+
+	for (i = 0; i < l->component; i++)
+		for (k = 0; k < c[i].attached; k++)
+			if (strcmp(c[i].reduced->attachment[k].path, path) == 0)
+				return c[i].name;
+	return NULL;
+}
+
 /* What is handed over must not take the place of what somebody else has there. */
 static int
 graft_attached(struct late *l, const struct reduce_attachment *a, struct err *e)
 {
+	const char *other = who_attached(l, a->path);
 	char shown[PATH_SHOW_LEN];
 
+	if (other != NULL)
+		return writer_claims_fail(
+			l->r->claims, l->component, e,
+			"%s: attached by component %s, too",
+			path_show_in(shown, a->path, strlen(a->path)), other);
 	if (writer_claims_is_others(l->r->claims, l->component, a->path))
 		return writer_claims_fail(l->r->claims, l->component, e,
 					  "%s: attached, and belongs to another "

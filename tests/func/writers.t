@@ -461,6 +461,54 @@ mv mydb.then writers.d/mydb
 try "A7: as was known before" made -t differential
 try "whatever is forgotten" tells 'succeeded, full'
 
+# --- a file of two names -----------------------------------------------------------------------------
+
+quiet
+ln src/db/a.db src/db/b.db
+plain
+stamped t1
+try "B6: a full of a file of two names" made -t full
+change 3 5
+{
+	echo "partial-file main $T/src/db/b.db 24576:x"
+	echo "partial-file main $T/src/db/a.db 40960:8192"
+} >>w/on-prepare-backup
+try "B3: a line that is refused of one of them" made
+try "B3: is a gap of the other, too" same
+rm src/db/b.db
+
+# --- two components, or two writers ------------------------------------------------------------------
+
+quiet
+printf 'A\n' >w/a && printf 'B\n' >w/b
+document incremental <<END
+component one database selectable=yes
+component two database selectable=yes
+database-files one $T/src/db *.db
+database-files two $T/src/db *.other
+exclude $T/src/second *.tmp
+END
+echo "attach one $T/src/label from=$T/w/a" >w/on-prepare-backup
+echo "attach two $T/src/label from=$T/w/b" >>w/on-prepare-backup
+try "D1: two components attach one file" must_fail 3 made -t full
+try "which is that of the first" tells 'component one: succeeded'
+try "and the second has failed" tells 'attached by component one, too'
+rm -rf out
+try "A1: and not" asof restore latest --to out
+try "the bytes of the second" cmp "out$T/src/label" w/a
+quiet
+mkdir src/second && echo keep >src/second/keep && echo no >src/second/no.tmp
+sed "s|identify) cat .*|identify) cat $T/w/second ;;|; s|/w/on-|/w/no-|" \
+	writers.d/mydb >writers.d/second && chmod 755 writers.d/second
+sed "s|^writer .*|writer second|; s|src/db|src/second|; s|^exclude .*|exclude $T/src *.tmp recursive|" \
+	w/document >w/second
+try "an exclude of one writer where another has one, too" made -t full
+rm -rf out
+try "A6: each has what is not excluded" asof restore latest --to out
+try "and nothing else" [ ! -e "out$T/src/second/no.tmp" ]
+try "but that" [ -e "out$T/src/second/keep" ]
+rm -r src/second writers.d/second && asof writer remove second >/dev/null
+
 # --- what is carried --------------------------------------------------------------------------------
 
 quiet
