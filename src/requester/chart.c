@@ -310,12 +310,14 @@ writer_claims_is_carried(const struct writer_claims *w, size_t component,
 	const struct metadata_files *f = &c->document->files.v[set];
 	size_t from = component;
 
+	if (!claims_is_carried(c, f) ||
+	    metadata_managing(c->document, c->chosen, f->component) !=
+		    c->component)
+		return false;
 	while (from > 0 &&
 	       w->o->component[from - 1].document == c->document)
 		from--;
-	return metadata_managing(c->document, c->chosen, f->component) ==
-		       c->component &&
-	       claims_is_carried(c, f) && !w->sets[from][set].shared;
+	return !w->sets[from][set].shared;
 }
 
 /* --- all of it ------------------------------------------------------------ */
