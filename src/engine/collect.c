@@ -639,18 +639,6 @@ finish_tree(struct collector *c, struct dir *d, struct tree_root *out,
 	return tree_builder_finish(d->builder, out, e);
 }
 
-/* It vanished before it could be opened: as if it had not been listed. */
-static int
-drop_dir(struct collector *c, struct dir *d, struct err *e)
-{
-	if (close_slice(c, d, false, e) < 0)
-		return -1;
-	d->item->gone = true;
-	d->item->dir = NULL;
-	dir_unref(d);
-	return 0;
-}
-
 /* Names are missing that may be claimed: their writer's side is told. */
 static int
 tell_missed(struct collector *c, const struct dir *d, struct err *e)
@@ -665,6 +653,22 @@ tell_missed(struct collector *c, const struct dir *d, struct err *e)
 	if (buf_ok(&c->path, e) < 0)
 		return -1;
 	claims->missed(claims, buf_str(&c->path), d->missed);
+	return 0;
+}
+
+/*
+ * It vanished before it could be opened: as if it had not been listed, but who
+ * may have files in it is told, as of a file.
+ */
+static int
+drop_dir(struct collector *c, struct dir *d, struct err *e)
+{
+	d->missed = "it vanished while it was to be read";
+	if (tell_missed(c, d, e) < 0 || close_slice(c, d, false, e) < 0)
+		return -1;
+	d->item->gone = true;
+	d->item->dir = NULL;
+	dir_unref(d);
 	return 0;
 }
 

@@ -680,6 +680,15 @@ cannot_open_d(int dirfd, const char *path, int flags, mode_t mode)
 	return -1;
 }
 
+static int
+cannot_find_d(int dirfd, const char *path, int flags, mode_t mode)
+{
+	if (strcmp(path, "d") != 0)
+		return sys_real.openat(dirfd, path, flags, mode);
+	errno = ENOENT;
+	return -1;
+}
+
 static ssize_t
 cannot_list(int fd, void *p, size_t n)
 {
@@ -704,6 +713,9 @@ a1_that_a_directory_cannot_be_read_is_told(void **state)
 	(void)rig_add(r, "d/*", CLAIM_WHOLE, 0);
 	(void)rig_backup(r, GEN_FULL, true);
 	rig_told(r, "d: open d: Input/output error\n");
+	ops.openat = cannot_find_d;
+	(void)rig_backup(r, GEN_FULL, true);
+	rig_told(r, "d: it vanished while it was to be read\n");
 	ops.openat = sys_real.openat;
 	ops.getdents64 = cannot_list;
 	(void)rig_backup(r, GEN_FULL, true);
