@@ -506,7 +506,7 @@ EXTRA_DIST += $(FUNC_TESTS) %D%/writer/actor %D%/writer/killer \
 	%D%/func/writers.sh \
 	%D%/func/badsector.c %D%/func/control_random.py \
 	%D%/func/control_say.py %D%/func/nfs4.py %D%/fuzz/replay.t \
-	$(CRASH_BY_LOT) %D%/crash/cage.py %D%/crash/world.py \
+	%D%/leaks.supp $(CRASH_BY_LOT) %D%/crash/cage.py %D%/crash/world.py \
 	%D%/fuzz/corpus %D%/fuzz/make_corpus.c \
 	%D%/soak/bigtree %D%/soak/mount \
 	%D%/golden/reader.py %D%/install-test %D%/clean-tree
