@@ -348,10 +348,15 @@ if [ "$(printf '6.6\n%s\n' "$(uname -r)" | sort -V | head -n 1)" = 6.6 ]; then
 	births "$shown" >"$tmp/births.shown"
 	check "statx sees the same times of birth" \
 		cmp "$tmp/births.source" "$tmp/births.shown"
-	asked="$("$ASOF" mount --stats "$m" | awk '$1 == "statx"')"
-	births "$shown" >"$tmp/births.shown"
-	is "and the kernel asks for each once" "$asked" \
-		"$("$ASOF" mount --stats "$m" | awk '$1 == "statx"')"
+	# Another test may make the kernel forget them in between: then again.
+	asked() { "$ASOF" mount --stats "$m" | awk '$1 == "statx"'; }
+	for _ in 1 2 3 4 5; do
+		before=$(asked)
+		births "$shown" >"$tmp/births.shown"
+		after=$(asked)
+		[ "$after" != "$before" ] || break
+	done
+	is "and the kernel asks for each once" "$after" "$before"
 	is "what is only in the mount was never born" "- - - -" \
 		"$(stat -c %w "$m" "$m/by-time" "$m/latest" "$m/versions/tmp" |
 		tr '\n' ' ' | sed 's/ $//')"
